@@ -1,0 +1,95 @@
+/**
+ * Every error this library throws. Text = what happened, to which id, what to do; `data` holds the same facts for
+ * programs. Row values and credentials never appear in either.
+ */
+
+/** The base of all errors: `code` is stable, `data` names the ids involved, `cure` says what to do. */
+export abstract class CqrsError extends Error {
+  abstract readonly code: string;
+
+  constructor(
+    message: string,
+    readonly data: Readonly<Record<string, unknown>>,
+    readonly cure: string,
+    options?: ErrorOptions,
+  ) {
+    super(cure ? `${message} ${cure}` : message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** One thing that is wrong with the set-up: where, what, and how to mend it. */
+export interface Problem {
+  /** The entity, setting or table concerned, e.g. `Account`, `settings.replica.maxRetries`. */
+  readonly where: string;
+  readonly what: string;
+  readonly cure: string;
+}
+
+/** Thrown at start, never later: lists every problem of every entity and setting at once. */
+export class ConfigurationError extends CqrsError {
+  readonly code = 'configuration';
+
+  constructor(readonly problems: readonly Problem[]) {
+    const lines = problems.map((problem) => `  - ${problem.where}: ${problem.what} ${problem.cure}`);
+    super(
+      `mikro-orm-cqrs cannot start: ${problems.length} problem${problems.length === 1 ? '' : 's'}.\n${lines.join('\n')}`,
+      { problems },
+      '',
+    );
+  }
+}
+
+/** A message or a command names a `CQRS_ID` that this service has not declared. */
+export class UnknownCqrsIdError extends CqrsError {
+  readonly code = 'unknown-cqrs-id';
+
+  constructor(cqrsId: string, known: readonly string[]) {
+    super(
+      `Unknown CQRS_ID '${cqrsId}'.`,
+      { cqrsId, known },
+      known.length > 0 ? `Known here: ${known.join(', ')}.` : 'Nothing is declared here.',
+    );
+  }
+}
+
+/** A body that breaks the wire contract. It is never retried: the same bytes would fail again. */
+export class InvalidPayloadError extends CqrsError {
+  readonly code = 'invalid-payload';
+
+  constructor(reason: string, data: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super(`The message is not a valid payload: ${reason}.`, data, 'Correct its sender.', options);
+  }
+}
+
+/** A readable message whose data does not fit the replica. Not retried: only a change of code or schema helps. */
+export class MappingError extends CqrsError {
+  readonly code = 'mapping';
+
+  constructor(cqrsId: string, reason: string, data: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super(
+      `Cannot map a message of '${cqrsId}': ${reason}.`,
+      { cqrsId, ...data },
+      'Correct CQRS_MAPPING or the replica, then retry the dead letter.',
+      options,
+    );
+  }
+}
+
+/** The broker could not be reached or refused. The message stays where it was and is tried again. */
+export class TransportError extends CqrsError {
+  readonly code = 'transport';
+
+  constructor(reason: string, data: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super(`${reason}.`, data, 'It is tried again by itself.', options);
+  }
+}
+
+/** A write of a master that cannot be replicated, refused before it reaches the database. */
+export class UnsupportedWriteError extends CqrsError {
+  readonly code = 'unsupported-write';
+
+  constructor(entity: string, reason: string, cure: string) {
+    super(`Cannot replicate this write of ${entity}: ${reason}.`, { entity }, cure);
+  }
+}

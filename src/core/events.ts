@@ -1,0 +1,109 @@
+import { EventEmitter } from 'node:events';
+import type { SignalType, Version } from './payload.js';
+
+/**
+ * The catalogue of everything that happens: `cqrs.<station>.<past tense>`, with its fields. Code emits, listeners
+ * translate (log lines, metrics, the demo). Fields name ids, counts and reasons; never row data, never credentials.
+ */
+export interface CqrsEvents {
+  /** Rows changed in a transaction that committed; their messages are in the outbox. */
+  'cqrs.master.announced': { count: number; cqrsIds: readonly string[] };
+  /** A write of a master's table was seen that capture cannot turn into messages (raw SQL, a database cascade). */
+  'cqrs.master.uncaptured': { entity: string; reason: string; cure: string };
+
+  'cqrs.relay.started': { owner: string };
+  'cqrs.relay.stopped': { owner: string };
+  /** The broker has confirmed a batch. `lagMs`: age of its oldest message. */
+  'cqrs.relay.published': { count: number; lagMs: number };
+  /** No queue is bound for these messages: no replica has started yet, or a targeted SYNC named a wrong queue. */
+  'cqrs.relay.unroutable': { cqrsId: string; signalType: SignalType; queue: string | null; outboxId: string };
+  /** A batch could not be handed over; nothing is lost, it is tried again. */
+  'cqrs.relay.failed': { error: Error; retryInMs: number };
+
+  'cqrs.transport.connected': { broker: string };
+  'cqrs.transport.disconnected': { broker: string; error?: Error };
+  /** The broker holds publishers back (memory or disk alarm), or lets them go again. */
+  'cqrs.transport.blocked': { broker: string; reason: string };
+  'cqrs.transport.unblocked': { broker: string };
+
+  'cqrs.consumer.started': { queue: string; cqrsIds: readonly string[] };
+  'cqrs.consumer.stopped': { queue: string };
+  /** The queue or a binding did not exist: messages sent before this moment never reached it. */
+  'cqrs.inbox.gap': { queue: string; missing: 'queue' | 'binding'; cqrsIds: readonly string[] };
+  'cqrs.inbox.applied': MessageFields & { action: 'create' | 'update' | 'delete'; version: Version };
+  /** The message was not needed; `reason` says which rule said so. */
+  'cqrs.inbox.skipped': MessageFields & { reason: string };
+  'cqrs.inbox.retried': MessageFields & { reason: string; delayMs: number; error?: Error };
+  'cqrs.inbox.dead-lettered': MessageFields & { reason: string; error?: Error };
+  /** A body that cannot be read: it has no id and went to the queue for unreadable messages. */
+  'cqrs.inbox.unreadable': { queue: string; reason: string; bytes: number };
+  /** A batch was applied and acknowledged. */
+  'cqrs.inbox.batch-applied': { queue: string; count: number; applied: number; durationMs: number };
+  /** A batch failed as a whole and is split to find the message that is to blame. */
+  'cqrs.inbox.batch-split': { queue: string; count: number; error: Error };
+  'cqrs.inbox.failed': { queue: string; error: Error; retryInMs: number };
+  /** A sender's clock runs ahead; the revision alone decided. */
+  'cqrs.replica.clock-distrusted': MessageFields & { aheadMs: number };
+  'cqrs.replica.tombstones-purged': { count: number };
+
+  /** A worker process of `cqrs consume -w N` came or went. */
+  'cqrs.worker.started': { worker: number; pid: number };
+  'cqrs.worker.exited': { worker: number; code: number | null; restartInMs: number | null };
+}
+
+/** What every event about one received message names. */
+export interface MessageFields {
+  queue: string;
+  cqrsId: string;
+  signalType: SignalType;
+  instancePk: string;
+  retries: number;
+}
+
+export type CqrsEventName = keyof CqrsEvents;
+
+/** Typed emitter of one `Cqrs`. A listener that throws never disturbs the work: its error is thrown on a later tick. */
+export class Events {
+  readonly #emitter = new EventEmitter().setMaxListeners(0);
+
+  /** Subscribes; the answer unsubscribes. */
+  on<N extends CqrsEventName>(name: N, listener: (fields: CqrsEvents[N]) => void): () => void {
+    const guarded = (fields: CqrsEvents[N]): void => {
+      try {
+        listener(fields);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    };
+    this.#emitter.on(name, guarded);
+    return () => void this.#emitter.off(name, guarded);
+  }
+
+  /** Subscribes to every event of the catalogue, with its name; the answer unsubscribes. */
+  onAny(listener: (name: CqrsEventName, fields: CqrsEvents[CqrsEventName]) => void): () => void {
+    this.#emitter.on('*', listener);
+    return () => void this.#emitter.off('*', listener);
+  }
+
+  /** Waits for the next event of that name, optionally one that matches; rejects when the signal is aborted. */
+  next<N extends CqrsEventName>(
+    name: N,
+    { matching = () => true, signal }: { matching?: (fields: CqrsEvents[N]) => boolean; signal?: AbortSignal } = {},
+  ): Promise<CqrsEvents[N]> {
+    return new Promise((resolve, reject) => {
+      const off = this.on(name, (fields) => {
+        if (!matching(fields)) return;
+        off();
+        resolve(fields);
+      });
+      signal?.addEventListener('abort', () => (off(), reject(signal.reason)), { once: true });
+    });
+  }
+
+  emit<N extends CqrsEventName>(name: N, fields: CqrsEvents[N]): void {
+    this.#emitter.emit(name, fields);
+    this.#emitter.emit('*', name, fields);
+  }
+}

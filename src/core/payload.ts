@@ -1,0 +1,190 @@
+import * as z from 'zod';
+import { InvalidPayloadError } from './errors.js';
+import { parseJson, parseMicroseconds, stringifyJson, type WireObject, type WireValue } from './wire-values.js';
+
+/**
+ * The message that travels between services, in the wire format of django-cqrs.
+ *
+ * - **payload**: one state of one row, or its end.
+ * - **revision**: counts the changes of one row, starting at 0 when it is created.
+ * - **incarnation**: numbers the lives of one key: a row deleted and created again gets a greater one. Python masters
+ *   do not send it; then it is null and `cqrs_updated` helps out (see `replica/revision-rules.ts`).
+ * - **instance data**: the columns of the row under their wire names, always with `cqrs_revision` and `cqrs_updated`.
+ * - **previous data**: tracked fields as they were before the transaction.
+ *
+ * Only this file and `wire-values.ts` know the snake_case keys of the body.
+ */
+
+/** What happened to the row. Creation and change are both SAVE; SYNC repeats the present state on request. */
+export const SignalType = { SAVE: 'SAVE', DELETE: 'DELETE', SYNC: 'SYNC' } as const;
+export type SignalType = (typeof SignalType)[keyof typeof SignalType];
+
+/** The order of a row's states: incarnation first, then revision, then `updated` (microseconds since 1970). */
+export interface Version {
+  readonly incarnation: number | null;
+  readonly revision: number;
+  readonly updated: number;
+}
+
+/** The constructor's argument; everything but the first three has a default. */
+export interface TransportPayloadInit {
+  signalType: SignalType;
+  cqrsId: string;
+  instanceData: WireObject;
+  /** For people and logs only; the key that counts is in the instance data. Default null. */
+  instancePk?: WireValue;
+  /** The one queue a SYNC is meant for; it travels as the routing key, never in the body. Default: all replicas. */
+  queue?: string | null;
+  previousData?: WireObject | null;
+  correlationId?: WireValue;
+  /** When the message stops being worth delivering; null = never. */
+  expires?: Date | null;
+  /** How often a replica has already tried. */
+  retries?: number;
+  meta?: WireValue;
+  /** The life of the key this state belongs to, below 2^53; null when the sender does not number lives. */
+  incarnation?: number | null;
+}
+
+const bodySchema = z.object({
+  signal_type: z.enum(SignalType),
+  cqrs_id: z.string().min(1),
+  instance_data: z.custom<WireObject>(isPlainObject, 'expected an object'),
+  instance_pk: z.custom<WireValue>(() => true).nullish(),
+  previous_data: z.custom<WireObject>(isPlainObject, 'expected an object').nullish(),
+  correlation_id: z.custom<WireValue>(() => true).nullish(),
+  retries: z.int().min(0).nullish(),
+  expires: z.string().nullish(),
+  meta: z.custom<WireValue>(() => true).nullish(),
+  cqrs_incarnation: z.int().min(0).nullish(),
+});
+
+const wholeNumber = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+
+/**
+ * One message. Built by the serializer on a master, by `fromMessage` on a replica, or by hand in tests.
+ * The ten fields are those of django-cqrs's dataclass of the same name; `incarnation` is ours.
+ */
+export class TransportPayload {
+  readonly signalType: SignalType;
+  readonly cqrsId: string;
+  readonly instanceData: WireObject;
+  readonly instancePk: WireValue;
+  readonly queue: string | null;
+  readonly previousData: WireObject | null;
+  readonly correlationId: WireValue;
+  readonly expires: Date | null;
+  readonly retries: number;
+  readonly meta: WireValue;
+  readonly incarnation: number | null;
+
+  constructor(init: TransportPayloadInit) {
+    this.signalType = init.signalType;
+    this.cqrsId = init.cqrsId;
+    this.instanceData = init.instanceData;
+    this.instancePk = init.instancePk ?? null;
+    this.queue = init.queue ?? null;
+    this.previousData = init.previousData ?? null;
+    this.correlationId = init.correlationId ?? null;
+    this.expires = init.expires ?? null;
+    this.retries = init.retries ?? 0;
+    this.meta = init.meta === undefined ? {} : init.meta;
+    this.incarnation = init.incarnation ?? null;
+  }
+
+  /**
+   * Reads a body as it came from the broker, of our own masters or of django-cqrs (pika and kombu alike).
+   * Missing optional keys get their defaults, unknown keys are ignored, numbers keep all their digits.
+   * @throws InvalidPayloadError when the body is not JSON, lacks a mandatory key or holds a wrong type.
+   */
+  static fromMessage(body: string | Uint8Array): TransportPayload {
+    const parsed = bodySchema.safeParse(parseJson(decodeUtf8(body)));
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      const key = issue?.path.join('.') ?? '';
+      throw new InvalidPayloadError(key ? `'${key}' ${issue?.message}` : 'the body is not an object', { key });
+    }
+    const wire = parsed.data;
+    const expires = wire.expires == null ? null : parseMicroseconds(wire.expires);
+    if (expires === undefined) throw new InvalidPayloadError("'expires' is not a date", { key: 'expires' });
+    const payload = new TransportPayload({
+      signalType: wire.signal_type,
+      cqrsId: wire.cqrs_id,
+      instanceData: wire.instance_data,
+      instancePk: wire.instance_pk,
+      previousData: wire.previous_data,
+      correlationId: wire.correlation_id,
+      retries: wire.retries ?? 0,
+      expires: expires === null ? null : new Date(expires / 1000),
+      meta: wire.meta ?? {},
+      incarnation: wire.cqrs_incarnation,
+    });
+    payload.version; // a body without a readable version has its defined end here, not deep in the applier
+    return payload;
+  }
+
+  /**
+   * Where this state stands in the row's history.
+   * @throws InvalidPayloadError when `cqrs_revision` or `cqrs_updated` is missing or unreadable.
+   */
+  get version(): Version {
+    const revision = wholeNumber.safeParse(this.instanceData['cqrs_revision']);
+    if (!revision.success) {
+      throw new InvalidPayloadError("'instance_data.cqrs_revision' is not a whole number", { cqrsId: this.cqrsId });
+    }
+    const updated = parseMicroseconds(this.instanceData['cqrs_updated']);
+    if (updated === undefined) {
+      throw new InvalidPayloadError("'instance_data.cqrs_updated' is not a date", { cqrsId: this.cqrsId });
+    }
+    return { incarnation: this.incarnation, revision: revision.data, updated };
+  }
+
+  /** Whether the message's time is over at `now` (default: the present). Null never expires. */
+  isExpired(now: Date = new Date()): boolean {
+    return this.expires !== null && this.expires <= now;
+  }
+
+  /** The body as a plain object, with the wire's key names, in django-cqrs's order. */
+  toDict(): WireObject {
+    return {
+      signal_type: this.signalType,
+      cqrs_id: this.cqrsId,
+      instance_data: this.instanceData,
+      previous_data: this.previousData,
+      instance_pk: this.instancePk,
+      correlation_id: this.correlationId,
+      retries: this.retries,
+      expires: this.expires === null ? null : formatExpires(this.expires),
+      meta: this.meta,
+      ...(this.incarnation === null ? {} : { cqrs_incarnation: this.incarnation }),
+    };
+  }
+
+  /** The body as it travels. */
+  toMessage(): string {
+    return stringifyJson(this.toDict());
+  }
+
+  /** A copy with some fields replaced, e.g. one more retry. */
+  with(changes: Partial<TransportPayloadInit>): TransportPayload {
+    return new TransportPayload({ ...this, ...changes });
+  }
+}
+
+/** Seconds precision and an explicit offset: the one form that every django-cqrs consumer survives. */
+export function formatExpires(expires: Date): string {
+  return `${expires.toISOString().slice(0, 19)}+00:00`;
+}
+
+function decodeUtf8(body: string | Uint8Array): string {
+  if (typeof body === 'string') return body;
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);
+  } catch (error) {
+    throw new InvalidPayloadError('the body is not UTF-8', {}, { cause: error });
+  }
+}
+
+function isPlainObject(value: unknown): value is WireObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
+}

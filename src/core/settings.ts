@@ -1,0 +1,127 @@
+import * as z from 'zod';
+import { ConfigurationError, type Problem } from './errors.js';
+import type { SignalType } from './payload.js';
+import type { WireValue } from './wire-values.js';
+
+/**
+ * Every option: its schema, its default and its line of documentation (`describe`) in one place. Parsed once when a
+ * `Cqrs` is made, then frozen. Meanings and defaults are those of django-cqrs; units stand in the names.
+ * `docs/settings.md` is generated from here.
+ */
+
+const seconds = z.number().min(0);
+const milliseconds = z.int().min(0);
+const name = z.string().min(1).max(120).regex(/^[^*#\s]+$/, "must not contain '*', '#' or blanks");
+
+/** What a master's meta function is told about the message that is being built. */
+export interface MetaContext {
+  readonly cqrsId: string;
+  readonly signalType: SignalType;
+  readonly instancePk: WireValue;
+  readonly instanceData: Readonly<Record<string, WireValue>>;
+  readonly previousData: Readonly<Record<string, WireValue>> | null;
+}
+
+const fn = <F extends (...args: never[]) => unknown>(): z.ZodType<F> =>
+  z.custom<F>((value) => typeof value === 'function', 'expected a function');
+
+const master = z.strictObject({
+  messageTtlSeconds: seconds
+    .nullable()
+    .default(86_400)
+    .describe('How long a message is worth delivering, counted from the moment it is published; null = for ever.'),
+  correlationFunction: fn<(cqrsId: string, signalType: SignalType) => WireValue>()
+    .nullable()
+    .default(null)
+    .describe('Called once for each message inside the transaction; its answer travels as `correlation_id`.'),
+  metaFunction: fn<(context: MetaContext) => WireValue>()
+    .nullable()
+    .default(null)
+    .describe('Called once for each message inside the transaction; its answer travels as `meta`, unless the entity has `getCqrsMeta`.'),
+});
+
+const replica = z.strictObject({
+  maxRetries: z
+    .int()
+    .min(0)
+    .nullable()
+    .default(30)
+    .describe('How often a failed message is tried again before it becomes a dead letter; null = for ever, 0 = never.'),
+  retryDelaySeconds: seconds.default(2).describe('How long a failed message waits, in the broker, before it is tried again.'),
+  deadLetterTtlSeconds: seconds
+    .nullable()
+    .default(864_000)
+    .describe('How long the broker keeps a dead letter; null = for ever.'),
+  foreignKeyWaitSeconds: seconds
+    .default(3_600)
+    .describe('How long a message may wait for the row its foreign key points to; this wait does not count as retries.'),
+  unknownCqrsId: z
+    .enum(['dead-letter', 'discard'])
+    .default('dead-letter')
+    .describe('What happens to a message whose id this service does not declare.'),
+  clockSkewToleranceSeconds: seconds
+    .default(1)
+    .describe('How far the clocks of masters that send no incarnation (django-cqrs) may differ.'),
+  syncDowngrade: z
+    .enum(['never', 'always'])
+    .default('never')
+    .describe('Whether a SYNC without incarnation may replace a newer row; `always` suits a Python master restored from a backup.'),
+  tombstoneRetentionSeconds: seconds
+    .default(2_592_000)
+    .describe('How long a deletion is remembered; a message older than this creates nothing and becomes a dead letter.'),
+  batchSize: z.int().min(1).max(10_000).default(500).describe('The most messages applied in one transaction.'),
+  batchWaitMs: milliseconds.default(5).describe('How long a batch waits to fill up once its first message is there.'),
+  prefetch: z.int().min(1).max(65_535).default(1_000).describe('The most messages a worker holds unsettled.'),
+});
+
+const relay = z.strictObject({
+  enabled: z.boolean().default(true).describe('Whether `cqrs.start()` runs a relay in this process; `cqrs relay` always does.'),
+  batchSize: z.int().min(1).max(10_000).default(500).describe('The most messages handed to the broker at a time.'),
+  pollIntervalMs: milliseconds
+    .default(1_000)
+    .describe('How often the outbox is looked at for messages of other processes; commits of this process wake the relay at once.'),
+  publishTimeoutMs: milliseconds
+    .default(30_000)
+    .describe('How long the broker may take to confirm; then the batch is published again.'),
+});
+
+export const settingsSchema = z.strictObject({
+  queue: name.nullable().default(null).describe("The replica's queue. Mandatory as soon as a service consumes."),
+  deadLetterQueue: name.nullable().default(null).describe('Where dead letters go; default `dead_letter_<queue>`.'),
+  exchange: name.default('cqrs').describe('The topic exchange shared by all services.'),
+  master: master.prefault({}).describe('Where rows are written.'),
+  replica: replica.prefault({}).describe('Where rows are copied.'),
+  relay: relay.prefault({}).describe('The way from the outbox to the broker.'),
+});
+
+/** What a user may write; every key is optional. */
+export type SettingsInput = z.input<typeof settingsSchema>;
+/** What the parts read: complete, checked, frozen. */
+export type Settings = Readonly<z.output<typeof settingsSchema>>;
+
+/** Problems of the given settings, one an option, in words a person can act on. */
+export function parseSettings(input: unknown): { settings?: Settings; problems: Problem[] } {
+  const parsed = settingsSchema.safeParse(input);
+  if (parsed.success) return { settings: deepFreeze(parsed.data), problems: [] };
+  const problems = parsed.error.issues.map((issue): Problem => {
+    const path = issue.path.join('.');
+    if (issue.code === 'unrecognized_keys') {
+      const where = path ? `settings.${path}` : 'settings';
+      return { where, what: `unknown option ${issue.keys.map((key) => `'${key}'`).join(', ')}.`, cure: 'See docs/settings.md for the names.' };
+    }
+    return { where: `settings.${path}`, what: `${issue.message}.`, cure: 'See docs/settings.md for what it may be.' };
+  });
+  return { problems };
+}
+
+/** @throws ConfigurationError listing every wrong option. */
+export function settingsOrThrow(input: unknown): Settings {
+  const { settings, problems } = parseSettings(input);
+  if (!settings) throw new ConfigurationError(problems);
+  return settings;
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) deepFreeze(inner);
+  return Object.freeze(value);
+}

@@ -1,0 +1,340 @@
+import { InvalidPayloadError } from './errors.js';
+
+/**
+ * One value between three forms, without loss:
+ *
+ *   PostgreSQL text  ⇄  JSON on the wire  ⇄  JavaScript
+ *
+ * PostgreSQL's own text is what masters read (`column::text`) and what replicas write (`$1::text[]`), so that
+ * microseconds, decimals and 64-bit integers never pass through a JavaScript `Date` or `number`.
+ */
+
+/** A number with more digits than a double holds, exactly as it stood in the JSON text (`JSON.rawJSON`). */
+export interface ExactNumber {
+  readonly rawJSON: string;
+}
+
+/** Anything a body can hold. Integers beyond 2^53 are bigint, longer decimals `ExactNumber`, `NaN` is a number. */
+export type WireValue = null | boolean | number | bigint | string | ExactNumber | WireValue[] | WireObject;
+export interface WireObject {
+  [key: string]: WireValue;
+}
+
+declare global {
+  interface JSON {
+    rawJSON(text: string): ExactNumber;
+    isRawJSON(value: unknown): value is ExactNumber;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// JSON text ⇄ JavaScript
+// ---------------------------------------------------------------------------------------------------------------
+
+// A number of 16 or more digits may not survive a double; the slower reader is used only for bodies that hold one.
+const LONG_NUMBER = /[\d.]{16,}|\de[+-]?\d{3}/i;
+const NON_FINITE = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/gs;
+const NON_FINITE_MARK = '\u0000cqrs:';
+const FORBIDDEN_KEY = /"(?:__proto__|constructor|prototype)"\s*:|\\u00/i;
+const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
+const MAX_DEPTH = 200;
+
+/**
+ * Reads JSON as django-cqrs's ujson writes it: all digits are kept, and the bare tokens `NaN`, `Infinity` and
+ * `-Infinity` are numbers.
+ * @throws InvalidPayloadError when the text is not JSON, is nested deeper than 200 levels, or holds a key that could
+ *   reach an object's prototype.
+ */
+export function parseJson(text: string): WireValue {
+  let value: WireValue;
+  try {
+    value = LONG_NUMBER.test(text) ? (JSON.parse(text, reviveExactly) as WireValue) : (JSON.parse(text) as WireValue);
+  } catch (error) {
+    value = parseNonFinite(text, error);
+  }
+  if (FORBIDDEN_KEY.test(text) || deeperThan(text, MAX_DEPTH)) check(value, 0);
+  return value;
+}
+
+/** Writes JSON: bigint as a bare integer, `NaN` and infinities as bare tokens, dates in Python's layout, bytes base64. */
+export function stringifyJson(value: unknown): string {
+  let nonFinite = false;
+  const text = JSON.stringify(value, function (this: Record<string, unknown>, key, serialized: unknown) {
+    const original = this[key];
+    if (typeof serialized === 'bigint') return JSON.rawJSON(String(serialized));
+    if (typeof serialized === 'number' && !Number.isFinite(serialized)) {
+      nonFinite = true;
+      return NON_FINITE_MARK + String(serialized);
+    }
+    if (original instanceof Date) return formatMicroseconds(original.getTime() * 1000);
+    if (original instanceof Uint8Array) return Buffer.from(original).toString('base64');
+    return serialized;
+  });
+  if (text === undefined) throw new TypeError('undefined and functions cannot travel');
+  return nonFinite ? text.replaceAll(/"\\u0000cqrs:(-?\w+)"/g, '$1') : text;
+}
+
+function reviveExactly(_key: string, value: unknown, context?: { source?: string }): unknown {
+  if (typeof value !== 'number' || context?.source === undefined) return value;
+  const source = context.source;
+  if (/^-?\d+$/.test(source)) return Number.isSafeInteger(value) ? value : BigInt(source);
+  return isExact(source, value) ? value : JSON.rawJSON(source);
+}
+
+// A decimal is exact when its significant digits are those that the double prints.
+function isExact(source: string, value: number): boolean {
+  const digits = (text: string): string =>
+    text.replace(/e.*$/i, '').replace(/[-.]/g, '').replace(/^0+/, '').replace(/0+$/, '');
+  return Number.isFinite(value) && (digits(source) === digits(String(value)) || digits(source).length <= 15);
+}
+
+// Only bodies that JSON.parse refuses come here: the three tokens are put in quotes, everything else stays refused.
+function parseNonFinite(text: string, cause: unknown): WireValue {
+  let found = false;
+  const quoted = text.replace(NON_FINITE, (token) => {
+    if (token.startsWith('"')) return token;
+    found = true;
+    return `"\\u0000cqrs:${token}"`;
+  });
+  if (found) {
+    try {
+      return JSON.parse(quoted, (key, value: unknown, context?: { source?: string }) =>
+        typeof value === 'string' && value.startsWith(NON_FINITE_MARK)
+          ? Number(value.slice(NON_FINITE_MARK.length))
+          : reviveExactly(key, value, context),
+      ) as WireValue;
+    } catch {
+      // reported below with the first error, which speaks of the sender's own text
+    }
+  }
+  throw new InvalidPayloadError('the body is not JSON', {}, { cause: withoutContent(cause) });
+}
+
+// V8 quotes the text around a syntax error: row data that must not reach a log.
+function withoutContent(cause: unknown): Error {
+  return new SyntaxError(cause instanceof RangeError ? 'nested too deeply' : 'unexpected token');
+}
+
+function deeperThan(text: string, depth: number): boolean {
+  let brackets = 0;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if ((code === 91 || code === 123) && ++brackets > depth) return true;
+  }
+  return false;
+}
+
+function check(value: unknown, depth: number): void {
+  if (depth > MAX_DEPTH) throw new InvalidPayloadError(`nested deeper than ${MAX_DEPTH} levels`);
+  if (typeof value !== 'object' || value === null) return;
+  for (const key of Object.keys(value)) {
+    if (FORBIDDEN_KEYS.has(key)) throw new InvalidPayloadError(`the key '${key}' is not allowed`, { key });
+    check((value as Record<string, unknown>)[key], depth + 1);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// PostgreSQL text ⇄ wire, by column type
+// ---------------------------------------------------------------------------------------------------------------
+
+/** How a column type travels; `integer[]` is an array of integers. `unsupported` is reported at start. */
+export type WireKind = ScalarKind | `${ScalarKind}[]`;
+type ScalarKind =
+  | 'integer'
+  | 'float'
+  | 'decimal'
+  | 'boolean'
+  | 'datetime'
+  | 'datetime-utc'
+  | 'json'
+  | 'binary'
+  | 'text'
+  | 'unsupported';
+
+const KINDS: readonly [RegExp, ScalarKind][] = [
+  [/^(smallint|int2?|int4|int8|integer|bigint|smallserial|serial|bigserial|oid)$/, 'integer'],
+  [/^(real|float4?|float8|double precision)$/, 'float'],
+  [/^(numeric|decimal)$/, 'decimal'],
+  [/^bool(ean)?$/, 'boolean'],
+  [/^(timestamptz|timestamp with time zone)$/, 'datetime'],
+  [/^(timestamp|timestamp without time zone)$/, 'datetime-utc'],
+  [/^jsonb?$/, 'json'],
+  [/^bytea$/, 'binary'],
+  [/^(tsvector|tsquery|xml|pg_lsn|point|line|lseg|box|path|polygon|circle|void)$/, 'unsupported'],
+];
+
+/** The way a PostgreSQL column type (`numeric(12,2)`, `timestamptz(6)`, `text[]`) travels; enums and the rest as text. */
+export function wireKind(columnType: string): WireKind {
+  const bare = columnType
+    .toLowerCase()
+    .replace(/\(.*?\)/, '')
+    .replace(/\s+/g, ' ')
+    .trim();
+  const scalar = bare.replace(/(\[\])+$/, '');
+  const kind = KINDS.find(([pattern]) => pattern.test(scalar))?.[1] ?? 'text';
+  return scalar === bare ? kind : `${kind}[]`;
+}
+
+/** A column read as `::text` → the JSON fragment of the wire. Decimals become strings, so that nothing is rounded. */
+export function textToJson(kind: WireKind, text: string | null): string {
+  if (text === null) return 'null';
+  const element = elementKind(kind);
+  if (element) return arrayToJson(element, text);
+  switch (kind) {
+    case 'integer':
+      return text;
+    case 'json':
+      return text;
+    case 'float':
+      return text;
+    case 'boolean':
+      return text === 't' || text === 'true' ? 'true' : 'false';
+    case 'datetime':
+      return JSON.stringify(pythonDatetime(text));
+    case 'datetime-utc':
+      return JSON.stringify(pythonDatetime(`${text}+00`));
+    case 'binary':
+      return JSON.stringify(Buffer.from(text.slice(2), 'hex').toString('base64'));
+    default:
+      return JSON.stringify(text);
+  }
+}
+
+/**
+ * A wire value → the text that PostgreSQL reads for a column of this kind; null stays null.
+ * @throws TypeError when the value's JSON type cannot stand for such a column (an object for an integer, say). Text that
+ *   merely looks wrong is left to PostgreSQL, which knows its types best.
+ */
+export function jsonToText(kind: WireKind, value: WireValue): string | null {
+  if (value === null || value === undefined) return null;
+  if (kind === 'json') return stringifyJson(value);
+  const element = elementKind(kind);
+  if (element) return formatArray(element, value);
+  if (typeof value === 'object' && !JSON.isRawJSON(value)) throw new TypeError(`an object cannot be stored as ${kind}`);
+  const text = JSON.isRawJSON(value) ? value.rawJSON : String(value);
+  switch (kind) {
+    case 'boolean':
+      if (value === 1 || value === 0) return value === 1 ? 'true' : 'false';
+      if (typeof value !== 'boolean') throw new TypeError(`${jsonType(value)} cannot be stored as boolean`);
+      return text;
+    case 'integer':
+    case 'float':
+    case 'decimal':
+      if (typeof value === 'boolean') throw new TypeError(`a boolean cannot be stored as ${kind}`);
+      return text;
+    case 'datetime':
+    case 'datetime-utc':
+      if (typeof value !== 'string') throw new TypeError(`${jsonType(value)} cannot be stored as a date`);
+      return kind === 'datetime-utc' ? toUtcText(value) : withOffset(value);
+    case 'binary':
+      if (typeof value !== 'string') throw new TypeError(`${jsonType(value)} cannot be stored as bytes`);
+      return `\\x${Buffer.from(value, 'base64').toString('hex')}`;
+    default:
+      return text;
+  }
+}
+
+function jsonType(value: WireValue): string {
+  if (JSON.isRawJSON(value)) return 'a number';
+  return value === null ? 'null' : `a ${typeof value === 'bigint' ? 'number' : typeof value}`;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Times
+// ---------------------------------------------------------------------------------------------------------------
+
+const DATETIME =
+  /^(\d{4,6})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s*(Z|[+-]\d\d(?::?\d\d(?::?\d\d)?)?)?$/i;
+
+/**
+ * A date and time in Python's, ISO's or PostgreSQL's layout → microseconds since 1970; undefined when unreadable.
+ * Without an offset the time is taken as UTC.
+ */
+export function parseMicroseconds(value: unknown): number | undefined {
+  if (typeof value !== 'string') return undefined;
+  const match = DATETIME.exec(value);
+  if (!match) return undefined;
+  const [, year, month, day, hour, minute, second = '0', fraction = '', offset = 'Z'] = match;
+  const milliseconds = Date.UTC(+year!, +month! - 1, +day!, +hour!, +minute!, +second);
+  const back = new Date(milliseconds);
+  if (back.getUTCMonth() !== +month! - 1 || back.getUTCDate() !== +day! || +hour! > 24 || +minute! > 59) return undefined;
+  const micros = milliseconds * 1000 + Number(fraction.slice(0, 6).padEnd(6, '0')) - offsetSeconds(offset) * 1_000_000;
+  return Number.isSafeInteger(micros) ? micros : undefined;
+}
+
+/** Microseconds since 1970 → Python's `str(datetime)` in UTC: `2021-04-30 11:50:05.164341+00:00`, no zero fraction. */
+export function formatMicroseconds(micros: number): string {
+  const fraction = ((micros % 1_000_000) + 1_000_000) % 1_000_000;
+  const seconds = new Date((micros - fraction) / 1000).toISOString().slice(0, 19).replace('T', ' ');
+  return `${seconds}${fraction === 0 ? '' : `.${String(fraction).padStart(6, '0')}`}+00:00`;
+}
+
+function offsetSeconds(offset: string): number {
+  if (/^z$/i.test(offset)) return 0;
+  const [hours = 0, minutes = 0, seconds = 0] = offset.slice(1).match(/\d\d/g)!.map(Number);
+  return (offset.startsWith('-') ? -1 : 1) * (hours * 3600 + minutes * 60 + seconds);
+}
+
+// PostgreSQL drops trailing zeros of the fraction and minutes of the offset; Python prints both. Infinity and dates
+// before Christ have no Python form and travel as PostgreSQL prints them.
+function pythonDatetime(text: string): string {
+  const match = /^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d+))?([+-]\d\d)(:\d\d)?$/.exec(text);
+  if (!match) return text;
+  const [, seconds, fraction, hours, minutes = ':00'] = match;
+  return `${seconds}${fraction ? `.${fraction.padEnd(6, '0')}` : ''}${hours}${minutes}`;
+}
+
+// A time without an offset means UTC on the wire, whatever the session's time zone is.
+function withOffset(text: string): string {
+  const match = DATETIME.exec(text);
+  return match && match[8] === undefined ? `${text}+00` : text;
+}
+
+function toUtcText(text: string): string {
+  const micros = parseMicroseconds(text);
+  return micros === undefined ? text : formatMicroseconds(micros).slice(0, -6);
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Arrays
+// ---------------------------------------------------------------------------------------------------------------
+
+function elementKind(kind: WireKind): ScalarKind | undefined {
+  return kind.endsWith('[]') ? (kind.slice(0, -2) as ScalarKind) : undefined;
+}
+
+function formatArray(element: ScalarKind, value: WireValue): string {
+  if (!Array.isArray(value)) throw new TypeError(`${jsonType(value)} cannot be stored as an array`);
+  const items = value.map((item): string => {
+    if (item === null) return 'NULL';
+    if (Array.isArray(item) && element !== 'json') return formatArray(element, item);
+    return `"${jsonToText(element, item)!.replace(/["\\]/g, '\\$&')}"`;
+  });
+  return `{${items.join(',')}}`;
+}
+
+function arrayToJson(element: ScalarKind, text: string): string {
+  let at = text.indexOf('{');
+  const read = (): string => {
+    const items: string[] = [];
+    at++;
+    while (text[at] !== '}') {
+      if (text[at] === ',') at++;
+      else if (text[at] === '{') items.push(read());
+      else if (text[at] === '"') {
+        let item = '';
+        for (at++; text[at] !== '"'; at++) item += text[at] === '\\' ? text[++at] : text[at];
+        at++;
+        items.push(textToJson(element, item));
+      } else {
+        const start = at;
+        while (text[at] !== ',' && text[at] !== '}') at++;
+        const item = text.slice(start, at);
+        items.push(textToJson(element, item === 'NULL' ? null : item));
+      }
+    }
+    at++;
+    return `[${items.join(',')}]`;
+  };
+  return read();
+}

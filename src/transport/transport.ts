@@ -1,0 +1,101 @@
+import type { Events } from '../core/events.js';
+
+/**
+ * What a broker has to do for us, on one screen. A transport moves bodies; it knows no entities and never reads a body.
+ * Every implementation passes the suite in `testing/transport-contract.ts`; the comments here are its promises.
+ *
+ *   publish ──▶ [queue of each replica] ──▶ Delivery ──ack──▶ gone
+ *                      ▲                      │ retry ──▶ waits in the broker ──▶ back to the same queue only
+ *                      └──────────────────────┤ deadLetter ──▶ dead-letter queue, dropped after its time
+ *                                             └ unreadable ──▶ queue for unreadable bodies
+ */
+export interface Transport {
+  /** Connects and makes what publishers need. Rejects with a TransportError that names the broker, never its password. */
+  connect(context: TransportContext): Promise<void>;
+
+  /**
+   * Hands messages to the broker in the given order and resolves when it has answered for each: `confirmed` means that
+   * every queue bound for it has stored it durably. One result a message, in the same order. Never rejects for a single
+   * message; after a `failed` the fate of that message is unknown and it must be published again.
+   */
+  publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]>;
+
+  /**
+   * Makes the queue, its dead-letter queue and all bindings, then delivers. At most `prefetch` deliveries are
+   * unsettled at a time. After a lost connection it resumes by itself; unsettled deliveries come again and settling
+   * the old ones does nothing.
+   */
+  consume(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<Subscription>;
+
+  /** How many messages wait in a queue and how many consumers it has; undefined when there is no such queue. */
+  inspect(queue: string): Promise<QueueState | undefined>;
+
+  /** Settles nothing: what is unsettled comes again elsewhere. May be called at any time, more than once. */
+  close(): Promise<void>;
+}
+
+export interface TransportContext {
+  readonly events: Events;
+  /** Name of the exchange, or whatever the broker calls the place that messages are published to. */
+  readonly exchange: string;
+  /** How long one publish may take before it counts as failed. */
+  readonly publishTimeoutMs: number;
+}
+
+/** To all replicas of `cqrsId` (`queue` null), or to one replica's queue. */
+export interface Route {
+  readonly cqrsId: string;
+  readonly queue: string | null;
+}
+
+export interface OutgoingMessage {
+  readonly route: Route;
+  readonly body: string;
+  /** Small extra facts (commit time, attempt); a Python replica that puts a message back drops them. */
+  readonly headers?: Readonly<Record<string, string | number>>;
+}
+
+/** `unroutable`: the broker took it, but no queue is bound for it. */
+export type PublishResult = 'confirmed' | 'unroutable' | { readonly failed: Error };
+
+export interface ConsumeOptions {
+  readonly queue: string;
+  readonly deadLetterQueue: string;
+  /** Takes bodies that cannot be read; Python never reads it. */
+  readonly unreadableQueue: string;
+  readonly cqrsIds: readonly string[];
+  readonly prefetch: number;
+  /** How long a dead letter is kept; null = for ever. */
+  readonly deadLetterTtlMs: number | null;
+}
+
+export interface Subscription {
+  /** Stops deliveries. Those already handed out can still be settled until the transport is closed. */
+  cancel(): Promise<void>;
+}
+
+/** One message in hand. Exactly one of the four ends is called; each resolves when the broker has made it durable. */
+export interface Delivery {
+  readonly body: Uint8Array;
+  readonly headers: Readonly<Record<string, unknown>>;
+  /** The id in the routing key, which survives a body that cannot be read; null when the key has another form. */
+  readonly cqrsId: string | null;
+  /** True when it was sent to this queue alone: a targeted SYNC, a retry, a dead letter put back. */
+  readonly direct: boolean;
+  /** True when the broker delivered it before and got no answer. */
+  readonly redelivered: boolean;
+
+  /** Applied, or not needed. */
+  ack(): Promise<void>;
+  /** Comes back to this queue alone, with this body, after the delay; the wait survives this process. */
+  retry(body: string, delayMs: number, headers?: OutgoingMessage['headers']): Promise<void>;
+  /** Goes to the dead-letter queue with this body. */
+  deadLetter(body: string, headers?: OutgoingMessage['headers']): Promise<void>;
+  /** Goes, as it came, to the queue for unreadable bodies. */
+  unreadable(reason: string): Promise<void>;
+}
+
+export interface QueueState {
+  readonly messages: number;
+  readonly consumers: number;
+}
