@@ -1,0 +1,114 @@
+import type { MikroORM } from '@mikro-orm/core';
+import type { Events } from '../core/events.js';
+import { SignalType } from '../core/payload.js';
+import type { Settings } from '../core/settings.js';
+import { append, type Executor, type OutboxEntry } from '../outbox/outbox.js';
+import { forkInside, hydrate, populate } from './hydrate.js';
+import type { MasterDefinition } from './master-definition.js';
+import type { RowImage } from './master-table.js';
+import type { PendingChange } from './pending-changes.js';
+import { type Announcement, needsEntity, toOutboxEntry } from './serializer.js';
+import type { TransactionContext } from './transaction-log.js';
+
+/** Turns the changes of a transaction into messages and appends them, inside that transaction. */
+export class Announcer {
+  constructor(
+    private readonly parts: {
+      readonly orm: MikroORM;
+      readonly settings: Settings;
+      readonly events: Events;
+      readonly outboxTable: string;
+      /** Called after COMMIT, when something waits in the outbox. */
+      readonly onCommitted: () => void;
+    },
+  ) {}
+
+  /** Answers what is to be done after COMMIT. */
+  async announce(transaction: TransactionContext, changes: readonly PendingChange[]): Promise<() => void> {
+    const announcements = await this.#decideAll(transaction, changes);
+    return (await this.write(transaction, announcements)).committed;
+  }
+
+  /**
+   * Appends ready-made announcements, e.g. those of a SYNC.
+   * @returns the ids of the outbox rows, and what is to be done after COMMIT.
+   */
+  async write(
+    transaction: TransactionContext,
+    announcements: readonly Announcement[],
+  ): Promise<{ ids: readonly string[]; committed: () => void }> {
+    const entries = await this.#serialize(transaction, announcements);
+    if (entries.length === 0) return { ids: [], committed: () => {} };
+    const ids = await append(transaction as unknown as Executor, this.parts.outboxTable, entries);
+    const cqrsIds = [...new Set(entries.map((entry) => entry.cqrsId))];
+    const committed = (): void => {
+      this.parts.events.emit('cqrs.master.announced', { count: entries.length, cqrsIds });
+      this.parts.onCommitted();
+    };
+    return { ids, committed };
+  }
+
+  /** Whether a row passes `isSyncInstance` of its master. */
+  matches(transaction: TransactionContext, definition: MasterDefinition, row: RowImage): boolean {
+    const filter = definition.hooks.isSyncInstance;
+    // A fork each: the row before and the row after a change have the same key.
+    return !filter || filter(hydrate(forkInside(this.parts.orm, transaction), definition, row));
+  }
+
+  async #decideAll(transaction: TransactionContext, changes: readonly PendingChange[]): Promise<Announcement[]> {
+    const announcements: Announcement[] = [];
+    for (const change of changes) {
+      const definition = change.table.definitionOf((change.current ?? change.deleted)!);
+      if (!definition?.produce) continue;
+      const announcement = decide(definition, change, (row) => row && this.matches(transaction, definition, row));
+      if (announcement) announcements.push(announcement);
+    }
+    return announcements;
+  }
+
+  async #serialize(transaction: TransactionContext, announcements: readonly Announcement[]): Promise<OutboxEntry[]> {
+    const complete = await this.#withEntities(transaction, announcements);
+    const entries: OutboxEntry[] = [];
+    // One after the other: serializers may use the transaction, which runs one statement at a time.
+    for (const announcement of complete) entries.push(await toOutboxEntry(announcement, this.parts.settings.master));
+    return entries;
+  }
+
+  async #withEntities(transaction: TransactionContext, announcements: readonly Announcement[]): Promise<Announcement[]> {
+    if (!announcements.some(({ definition }) => needsEntity(definition))) return [...announcements];
+    const em = forkInside(this.parts.orm, transaction);
+    const complete = announcements.map((announcement): Announcement => {
+      if (!needsEntity(announcement.definition)) return announcement;
+      return { ...announcement, entity: hydrate(em, announcement.definition, announcement.row) };
+    });
+    for (const definition of new Set(complete.map((one) => one.definition))) {
+      const entities = complete
+        .filter((one) => one.definition === definition && one.entity && one.signalType !== SignalType.DELETE)
+        .map((one) => one.entity!);
+      await populate(em, definition, entities);
+    }
+    return complete;
+  }
+}
+
+/**
+ * What one change of a row means to replicas. `matches` answers whether a row passes `isSyncInstance`, undefined when
+ * the row is not known. A row that leaves the filter is deleted with its own revision, so that its next SAVE is higher.
+ */
+export function decide(
+  definition: MasterDefinition,
+  change: PendingChange,
+  matches: (row: RowImage | undefined) => boolean | undefined,
+): Announcement | undefined {
+  const common = { definition, before: change.before, created: !change.existedBefore, queue: null };
+  if (!change.current) {
+    return { ...common, signalType: SignalType.DELETE, row: change.deleted!, revisionStep: 1 };
+  }
+  if (matches(change.current)) {
+    return { ...common, signalType: SignalType.SAVE, row: change.current, revisionStep: 0 };
+  }
+  if (change.existedBefore && matches(change.before) !== false) {
+    return { ...common, signalType: SignalType.DELETE, row: change.current, revisionStep: 0 };
+  }
+  return undefined;
+}

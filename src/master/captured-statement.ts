@@ -1,0 +1,26 @@
+import type { QueryResult } from './mikro-orm-internals.js';
+
+/** Ends every captured statement: whatever writes a master's table without it was not seen by capture. */
+export const CAPTURED = '/* cqrs */';
+
+/**
+ * Adds our columns to a statement's RETURNING, and afterwards makes the result look as if they had never been there.
+ * The SQL holds placeholders only, and RETURNING is its last clause.
+ */
+export class Returning {
+  #hadReturning = false;
+
+  constructor(private readonly columns: string) {}
+
+  apply(sql: string): string {
+    this.#hadReturning = /\sreturning\s(?!.*\sreturning\s)/s.test(sql);
+    return `${sql}${this.#hadReturning ? ',' : ' returning'} ${this.columns} ${CAPTURED}`;
+  }
+
+  /** Our columns have been taken out of the rows; a statement that returned nothing returns nothing again. */
+  restore(result: QueryResult): void {
+    if (this.#hadReturning) return;
+    result.rows = [];
+    result.row = undefined;
+  }
+}

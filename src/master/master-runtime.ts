@@ -1,0 +1,100 @@
+import { type AnyEntity, type EntityManager, helper } from '@mikro-orm/core';
+import type { SqlEntityManager } from '@mikro-orm/sql';
+import { ConfigurationError } from '../core/errors.js';
+import type { Registry } from '../core/registry.js';
+import type { WireObject } from '../core/wire-values.js';
+import type { Announcer } from './announcer.js';
+import { readByColumns } from './before-images.js';
+import { MasterManager } from './bulk.js';
+import { keyTexts } from './entity-keys.js';
+import { toDict, trackedData } from './entity-values.js';
+import type { MasterDefinition } from './master-definition.js';
+import type { CapturedDriver } from './mikro-orm-internals.js';
+import { PendingChanges } from './pending-changes.js';
+import { MasterSync } from './sync.js';
+import type { TransactionContext, TransactionLog } from './transaction-log.js';
+
+/** What the methods of a master's class do once MikroORM runs: one per `Cqrs`. */
+export class MasterRuntime {
+  constructor(
+    private readonly parts: {
+      readonly masters: Registry<MasterDefinition>;
+      readonly announcer: Announcer;
+      readonly log: TransactionLog;
+    },
+  ) {}
+
+  manager<T extends object>(entity: abstract new (...args: never[]) => T, em: EntityManager): MasterManager<T> {
+    this.#definition(entity);
+    return new MasterManager(entity, em);
+  }
+
+  toDict(entity: object): WireObject {
+    return toDict(this.#definition(entity.constructor), entity);
+  }
+
+  trackedData(entity: object): WireObject | null {
+    return trackedData(this.#definition(entity.constructor), entity);
+  }
+
+  async syncEntity(entity: object, em: EntityManager, queue: string | null): Promise<boolean> {
+    const definition = this.#definition(entity.constructor);
+    const wrapped = helper(entity as AnyEntity);
+    if (!wrapped.__originalEntityData && !wrapped.__managed) return false;
+    const key = keyOf(definition, entity);
+    if (!key) return false;
+    const page = await inTransaction(em, (transaction) =>
+      new MasterSync(em, this.parts.announcer, this.parts.log).append(transaction, definition, [key], queue),
+    );
+    return page.synced === 1;
+  }
+
+  /** Announces rows that were written behind capture's back; answers how many were found. */
+  async announceRows(entity: Function, em: EntityManager, rows: readonly object[], how: 'created' | 'updated'): Promise<number> {
+    const definition = this.#definition(entity);
+    const { table, meta } = definition;
+    const keys = rows.map((row) => keyOf(definition, row)).filter((key) => key !== undefined);
+    if (keys.length === 0) return 0;
+    const fields = table.keyColumns.map((column) => column.field);
+    if (how === 'updated') {
+      const fork = em.fork() as SqlEntityManager;
+      return inTransaction(em, async (transaction) => {
+        fork.setTransactionContext(transaction);
+        const where = { $or: keys.map((key) => Object.fromEntries(meta.primaryKeys.map((name, index) => [name, key[index]]))) };
+        const builder = fork.createQueryBuilder(meta.class as never).update({} as never).where(where as never);
+        return ((await builder.execute('run')) as { affectedRows: number }).affectedRows;
+      });
+    }
+    const driver = em.getDriver() as unknown as CapturedDriver;
+    return inTransaction(em, async (transaction) => {
+      const sqlName = driver.getTableName(meta, {});
+      const place = { connection: driver.getConnection('write'), transaction, table };
+      const images = await readByColumns(place, sqlName, fields, keys);
+      const followed = this.parts.log.changesOf(transaction);
+      const pending = followed ?? new PendingChanges();
+      for (const image of images.values()) pending.inserted(table, sqlName, image);
+      if (!followed) (await this.parts.announcer.announce(transaction, pending.drain()))();
+      return images.size;
+    });
+  }
+
+  #definition(entity: Function): MasterDefinition {
+    const definition = this.parts.masters.byEntity(entity);
+    if (definition) return definition;
+    throw new ConfigurationError([
+      { where: entity.name, what: 'it is not a master of this service.', cure: 'Declare it with a CQRS_ID and list it in `entities`.' },
+    ]);
+  }
+}
+
+/** Runs in the EntityManager's open transaction, or in one of its own; flushes nothing. */
+function inTransaction<T>(em: EntityManager, work: (transaction: TransactionContext) => Promise<T>): Promise<T> {
+  const open = em.getTransactionContext() as TransactionContext | undefined;
+  return open ? work(open) : (em as SqlEntityManager).getConnection('write').transactional((trx) => work(trx));
+}
+
+function keyOf({ meta }: MasterDefinition, row: object): string[] | undefined {
+  const values = meta.primaryKeys.map((name) => (row as Record<string, unknown>)[name]);
+  if (values.some((value) => value === undefined || value === null)) return undefined;
+  return keyTexts(meta, Object.fromEntries(meta.primaryKeys.map((name, index) => [name, values[index]])));
+}

@@ -1,0 +1,167 @@
+import { ReferenceKind, type EntityMetadata, type EntityProperty } from '@mikro-orm/core';
+import { wireKind, type WireKind } from '../core/wire-values.js';
+import type { MasterDefinition } from './master-definition.js';
+
+/** One column of a master's table: how it is read and what it is called on the wire. */
+export interface MasterColumn {
+  /** The column in the database. */
+  readonly field: string;
+  /** The property it belongs to; an embeddable's leaf has a property of its own. */
+  readonly property: string;
+  /** Its key in `instance_data`. */
+  readonly wire: string;
+  readonly kind: WireKind;
+  readonly type: string;
+  readonly primary: boolean;
+}
+
+/** A row as PostgreSQL printed it, one text a column, in the order of `MasterTable.columns`. */
+export type RowImage = readonly (string | null)[];
+
+export const REVISION = 'cqrs_revision';
+export const UPDATED = 'cqrs_updated';
+export const INCARNATION = 'cqrs_incarnation';
+/** The properties behind the three columns that belong to this library. */
+export const OWN_PROPERTIES: Readonly<Record<string, string>> = {
+  cqrsRevision: REVISION,
+  cqrsUpdated: UPDATED,
+  cqrsIncarnation: INCARNATION,
+};
+
+/**
+ * The table of one or several masters (several under single-table inheritance): what a captured write reads back.
+ * Everything is read as text, so that a payload has what the database has, to the last digit.
+ */
+export class MasterTable {
+  readonly name: string;
+  readonly columns: readonly MasterColumn[];
+  readonly keyColumns: readonly MasterColumn[];
+  /** `"id"::text as "cqrs:0", …`: added to the RETURNING of every captured statement. */
+  readonly returning: string;
+  /** The same for DELETE, where `cqrs_updated` becomes the time of the deletion. */
+  readonly returningDeleted: string;
+  readonly #positions: ReadonlyMap<string, number>;
+  readonly #discriminator?: { position: number; definitions: ReadonlyMap<string, MasterDefinition> };
+  #definition?: MasterDefinition;
+
+  constructor(
+    /** The root of the inheritance tree, or the entity itself. */
+    readonly root: EntityMetadata,
+    /** All entities that live in this table. */
+    entities: readonly EntityMetadata[],
+    quote: (identifier: string) => string,
+  ) {
+    this.name = root.schema ? `${root.schema}.${root.tableName}` : root.tableName;
+    this.columns = collectColumns(entities);
+    this.keyColumns = root
+      .getPrimaryProps()
+      .flatMap((property) => property.fieldNames)
+      .map((field) => this.columns.find((column) => column.field === field)!);
+    this.#positions = new Map(this.columns.map((column, index) => [column.field, index]));
+    const read = (expression: (column: MasterColumn) => string): string =>
+      this.columns.map((column, index) => `${expression(column)}::text as "cqrs:${index}"`).join(', ');
+    this.returning = read((column) => quote(column.field));
+    this.returningDeleted = read((column) => (column.field === UPDATED ? nextUpdated(quote(UPDATED)) : quote(column.field)));
+    const discriminator = root.discriminatorColumn && root.properties[root.discriminatorColumn as string];
+    if (discriminator) {
+      this.#discriminator = { position: this.#positions.get(discriminator.fieldNames[0]!)!, definitions: new Map() };
+    }
+  }
+
+  /** Says which master the rows of this table are; with a discriminator value, for those rows alone. */
+  assign(definition: MasterDefinition, discriminatorValue: unknown): void {
+    if (this.#discriminator && discriminatorValue !== undefined) {
+      (this.#discriminator.definitions as Map<string, MasterDefinition>).set(String(discriminatorValue), definition);
+    }
+    this.#definition ??= definition;
+  }
+
+  /** The master a row belongs to: by its discriminator under single-table inheritance. */
+  definitionOf(row: RowImage): MasterDefinition | undefined {
+    if (!this.#discriminator) return this.#definition;
+    return this.#discriminator.definitions.get(row[this.#discriminator.position] ?? '');
+  }
+
+  /** True when some master of this table needs rows as they were before the transaction. */
+  needsBefore = false;
+
+  /** Reads, and removes, our columns from a returned database row. */
+  takeImage(row: Record<string, unknown>): RowImage {
+    return this.columns.map((_, index) => {
+      const value = row[`cqrs:${index}`] as string | null;
+      delete row[`cqrs:${index}`];
+      return value;
+    });
+  }
+
+  value(row: RowImage, field: string): string | null {
+    return row[this.#positions.get(field)!] ?? null;
+  }
+
+  /** The row with one column replaced. */
+  withValue(row: RowImage, field: string, value: string): RowImage {
+    return row.with(this.#positions.get(field)!, value);
+  }
+
+  /** The primary key as text: `["7"]` and `["7","b"]`, the same for every way the row was written. */
+  keyOf(row: RowImage): string {
+    return JSON.stringify(this.keyValues(row));
+  }
+
+  keyValues(row: RowImage): string[] {
+    return this.keyColumns.map((column) => this.value(row, column.field)!);
+  }
+
+  revision(row: RowImage): number {
+    return Number(this.value(row, REVISION));
+  }
+
+  incarnation(row: RowImage): number {
+    return Number(this.value(row, INCARNATION));
+  }
+}
+
+/** The time of a change, in SQL: later than the former one even when the clock was set back. */
+export function nextUpdated(former: string): string {
+  return `greatest(clock_timestamp(), ${former} + interval '1 microsecond')`;
+}
+
+function collectColumns(entities: readonly EntityMetadata[]): MasterColumn[] {
+  const columns = new Map<string, MasterColumn>();
+  for (const meta of entities) {
+    for (const property of meta.props.filter(hasColumns)) {
+      property.fieldNames.forEach((field, index) => {
+        if (columns.has(field)) return;
+        const type = property.columnTypes?.[index] ?? 'text';
+        const wire = wireName(property);
+        columns.set(field, {
+          field,
+          property: property.name,
+          wire: property.fieldNames.length > 1 ? `${wire}_${index}` : wire,
+          kind: wireKind(type),
+          type,
+          primary: property.primary === true,
+        });
+      });
+    }
+  }
+  return [...columns.values()];
+}
+
+/** Whether a property is stored in columns of its entity's own table. */
+export function hasColumns(property: EntityProperty): boolean {
+  return (
+    property.persist !== false &&
+    property.fieldNames?.length > 0 &&
+    !property.formula &&
+    !(property.kind === ReferenceKind.EMBEDDED && !property.object) &&
+    property.kind !== ReferenceKind.ONE_TO_MANY &&
+    property.kind !== ReferenceKind.MANY_TO_MANY &&
+    !(property.kind === ReferenceKind.ONE_TO_ONE && !property.owner)
+  );
+}
+
+/** `createdAt` → `created_at`; a relation keeps its own name (`owner`, not `owner_id`), as in django-cqrs. */
+export function wireName(property: { readonly name: string }): string {
+  return property.name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toLowerCase();
+}

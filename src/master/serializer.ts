@@ -1,0 +1,129 @@
+import type { MetaContext, Settings } from '../core/settings.js';
+import { SignalType } from '../core/payload.js';
+import { parseJson, stringifyJson, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import type { OutboxEntry } from '../outbox/outbox.js';
+import type { CqrsSerializer, MasterDefinition } from './master-definition.js';
+import { INCARNATION, REVISION, UPDATED, type MasterColumn, type MasterTable, type RowImage } from './master-table.js';
+
+/**
+ * Row → message. Columns become JSON text straight from PostgreSQL's own text; JavaScript objects are made only for
+ * what user code has asked to see.
+ */
+
+/** One message to be written, decided by the transaction log. */
+export interface Announcement {
+  readonly definition: MasterDefinition;
+  readonly signalType: SignalType;
+  readonly row: RowImage;
+  /** The row before the transaction, if it is known. */
+  readonly before?: RowImage;
+  /** True when the row was created in this transaction. */
+  readonly created: boolean;
+  /** For a DELETE: how much the deletion adds to the row's own revision (1 for a deleted row, 0 for a filtered one). */
+  readonly revisionStep: number;
+  readonly queue: string | null;
+  /** The row as an entity, for hooks and serializers; undefined when nobody needs it. */
+  readonly entity?: object;
+}
+
+/** True when a message of this master cannot be built from columns alone. */
+export function needsEntity(definition: MasterDefinition): boolean {
+  const { hooks, serializer } = definition;
+  return Boolean(serializer ?? hooks.isSyncInstance ?? hooks.getCqrsMeta ?? hooks.getCustomCqrsDeleteData);
+}
+
+export async function toOutboxEntry(announcement: Announcement, settings: Settings['master']): Promise<OutboxEntry> {
+  const { definition, signalType, row, queue } = announcement;
+  const { table, cqrsId } = definition;
+  const pk = keyJson(table, row);
+  const instanceData =
+    signalType === SignalType.DELETE ? deletionJson(announcement, pk) : await instanceJson(announcement);
+  const previousData = signalType === SignalType.SAVE ? previousJson(announcement) : 'null';
+  const correlationId = settings.correlationFunction?.(cqrsId, signalType) ?? null;
+  const meta = metaOf(announcement, settings, pk, instanceData, previousData);
+  const body =
+    `{"signal_type":"${signalType}","cqrs_id":${JSON.stringify(cqrsId)},"instance_data":${instanceData},` +
+    `"previous_data":${previousData},"instance_pk":${pk},"correlation_id":${stringifyJson(correlationId)},` +
+    `"retries":0,"meta":${stringifyJson(meta)},"cqrs_incarnation":${table.incarnation(row)}}`;
+  return { cqrsId, signalType, key: table.keyOf(row), queue, body };
+}
+
+async function instanceJson({ definition, row, entity }: Announcement): Promise<string> {
+  const { table, serializer } = definition;
+  if (serializer) {
+    const data = await runSerializer(serializer, entity!);
+    return stringifyJson({
+      ...data,
+      cqrs_revision: table.revision(row),
+      cqrs_updated: updatedOf(table, row),
+    });
+  }
+  const parts = definition.announced.map((column) => memberJson(column, table.value(row, column.field)));
+  parts.push(`"cqrs_revision":${table.value(row, REVISION)}`);
+  parts.push(`"cqrs_updated":${textToJson('datetime', table.value(row, UPDATED))}`);
+  return `{${parts.join(',')}}`;
+}
+
+// The key is called `id` here whatever its column's name: django-cqrs insists on it.
+function deletionJson({ definition, row, revisionStep, entity }: Announcement, pk: string): string {
+  const { table, hooks } = definition;
+  const custom = entity && hooks.getCustomCqrsDeleteData?.(entity);
+  return (
+    `{"id":${pk},"cqrs_revision":${table.revision(row) + revisionStep},` +
+    `"cqrs_updated":${textToJson('datetime', table.value(row, UPDATED))}` +
+    `${custom ? `,"custom":${stringifyJson(custom)}` : ''}}`
+  );
+}
+
+function previousJson({ definition, row, before, created }: Announcement): string {
+  const { table, tracked } = definition;
+  if (tracked.length === 0) return 'null';
+  if (created) {
+    const set = tracked.filter((column) => table.value(row, column.field) !== null);
+    return `{${set.map((column) => memberJson(column, null)).join(',')}}`;
+  }
+  if (!before) return 'null';
+  const changed = tracked.filter((column) => table.value(row, column.field) !== table.value(before, column.field));
+  return `{${changed.map((column) => memberJson(column, table.value(before, column.field))).join(',')}}`;
+}
+
+function metaOf(
+  { definition, signalType, entity }: Announcement,
+  settings: Settings['master'],
+  pk: string,
+  instanceData: string,
+  previousData: string,
+): WireValue {
+  const hook = definition.hooks.getCqrsMeta;
+  if (!hook && !settings.metaFunction) return {};
+  const context: MetaContext = {
+    cqrsId: definition.cqrsId,
+    signalType,
+    instancePk: parseJson(pk),
+    instanceData: parseJson(instanceData) as WireObject,
+    previousData: parseJson(previousData) as WireObject | null,
+  };
+  return (hook ? hook(entity!, context) : settings.metaFunction!(context)) ?? {};
+}
+
+/** The key as it travels: a scalar, or an array for a composite key. */
+export function keyJson(table: MasterTable, row: RowImage): string {
+  const parts = table.keyColumns.map((column) => textToJson(column.kind, table.value(row, column.field)));
+  return parts.length === 1 ? parts[0]! : `[${parts.join(',')}]`;
+}
+
+async function runSerializer(serializer: CqrsSerializer, entity: object): Promise<object> {
+  if (/^class\b/.test(Function.prototype.toString.call(serializer))) {
+    const Serializer = serializer as new (entity: object) => { data: object | Promise<object> };
+    return new Serializer(entity).data;
+  }
+  return (serializer as (entity: object) => object | Promise<object>)(entity);
+}
+
+function updatedOf(table: MasterTable, row: RowImage): WireValue {
+  return parseJson(textToJson('datetime', table.value(row, UPDATED)));
+}
+
+function memberJson(column: MasterColumn, text: string | null): string {
+  return `${JSON.stringify(column.wire)}:${textToJson(column.kind, text)}`;
+}

@@ -1,0 +1,97 @@
+import { type EntityManager, type FilterQuery, raw } from '@mikro-orm/core';
+import type { SqlEntityManager } from '@mikro-orm/sql';
+import { SignalType } from '../core/payload.js';
+import type { Announcer } from './announcer.js';
+import { readWhere } from './before-images.js';
+import type { MasterDefinition } from './master-definition.js';
+import type { CapturedDriver } from './mikro-orm-internals.js';
+import type { Announcement } from './serializer.js';
+import type { TransactionContext, TransactionLog } from './transaction-log.js';
+
+/** What one page of a SYNC put into the outbox. */
+export interface SyncPage {
+  /** Rows that go as SYNC. */
+  readonly synced: number;
+  /** Rows that do not match `isSyncInstance` and go as DELETE. */
+  readonly withdrawn: number;
+  readonly outboxIds: readonly string[];
+}
+
+/**
+ * Repeats the present state of chosen rows. Rows are read FOR SHARE in the order of their keys and appended in the same
+ * transaction, so that no later change of theirs can overtake them on its way to the outbox.
+ */
+export class MasterSync {
+  constructor(
+    private readonly em: EntityManager,
+    private readonly announcer: Announcer,
+    private readonly log: TransactionLog,
+  ) {}
+
+  /** Page by page, in short transactions of their own, every row that matches `where` (MikroORM's query syntax). */
+  async *pages(
+    definition: MasterDefinition,
+    { where = {}, queue, pageSize }: { where?: FilterQuery<object>; queue: string | null; pageSize: number },
+  ): AsyncGenerator<SyncPage> {
+    for (let after: string[] | undefined; ; ) {
+      const keys = await this.#readKeys(definition, where, after, pageSize);
+      if (keys.length === 0) return;
+      yield await this.#connection().transactional((transaction) => this.append(transaction, definition, keys, queue));
+      after = keys.at(-1);
+      if (keys.length < pageSize) return;
+    }
+  }
+
+  /** Puts the rows with these keys into the outbox, in the given transaction. Rows that are gone are left out. */
+  async append(
+    transaction: TransactionContext,
+    definition: MasterDefinition,
+    keys: readonly (readonly string[])[],
+    queue: string | null,
+  ): Promise<SyncPage> {
+    const { table, meta } = definition;
+    const fields = table.keyColumns.map((column) => `"${column.field}"`).join(', ');
+    const tuple = `(${table.keyColumns.map(() => '?').join(', ')})`;
+    const images = await readWhere(
+      { connection: this.#connection(), transaction, table },
+      this.#driver().getTableName(meta, {}),
+      { sql: `(${fields}) in (${keys.map(() => tuple).join(', ')}) order by ${fields}`, params: keys.flat() },
+      'for share',
+    );
+    const announcements = [...images.values()].map((row): Announcement => {
+      const own = table.definitionOf(row) ?? definition;
+      const signalType = this.announcer.matches(transaction, own, row) ? SignalType.SYNC : SignalType.DELETE;
+      return { definition: own, signalType, row, created: false, revisionStep: 0, queue };
+    });
+    const { ids, committed } = await this.announcer.write(transaction, announcements);
+    this.log.afterCommit(transaction, committed);
+    const synced = announcements.filter(({ signalType }) => signalType === SignalType.SYNC).length;
+    return { synced, withdrawn: announcements.length - synced, outboxIds: ids };
+  }
+
+  async #readKeys(
+    definition: MasterDefinition,
+    where: FilterQuery<object>,
+    after: readonly string[] | undefined,
+    limit: number,
+  ): Promise<string[][]> {
+    const { table, meta } = definition;
+    const em = this.em.fork() as SqlEntityManager;
+    const builder = em.createQueryBuilder(meta.class as never, undefined, 'write');
+    const own = (field: string): string => `"${builder.alias}"."${field}"`;
+    const fields = table.keyColumns.map((column) => own(column.field));
+    builder.select(fields.map((field, index) => raw(`${field}::text as "cqrs:${index}"`)) as never).where(where as never);
+    if (after) builder.andWhere(raw(`(${fields.join(', ')}) > (${fields.map(() => '?').join(', ')})`, [...after]) as never);
+    builder.orderBy(Object.fromEntries(meta.primaryKeys.map((key) => [key, 'asc'])) as never).limit(limit);
+    const rows = (await builder.execute('all', { mapResults: false } as never)) as Record<string, string>[];
+    return rows.map((row) => fields.map((_, index) => row[`cqrs:${index}`]!));
+  }
+
+  #driver(): CapturedDriver {
+    return this.em.getDriver() as unknown as CapturedDriver;
+  }
+
+  #connection(): ReturnType<CapturedDriver['getConnection']> {
+    return this.#driver().getConnection('write');
+  }
+}

@@ -1,0 +1,167 @@
+import { crc32 } from 'node:zlib';
+import { defineEntity, p } from '@mikro-orm/core';
+import { CompiledQuery } from 'kysely';
+import type { SignalType } from '../core/payload.js';
+
+/**
+ * The table of messages that are committed and not yet with the broker, and every query on it.
+ *
+ * Rows are found by being there, never by "id greater than the last one seen": ids do not commit in order. For one key
+ * they do, because its row is locked from the first write until the commit; so `order by id` is the order per key.
+ */
+
+/** A message as a transaction leaves it: everything but `expires`, which is stamped when it is published. */
+export interface OutboxEntry {
+  readonly cqrsId: string;
+  readonly signalType: SignalType;
+  /** The row's key as text; with the id it decides which messages must keep their order. */
+  readonly key: string;
+  /** The one queue a SYNC is meant for; null = every replica. */
+  readonly queue: string | null;
+  /** A JSON object. */
+  readonly body: string;
+}
+
+export interface OutboxRow extends OutboxEntry {
+  readonly id: string;
+  readonly committedAtMs: number;
+}
+
+/** How many messages wait, for how long the oldest has, and how many could not be routed. */
+export interface OutboxState {
+  readonly depth: number;
+  readonly oldestAgeMs: number | null;
+  readonly failed: number;
+}
+
+/** Whatever runs a compiled query: a transaction of MikroORM's, or its Kysely client. */
+export interface Executor {
+  executeQuery<R>(query: CompiledQuery<R>): Promise<{ rows: R[] }>;
+}
+
+/** Keys are spread over this many buckets; a relay owns whole buckets, so two relays never share a key. */
+const BUCKETS = 64;
+/** First half of the advisory lock's key: "cqrs" in ASCII, so that it is recognised in pg_locks. */
+const LOCK_CLASS = 0x63717273;
+
+const outboxProperties = {
+  id: p.bigint('string').primary().autoincrement(),
+  bucket: p.smallint(),
+  cqrsId: p.text().name('cqrs_id'),
+  signalType: p.text().name('signal_type'),
+  key: p.text(),
+  queue: p.text().nullable(),
+  body: p.text(),
+  failure: p.text().nullable(),
+  createdAt: p.datetime().name('created_at').columnType('timestamptz(6)').defaultRaw('clock_timestamp()'),
+};
+
+/** Added to the entities of every service with masters, so that the schema generator and migrations know the table. */
+export const OutboxMessage = defineEntity({
+  name: 'CqrsOutboxMessage',
+  tableName: 'cqrs_outbox',
+  properties: outboxProperties,
+  indexes: [{ properties: ['bucket', 'id'] }],
+});
+
+/** Appends messages in the caller's transaction with one bound statement: they commit with it or not at all. */
+export async function append(transaction: Executor, table: string, entries: readonly OutboxEntry[]): Promise<string[]> {
+  const columns = [
+    entries.map((entry) => bucketOf(entry)),
+    entries.map((entry) => entry.cqrsId),
+    entries.map((entry) => entry.signalType),
+    entries.map((entry) => entry.key),
+    entries.map((entry) => entry.queue),
+    entries.map((entry) => entry.body),
+  ];
+  const { rows } = await transaction.executeQuery<{ id: string }>(
+    CompiledQuery.raw(
+      `insert into ${table} (bucket, cqrs_id, signal_type, key, queue, body)
+       select * from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+       returning id::text as id`,
+      columns,
+    ) as CompiledQuery<{ id: string }>,
+  );
+  return rows.map((row) => row.id);
+}
+
+/**
+ * Takes the oldest messages of all key buckets that no other relay holds. The buckets stay locked until the
+ * transaction ends, however it ends: a relay that dies gives them back with its connection.
+ */
+export async function claim(transaction: Executor, table: string, limit: number): Promise<OutboxRow[]> {
+  // A statement of its own: the messages must be read with a snapshot taken after the locks.
+  const { rows: locks } = await transaction.executeQuery<{ bucket: number }>(
+    CompiledQuery.raw(
+      `select bucket from generate_series(0, ${BUCKETS - 1}) as bucket where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`,
+    ) as CompiledQuery<{ bucket: number }>,
+  );
+  if (locks.length === 0) return [];
+  const { rows } = await transaction.executeQuery<OutboxRow>(
+    CompiledQuery.raw(
+      `select id::text as id, cqrs_id as "cqrsId", signal_type as "signalType", key, queue, body,
+              (extract(epoch from created_at) * 1000)::float8 as "committedAtMs"
+         from ${table}
+        where failure is null${locks.length === BUCKETS ? '' : ' and bucket = any($2::smallint[])'}
+        order by id limit $1`,
+      locks.length === BUCKETS ? [limit] : [limit, locks.map((lock) => lock.bucket)],
+    ) as CompiledQuery<OutboxRow>,
+  );
+  return rows;
+}
+
+/** Removes messages that the broker has confirmed. */
+export async function settle(transaction: Executor, table: string, ids: readonly string[]): Promise<void> {
+  await transaction.executeQuery(CompiledQuery.raw(`delete from ${table} where id = any($1::bigint[])`, [ids]));
+}
+
+/** Keeps messages that can never be delivered, with the reason, out of the way of the others. */
+export async function fail(
+  transaction: Executor,
+  table: string,
+  ids: readonly string[],
+  reason: string,
+): Promise<void> {
+  await transaction.executeQuery(
+    CompiledQuery.raw(`update ${table} set failure = $2 where id = any($1::bigint[])`, [ids, reason]),
+  );
+}
+
+/** Counts the failed ones among the given messages and forgets them: their sender has been told. */
+export async function takeFailures(executor: Executor, table: string, ids: readonly string[]): Promise<number> {
+  const { rows } = await executor.executeQuery<{ id: string }>(
+    CompiledQuery.raw(
+      `delete from ${table} where failure is not null and id = any($1::bigint[]) returning id::text as id`,
+      [ids],
+    ) as CompiledQuery<{ id: string }>,
+  );
+  return rows.length;
+}
+
+/** How many of the given messages still wait. */
+export async function countWaiting(executor: Executor, table: string, ids: readonly string[]): Promise<number> {
+  const { rows } = await executor.executeQuery<{ count: string }>(
+    CompiledQuery.raw(
+      `select count(*)::text as count from ${table} where failure is null and id = any($1::bigint[])`,
+      [ids],
+    ) as CompiledQuery<{ count: string }>,
+  );
+  return Number(rows[0]!.count);
+}
+
+export async function readState(executor: Executor, table: string): Promise<OutboxState> {
+  const { rows } = await executor.executeQuery<{ depth: string; failed: string; age: number | null }>(
+    CompiledQuery.raw(
+      `select count(*) filter (where failure is null)::text as depth,
+              count(*) filter (where failure is not null)::text as failed,
+              (extract(epoch from clock_timestamp() - min(created_at) filter (where failure is null)) * 1000)::float8 as age
+         from ${table}`,
+    ) as CompiledQuery<{ depth: string; failed: string; age: number | null }>,
+  );
+  const row = rows[0]!;
+  return { depth: Number(row.depth), failed: Number(row.failed), oldestAgeMs: row.age === null ? null : Math.max(0, row.age) };
+}
+
+function bucketOf(entry: OutboxEntry): number {
+  return crc32(`${entry.cqrsId}\u0000${entry.key}`) % BUCKETS;
+}
