@@ -17,7 +17,7 @@ export class Announcer {
       readonly orm: MikroORM;
       readonly settings: Settings;
       readonly events: Events;
-      readonly outboxTable: string;
+      readonly outboxTable: () => string;
       /** Called after COMMIT, when something waits in the outbox. */
       readonly onCommitted: () => void;
     },
@@ -39,7 +39,7 @@ export class Announcer {
   ): Promise<{ ids: readonly string[]; committed: () => void }> {
     const entries = await this.#serialize(transaction, announcements);
     if (entries.length === 0) return { ids: [], committed: () => {} };
-    const ids = await append(transaction as unknown as Executor, this.parts.outboxTable, entries);
+    const ids = await append(transaction as unknown as Executor, this.parts.outboxTable(), entries);
     const cqrsIds = [...new Set(entries.map((entry) => entry.cqrsId))];
     const committed = (): void => {
       this.parts.events.emit('cqrs.master.announced', { count: entries.length, cqrsIds });

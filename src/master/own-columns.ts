@@ -98,10 +98,11 @@ export class OwnColumns {
     return [`${INCARNATION} = ${NEW_INCARNATION}`, `${REVISION} = 0`, `${UPDATED} = clock_timestamp()`];
   }
 
-  /** What MikroORM reads back into the entity follows the row. */
-  static refresh(table: MasterTable, image: RowImage, row: Row | undefined): void {
-    for (const field of OWN_FIELDS) if (row && field in row) row[field] = table.value(image, field);
-    if (row && REVISION in row) row[REVISION] = table.revision(image);
+  /** Puts our columns into a row that MikroORM reads back into its entity. */
+  static reveal(table: MasterTable, image: RowImage, row: Row): void {
+    row[REVISION] = table.revision(image);
+    row[INCARNATION] = table.incarnation(image);
+    row[UPDATED] = table.value(image, UPDATED);
   }
 
   #nextRevision(): unknown {

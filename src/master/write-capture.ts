@@ -4,7 +4,7 @@ import { ConfigurationError, UnsupportedWriteError } from '../core/errors.js';
 import { type BeforeImages, readByColumns, readWhere } from './before-images.js';
 import { Returning } from './captured-statement.js';
 import { keyTexts, keyTextsAfter } from './entity-keys.js';
-import type { MasterTable, RowImage } from './master-table.js';
+import { type MasterTable, REVISION, type RowImage } from './master-table.js';
 import {
   type CapturedDriver,
   type CapturedQueryBuilder,
@@ -63,7 +63,7 @@ export class WriteCapture {
         const images = result.rows!.map((row) => run.table.takeImage(row));
         // MikroORM answers em.insertMany with the first key only, unless the driver names them all.
         result.insertedIds ??= rows.map((row, index) => insertedId(found.meta, row, result.rows![index]));
-        await run.noteInserted(images, result.rows!);
+        for (const [index, image] of images.entries()) await run.noteInserted(image, result.rows![index]);
         returning.restore(result);
         return result;
       });
@@ -147,8 +147,8 @@ export class WriteCapture {
       return this.#run(builder.context, table, undefined, async (run) => {
         current = run;
         run.sqlName = compiledSqlName();
-        const result = await this.#runBuilder(run, builder, type);
         const wanted = method ?? 'run';
+        const result = await this.#runBuilder(run, builder, type, wanted);
         if (wanted === 'run') return result;
         const mapped = typeof options === 'object' ? options.mapResults !== false : options !== false;
         const rows = result.rows!.map((row) => (mapped ? this.parts.driver.mapResult(row, table.root) : row));
@@ -158,7 +158,7 @@ export class WriteCapture {
     return builder;
   }
 
-  async #runBuilder(run: Run, builder: CapturedQueryBuilder, type: string): Promise<QueryResult> {
+  async #runBuilder(run: Run, builder: CapturedQueryBuilder, type: string, method: string): Promise<QueryResult> {
     const { table, connection, transaction } = run;
     const native = builder.getNativeQuery();
     const movesKeys = type === QueryType.UPDATE && OwnColumns.movesKeys(table, builder.state.data);
@@ -183,11 +183,19 @@ export class WriteCapture {
       id: builder.em?.id,
       ...builder.loggerContext,
     });
-    const images = result.rows!.map((row) => table.takeImage(row));
-    if (type === QueryType.DELETE) for (const image of images) run.pending.deleted(table, run.sqlName, image);
-    else if (type === QueryType.INSERT) await noteUpsert(run, images, result.rows!, before, builder.state.insertSubQuery !== undefined);
-    else for (const image of images) run.noteUpdated(image, movesKeys ? [...before!.values()][0] : before?.get(table.keyOf(image)));
-    returning.restore(result);
+    for (const row of result.rows!) {
+      const image = table.takeImage(row);
+      const former = before?.get(table.keyOf(image));
+      if (type === QueryType.DELETE) run.pending.deleted(table, run.sqlName, image);
+      else if (type === QueryType.UPDATE) run.noteUpdated(image, movesKeys ? [...before!.values()][0] : former);
+      else if (takeFlag(row)) await run.noteInserted(image, row, builder.state.insertSubQuery !== undefined);
+      else run.noteUpdated(image, former);
+      // em.upsert() asks for what it misses, but not for version columns.
+      if (builder.state.onConflict && method === 'run') {
+        OwnColumns.reveal(table, run.pending.find(table, table.keyOf(image))!.current!, row);
+      }
+    }
+    if (!(builder.state.onConflict && method === 'run')) returning.restore(result);
     return result;
   }
 
@@ -247,14 +255,14 @@ class Run {
     else pending.updated(table, sqlName, image, before);
   }
 
-  async noteInserted(images: readonly RowImage[], rows: readonly Row[], copied = false): Promise<void> {
-    for (const [index, image] of images.entries()) {
-      const former = this.pending.find(this.table, this.table.keyOf(image))?.deleted;
-      const assignments = former ? OwnColumns.replacing(this.table, former) : copied ? OwnColumns.fresh() : undefined;
-      const row = assignments ? await this.#assign(image, assignments) : image;
-      if (row !== image) OwnColumns.refresh(this.table, row, rows[index]);
-      this.pending.inserted(this.table, this.sqlName, row);
-    }
+  /** `row` is what MikroORM will read; it follows when our columns have to be set again. */
+  async noteInserted(image: RowImage, row: Row | undefined, copied = false): Promise<void> {
+    const { table, pending, sqlName } = this;
+    const former = pending.find(table, table.keyOf(image))?.deleted;
+    const assignments = former ? OwnColumns.replacing(table, former) : copied ? OwnColumns.fresh() : undefined;
+    const final = assignments ? await this.#assign(image, assignments) : image;
+    if (assignments && row && Object.hasOwn(row, REVISION)) OwnColumns.reveal(table, final, row);
+    pending.inserted(table, sqlName, final);
   }
 
   async #assign(image: RowImage, assignments: readonly string[]): Promise<RowImage> {
@@ -270,26 +278,11 @@ class Run {
   }
 }
 
-async function noteUpsert(
-  run: Run,
-  images: readonly RowImage[],
-  rows: readonly Row[],
-  before: BeforeImages | undefined,
-  copied: boolean,
-): Promise<void> {
-  const created = rows.map((row) => {
-    const flag = row['cqrs:created'];
-    delete row['cqrs:created'];
-    return flag === true;
-  });
-  await run.noteInserted(
-    images.filter((_, index) => created[index]),
-    rows.filter((_, index) => created[index]),
-    copied,
-  );
-  images.forEach((image, index) => {
-    if (!created[index]) run.noteUpdated(image, before?.get(run.table.keyOf(image)));
-  });
+// Whether an upsert's row is new: PostgreSQL leaves xmax at 0 only when it inserted.
+function takeFlag(row: Row): boolean {
+  const created = row['cqrs:created'];
+  delete row['cqrs:created'];
+  return created === true;
 }
 
 function isWrite(type: string): boolean {

@@ -31,7 +31,7 @@ export class Relay extends Service {
       /** The database's client; asked for when the relay starts, since MikroORM connects late. */
       readonly client: () => Promise<Kysely<never>>;
       readonly table: string;
-      readonly transport: Transport;
+      readonly transport: Pick<Transport, 'publish'>;
       /** Makes sure that the transport is connected; called before every batch. */
       readonly connect: () => Promise<void>;
       readonly settings: Settings;

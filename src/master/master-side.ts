@@ -1,0 +1,95 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { EntityMetadata, MikroORM } from '@mikro-orm/core';
+import type { Problem } from '../core/errors.js';
+import type { Events } from '../core/events.js';
+import { Registry } from '../core/registry.js';
+import type { Settings } from '../core/settings.js';
+import { OutboxMessage } from '../outbox/outbox.js';
+import { Announcer } from './announcer.js';
+import { defineMasters, type MasterDefinition } from './master-definition.js';
+import { MasterRuntime } from './master-runtime.js';
+import { type MasterTable, OWN_PROPERTIES } from './master-table.js';
+import type { CapturedDriver } from './mikro-orm-internals.js';
+import { MasterSync } from './sync.js';
+import { TransactionLog } from './transaction-log.js';
+import { databaseCascades, watchRawSql } from './uncaptured-writes.js';
+import { WriteCapture } from './write-capture.js';
+
+/** Everything that a service with masters has, put together: definitions, capture, announcing, SYNC. */
+export class MasterSide {
+  readonly masters = new Registry<MasterDefinition>();
+  readonly runtime: MasterRuntime;
+  readonly #announcer: Announcer;
+  readonly #log: TransactionLog;
+  readonly #muted = new AsyncLocalStorage<true>();
+  readonly #quote: (identifier: string) => string;
+
+  constructor(
+    private readonly parts: {
+      readonly orm: MikroORM;
+      readonly settings: Settings;
+      readonly events: Events;
+      /** Called after each COMMIT that left something in the outbox. */
+      readonly onCommitted: () => void;
+    },
+  ) {
+    const { orm, settings, events, onCommitted } = parts;
+    this.#quote = (identifier) => orm.driver.getPlatform().quoteIdentifier(identifier);
+    this.#announcer = new Announcer({ orm, settings, events, onCommitted, outboxTable: () => this.outboxTable });
+    this.#log = new TransactionLog({ announce: (transaction, changes) => this.#announcer.announce(transaction, changes) });
+    this.runtime = new MasterRuntime({ masters: this.masters, announcer: this.#announcer, log: this.#log });
+  }
+
+  /** The outbox as SQL names it; a configured default schema applies to it as to every table. */
+  get outboxTable(): string {
+    const { tableName, schema } = OutboxMessage.meta;
+    const wanted = schema ?? this.parts.orm.config.get('schema');
+    return wanted && wanted !== '*' ? `${this.#quote(wanted)}.${this.#quote(tableName)}` : this.#quote(tableName);
+  }
+
+  /** Finds the masters among the entities and starts to capture their writes; answers what is wrong with them. */
+  discover(entities: readonly EntityMetadata[]): Problem[] {
+    const { definitions, tables, problems } = defineMasters(entities, this.#quote);
+    if (problems.length > 0) return problems;
+    for (const definition of definitions) this.masters.add(definition);
+    if (tables.length > 0) this.#capture(entities, tables);
+    return [];
+  }
+
+  /** Says which foreign keys let the database write masters by itself. */
+  warnAboutCascades(): void {
+    const metas = [...this.masters].map((definition) => definition.meta);
+    for (const cascade of databaseCascades(metas)) this.parts.events.emit('cqrs.master.uncaptured', cascade);
+  }
+
+  withoutReplication<T>(work: () => Promise<T>): Promise<T> {
+    return this.#muted.run(true, work);
+  }
+
+  sync(): MasterSync {
+    return new MasterSync(this.parts.orm.em, this.#announcer, this.#log);
+  }
+
+  #capture(entities: readonly EntityMetadata[], tables: readonly MasterTable[]): void {
+    // Always read back after a write, never compared and never written by MikroORM: what its version columns are,
+    // without their optimistic lock.
+    for (const meta of entities.filter((one) => tables.some((table) => table.root === one.root))) {
+      for (const name of Object.keys(OWN_PROPERTIES)) {
+        const property = meta.properties[name as never] as { version?: boolean } | undefined;
+        if (property) property.version = true;
+      }
+      meta.sync();
+    }
+    const driver = this.parts.orm.driver as unknown as CapturedDriver;
+    const connection = driver.getConnection('write');
+    const isMuted = (): boolean => this.#muted.getStore() === true;
+    watchRawSql(connection, tables, this.parts.events, isMuted);
+    this.#log.install(connection);
+    new WriteCapture({
+      driver,
+      log: this.#log,
+      isMuted,
+      announceNow: async (transaction, changes) => (await this.#announcer.announce(transaction, changes))(),
+    }).install(tables);
+  }
+}
