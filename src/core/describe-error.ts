@@ -1,0 +1,57 @@
+import { CqrsError } from './errors.js';
+
+/** Facts of a database error that name parts of the schema, never a row. */
+const SCHEMA_FACTS = ['schema', 'table', 'column', 'constraint'] as const;
+const MAX_LENGTH = 300;
+const SQL_STATE = /^[0-9A-Z]{5}$/;
+
+/**
+ * An error in one line that may be logged, stored and sent: its name, its code and what it says, unless what it says
+ * may quote a row. Errors of a database driver and of MikroORM's validation do; they are told by their code and by the
+ * table, column or constraint they name.
+ */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return `thrown ${typeof error}`;
+  if (error instanceof CqrsError) return oneLine(`${error.name}: ${error.message}`);
+  const state = sqlState(error);
+  if (state !== undefined) {
+    const facts = SCHEMA_FACTS.flatMap((fact) => {
+      const value: unknown = Reflect.get(error, fact);
+      return typeof value === 'string' ? [`${fact} ${value}`] : [];
+    });
+    return oneLine(`${error.name} [${[`SQLSTATE ${state}`, ...facts].join(', ')}]`);
+  }
+  if (/^(ValidationError|.*Exception)$/.test(error.name)) return oneLine(error.name);
+  const code: unknown = Reflect.get(error, 'code');
+  return oneLine(`${error.name}${typeof code === 'string' ? ` [${code}]` : ''}: ${error.message || firstCause(error)}`);
+}
+
+/** The five-character code that a PostgreSQL error carries, wrapped or not; undefined when it is another kind of error. */
+export function sqlState(error: unknown): string | undefined {
+  for (const current of causes(error)) {
+    const code: unknown = Reflect.get(current, 'code');
+    // Node's own codes (`EPIPE`, `EPERM`) have five letters too; a database says how severe its error is.
+    if (typeof code === 'string' && SQL_STATE.test(code) && (/\d/.test(code) || Reflect.has(current, 'severity'))) return code;
+  }
+  return undefined;
+}
+
+/** An error and what caused it, outermost first; ends however the chain is tied. */
+export function* causes(error: unknown): Generator<Error> {
+  const seen = new Set<unknown>();
+  for (let current = error; current instanceof Error && !seen.has(current); current = current.cause) {
+    seen.add(current);
+    yield current;
+  }
+}
+
+// Node reports "all addresses refused" as an AggregateError without a message.
+function firstCause(error: Error): string {
+  return error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0].message : '';
+}
+
+function oneLine(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters would let a message forge log lines
+  const line = text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim();
+  return line.length > MAX_LENGTH ? `${line.slice(0, MAX_LENGTH - 1)}…` : line;
+}

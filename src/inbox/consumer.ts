@@ -1,0 +1,334 @@
+import { describeError } from '../core/describe-error.js';
+import { ConfigurationError, InvalidPayloadError } from '../core/errors.js';
+import type { Events } from '../core/events.js';
+import { backoffMilliseconds, pause, Service } from '../core/service.js';
+import type { Settings } from '../core/settings.js';
+import type { Delivery, Subscription, Transport } from '../transport/transport.js';
+import { decide, type Verdict } from './failure-policy.js';
+import { isTransient } from './faults.js';
+import type { Handler, Outcome } from './handler.js';
+import { Mailbox } from './mailbox.js';
+import { fieldsOf, open, reissueAsDeadLetter, reissueForRetry, type Message } from './message.js';
+
+export interface ConsumerParts {
+  readonly transport: Transport;
+  /** Makes sure that the transport is connected; called before every attempt to consume. Default: it is. */
+  readonly connect?: () => Promise<void>;
+  /** At most one handler an id. */
+  readonly handlers: readonly Handler[];
+  readonly settings: Settings;
+  readonly events: Events;
+  /** The queue to consume; default `settings.queue`. */
+  readonly queue?: string;
+  /** The ids to bind the queue to; default all ids of the handlers. */
+  readonly cqrsIds?: readonly string[];
+  /** Default `settings.deadLetterQueue` for the service's own queue, `dead_letter_<queue>` for any other. */
+  readonly deadLetterQueue?: string;
+}
+
+/** One end of one delivery: what the broker is told, and what is said once it has taken note. */
+interface Settlement {
+  readonly settle: () => Promise<void>;
+  readonly report: () => void;
+}
+
+/**
+ * Takes messages from a queue, hands them to their handlers in batches, and gives every message its end.
+ *
+ *               ┌──────────────────────────────── next batch ◀───────────────────────────────┐
+ *   subscribe ─▶ collect ─▶ read ─────────▶ apply ──────── outcomes ─────▶ settle ────────────┤
+ *                  │         │ unreadable    │ ▲                            ack               │
+ *                  │         │ unknown id    │ │ database away: wait,       retry (parked     │
+ *                  │         ▼               │ └─ then the same batch again   in the broker)  │
+ *                  │        settled          │                              dead letter       │
+ *                  │                         └─ rejected: split in halves ─▶ apply each; one ─┘
+ *                  ▼ stop                                                    alone: failure policy
+ *                 end: the batch in hand is finished, the rest comes again elsewhere
+ *
+ * One batch is in work at a time, so that the messages of a key keep the order they came in. While it is, the next one
+ * gathers; the broker holds back once `prefetch` deliveries are unsettled. Nothing is acknowledged before the handler
+ * has answered, and nothing is parked or buried before the broker has confirmed it: a worker that dies anywhere here
+ * leaves the message where it was.
+ */
+export class Consumer extends Service {
+  readonly queue: string;
+  readonly cqrsIds: readonly string[];
+  readonly deadLetterQueue: string;
+  readonly #handlers = new Map<string, Handler>();
+  readonly #mailbox: Mailbox<Delivery>;
+  #subscription: Subscription | undefined;
+  #loop: Promise<void> = Promise.resolve();
+
+  /** @throws ConfigurationError when no queue is named, or an id has no handler. */
+  constructor(private readonly parts: ConsumerParts) {
+    super();
+    const { settings } = parts;
+    for (const handler of parts.handlers) for (const id of handler.cqrsIds) this.#handlers.set(id, handler);
+    this.queue = parts.queue ?? settings.queue ?? '';
+    this.cqrsIds = parts.cqrsIds ?? [...this.#handlers.keys()];
+    this.deadLetterQueue =
+      parts.deadLetterQueue ??
+      (this.queue === settings.queue ? settings.deadLetterQueue : null) ??
+      `dead_letter_${this.queue}`;
+    this.#mailbox = new Mailbox({
+      batchSize: Math.min(settings.replica.batchSize, settings.replica.prefetch),
+      waitMs: settings.replica.batchWaitMs,
+    });
+    this.#check();
+  }
+
+  #check(): void {
+    const problems = this.cqrsIds
+      .filter((id) => !this.#handlers.has(id))
+      .map((id) => ({
+        where: `CQRS_ID '${id}'`,
+        what: 'nothing here handles it.',
+        cure: `Declare a replica for it; known here: ${[...this.#handlers.keys()].join(', ') || 'none'}.`,
+      }));
+    if (!this.queue) {
+      problems.push({ where: 'settings.queue', what: 'a service that consumes needs a queue.', cure: 'Name one.' });
+    }
+    if (problems.length > 0) throw new ConfigurationError(problems);
+  }
+
+  protected override async onStart(): Promise<void> {
+    this.#subscription = await this.#subscribe();
+    if (this.#subscription === undefined) return;
+    this.parts.events.emit('cqrs.consumer.started', { queue: this.queue, cqrsIds: this.cqrsIds });
+    this.#loop = this.#run();
+  }
+
+  protected override async onStop(): Promise<void> {
+    await this.#subscription?.cancel().catch(() => {}); // a connection that is gone delivers nothing either
+    await this.#loop;
+    if (this.#subscription) this.parts.events.emit('cqrs.consumer.stopped', { queue: this.queue });
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const deliveries = await this.#mailbox.take(this.signal);
+      if (deliveries.length === 0) return;
+      const messages = await this.#read(deliveries);
+      for (const [handler, batch] of this.#byHandler(messages)) await this.#apply(handler, batch);
+    }
+  }
+
+  /** Subscribes as soon as the broker lets us; undefined when stopped before. */
+  async #subscribe(): Promise<Subscription | undefined> {
+    const { transport, connect, settings } = this.parts;
+    const options = {
+      queue: this.queue,
+      deadLetterQueue: this.deadLetterQueue,
+      unreadableQueue: `unreadable_${this.queue}`,
+      cqrsIds: this.cqrsIds,
+      prefetch: settings.replica.prefetch,
+      deadLetterTtlMs: settings.replica.deadLetterTtlSeconds === null ? null : settings.replica.deadLetterTtlSeconds * 1000,
+    };
+    const attempt = async (): Promise<Subscription> => {
+      await connect?.();
+      return transport.consume(options, (delivery) => this.#mailbox.put(delivery));
+    };
+    for (let failures = 0; !this.signal.aborted; failures++) {
+      try {
+        return await this.#unlessStopped(attempt(), (late) => void late.cancel().catch(() => {}));
+      } catch (error) {
+        if (error instanceof ConfigurationError) throw error;
+        await this.#backOff(error, failures);
+      }
+    }
+    return undefined;
+  }
+
+  /** Gives what cannot be handled its end at once; answers with the rest, in the order it came. */
+  async #read(deliveries: readonly Delivery[]): Promise<Message[]> {
+    const now = new Date();
+    const readable: Message[] = [];
+    const settlements: Settlement[] = [];
+    for (const delivery of deliveries) {
+      let message: Message;
+      try {
+        message = open(delivery, now);
+      } catch (error) {
+        settlements.push(this.#unreadable(delivery, error));
+        continue;
+      }
+      if (this.#handlerOf(message)) readable.push(message);
+      else settlements.push(this.#unknown(message));
+    }
+    await this.#settle(settlements);
+    return readable;
+  }
+
+  async #apply(handler: Handler, batch: readonly Message[]): Promise<void> {
+    const startedAt = performance.now();
+    const answer = await this.#handle(handler, batch);
+    if (answer === undefined) return;
+    if (answer instanceof Error && batch.length > 1) return this.#split(handler, batch, answer);
+    const outcomes: readonly Outcome[] = answer instanceof Error ? [{ kind: 'failed', error: answer }] : answer;
+
+    const waiting = supersededInVain(batch, outcomes);
+    await this.#settle(
+      batch.flatMap((message, index) => (waiting.has(message) ? [] : [this.#settlementOf(message, outcomes[index]!)])),
+    );
+    const applied = outcomes.filter((outcome) => outcome.kind === 'applied').length;
+    if (applied > 0 || outcomes.some((outcome) => outcome.kind === 'skipped')) this.#reportBatch(batch, applied, startedAt);
+    if (waiting.size > 0) await this.#apply(handler, [...waiting]);
+  }
+
+  /** The outcomes, or the error that is to be held against the batch; undefined when stopped while waiting. */
+  async #handle(handler: Handler, batch: readonly Message[]): Promise<readonly Outcome[] | Error | undefined> {
+    for (let failures = 0; ; failures++) {
+      try {
+        const outcomes = await handler.handle(batch);
+        if (outcomes.length === batch.length) return outcomes;
+        return new Error(`The handler answered with ${outcomes.length} outcomes for ${batch.length} messages.`);
+      } catch (error) {
+        if (!isTransient(error)) return error instanceof Error ? error : new Error(describeError(error));
+        await this.#backOff(error, failures);
+        if (this.signal.aborted) return undefined;
+      }
+    }
+  }
+
+  async #split(handler: Handler, batch: readonly Message[], error: Error): Promise<void> {
+    this.parts.events.emit('cqrs.inbox.batch-split', { queue: this.queue, count: batch.length, error });
+    const middle = Math.ceil(batch.length / 2);
+    await this.#apply(handler, batch.slice(0, middle));
+    await this.#apply(handler, batch.slice(middle));
+  }
+
+  /** Tells the broker all ends at once; what it does not take is offered again until it does, or we are stopped. */
+  async #settle(settlements: readonly Settlement[]): Promise<void> {
+    let open = settlements;
+    for (let failures = 0; open.length > 0; failures++) {
+      const results = await Promise.allSettled(open.map(({ settle }) => settle()));
+      open.forEach(({ report }, index) => results[index]!.status === 'fulfilled' && report());
+      const refused = results.find((result) => result.status === 'rejected');
+      if (refused === undefined || this.signal.aborted) return;
+      open = open.filter((_, index) => results[index]!.status === 'rejected');
+      await this.#backOff(refused.reason, failures);
+    }
+  }
+
+  #settlementOf(message: Message, outcome: Outcome): Settlement {
+    const { events } = this.parts;
+    const fields = fieldsOf(message, this.queue);
+    switch (outcome.kind) {
+      case 'applied':
+        return {
+          settle: () => message.delivery.ack(),
+          report: () => events.emit('cqrs.inbox.applied', { ...fields, action: outcome.action, version: outcome.version }),
+        };
+      case 'skipped':
+        return this.#discard(message, outcome.reason);
+      default:
+        return this.#carryOut(message, this.#judge(message, outcome));
+    }
+  }
+
+  #judge(message: Message, outcome: Extract<Outcome, { kind: 'failed' | 'dead-letter' }>): Verdict {
+    const { payload, waitingSince } = message;
+    const rules = this.#handlerOf(message)?.retryRules?.(payload.cqrsId);
+    return decide({ payload, outcome, waitingSince, rules, settings: this.parts.settings.replica, now: new Date() });
+  }
+
+  #carryOut(message: Message, verdict: Verdict): Settlement {
+    const { events } = this.parts;
+    const { delivery } = message;
+    const fields = fieldsOf(message, this.queue);
+    if (verdict.kind === 'retry') {
+      const { body, headers } = reissueForRetry(message, verdict);
+      const { reason, delayMs, error } = verdict;
+      return {
+        settle: () => delivery.retry(body, delayMs, headers),
+        report: () => events.emit('cqrs.inbox.retried', { ...fields, reason, delayMs, error }),
+      };
+    }
+    const { body, headers } = reissueAsDeadLetter(message, verdict, new Date());
+    const { reason, error } = verdict;
+    return {
+      settle: () => delivery.deadLetter(body, headers),
+      report: () => events.emit('cqrs.inbox.dead-lettered', { ...fields, reason, error }),
+    };
+  }
+
+  #discard(message: Message, reason: string): Settlement {
+    return {
+      settle: () => message.delivery.ack(),
+      report: () => this.parts.events.emit('cqrs.inbox.skipped', { ...fieldsOf(message, this.queue), reason }),
+    };
+  }
+
+  #unknown(message: Message): Settlement {
+    const reason = 'unknown-cqrs-id';
+    return this.parts.settings.replica.unknownCqrsId === 'discard'
+      ? this.#discard(message, reason)
+      : this.#carryOut(message, { kind: 'dead-letter', reason });
+  }
+
+  #unreadable(delivery: Delivery, error: unknown): Settlement {
+    const reason = error instanceof InvalidPayloadError ? error.message : describeError(error);
+    return {
+      settle: () => delivery.unreadable(reason),
+      report: () =>
+        this.parts.events.emit('cqrs.inbox.unreadable', { queue: this.queue, reason, bytes: delivery.body.byteLength }),
+    };
+  }
+
+  #reportBatch(batch: readonly Message[], applied: number, startedAt: number): void {
+    const oldest = Math.min(...batch.map((message) => message.committedAt?.getTime() ?? Infinity));
+    this.parts.events.emit('cqrs.inbox.batch-applied', {
+      queue: this.queue,
+      count: batch.length,
+      applied,
+      durationMs: Math.round(performance.now() - startedAt),
+      lagMs: Number.isFinite(oldest) ? Math.max(0, Date.now() - oldest) : null,
+    });
+  }
+
+  #byHandler(messages: readonly Message[]): Map<Handler, Message[]> {
+    return Map.groupBy(messages, (message) => this.#handlerOf(message)!);
+  }
+
+  #handlerOf({ payload }: Message): Handler | undefined {
+    return this.cqrsIds.includes(payload.cqrsId) ? this.#handlers.get(payload.cqrsId) : undefined;
+  }
+
+  async #backOff(error: unknown, failures: number): Promise<void> {
+    if (this.signal.aborted) return;
+    const retryInMs = backoffMilliseconds(failures, { base: 100, max: 10_000 });
+    const reported = error instanceof Error ? error : new Error(describeError(error));
+    this.parts.events.emit('cqrs.inbox.failed', { queue: this.queue, error: reported, retryInMs });
+    await pause(retryInMs, this.signal);
+  }
+
+  /** The promise's value, or undefined as soon as we are stopped; `discard` takes a value that comes after that. */
+  #unlessStopped<T>(promise: Promise<T>, discard: (late: T) => void): Promise<T | undefined> {
+    const { signal } = this;
+    return new Promise((resolve, reject) => {
+      const stopped = (): void => resolve(undefined);
+      signal.addEventListener('abort', stopped, { once: true });
+      promise
+        .then((value) => (signal.aborted ? discard(value) : resolve(value)), reject)
+        .finally(() => signal.removeEventListener('abort', stopped));
+    });
+  }
+}
+
+/**
+ * Messages that were passed over for a newer one, in a batch where one of their id failed. It may have been their
+ * winner: they are not settled with the rest but handled anew, without it.
+ */
+function supersededInVain(batch: readonly Message[], outcomes: readonly Outcome[]): ReadonlySet<Message> {
+  const failed = new Set(
+    batch
+      .filter((_, index) => outcomes[index]!.kind === 'failed' || outcomes[index]!.kind === 'dead-letter')
+      .map((message) => message.payload.cqrsId),
+  );
+  return new Set(
+    batch.filter((message, index) => {
+      const outcome = outcomes[index]!;
+      return outcome.kind === 'skipped' && outcome.reason === 'superseded' && failed.has(message.payload.cqrsId);
+    }),
+  );
+}

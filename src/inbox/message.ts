@@ -1,0 +1,108 @@
+import { describeError } from '../core/describe-error.js';
+import type { MessageFields } from '../core/events.js';
+import { Header } from '../core/headers.js';
+import { TransportPayload } from '../core/payload.js';
+import { stringifyJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import type { Delivery, OutgoingMessage } from '../transport/transport.js';
+import type { Verdict } from './failure-policy.js';
+import type { Received } from './handler.js';
+
+/** A delivery that could be read. */
+export interface Message extends Received {
+  readonly delivery: Delivery;
+  /** When the row of its foreign key was first found missing. */
+  readonly waitingSince: Date | null;
+}
+
+/** What is sent on in place of the message that came. */
+export interface Reissue {
+  readonly body: string;
+  readonly headers: NonNullable<OutgoingMessage['headers']>;
+}
+
+/** @throws InvalidPayloadError when the body breaks the wire contract. */
+export function open(delivery: Delivery, now: Date): Message {
+  const payload = TransportPayload.fromMessage(delivery.body);
+  return {
+    delivery,
+    payload,
+    committedAt: toDate(delivery.headers[Header.committedAt]),
+    waitingSince: toDate(delivery.headers[Header.waitingSince] ?? notes(payload)?.['waitingSince']),
+    direct: delivery.direct,
+    expired: payload.isExpired(now),
+  };
+}
+
+/** The message as it waits in the broker: one retry more if this one counted, and since when it lacks a foreign key. */
+export function reissueForRetry(message: Message, verdict: Extract<Verdict, { kind: 'retry' }>): Reissue {
+  const { payload } = message;
+  const waitingSince = verdict.waitingSince?.getTime();
+  return {
+    body: payload
+      .with({
+        retries: payload.retries + (verdict.countsAsRetry ? 1 : 0),
+        meta: waitingSince === undefined ? payload.meta : annotate(payload, { waitingSince }),
+      })
+      .toMessage(),
+    headers: {
+      ...carriedHeaders(message),
+      [Header.reason]: verdict.reason,
+      ...(waitingSince === undefined ? {} : { [Header.waitingSince]: waitingSince }),
+    },
+  };
+}
+
+/** The message as it ends: what came, and in `meta.cqrs` why and when it failed. A later revival starts all waits anew. */
+export function reissueAsDeadLetter(message: Message, verdict: Extract<Verdict, { kind: 'dead-letter' }>, now: Date): Reissue {
+  const { payload } = message;
+  const { waitingSince: _, ...kept } = notes(payload) ?? {};
+  const error: WireObject = verdict.error ? { error: describeError(verdict.error) } : {};
+  return {
+    body: payload
+      .with({ meta: annotate(payload, { ...kept, reason: verdict.reason, ...error, failedAt: now.toISOString() }) })
+      .toMessage(),
+    headers: { ...carriedHeaders(message), [Header.reason]: verdict.reason },
+  };
+}
+
+/** What every event about this message says of it. */
+export function fieldsOf({ payload }: Message, queue: string): MessageFields {
+  return {
+    queue,
+    cqrsId: payload.cqrsId,
+    signalType: payload.signalType,
+    instancePk: keyText(payload.instancePk),
+    retries: payload.retries,
+  };
+}
+
+function keyText(pk: WireValue): string {
+  if (pk === null) return '';
+  const text = typeof pk === 'object' ? stringifyJson(pk) : String(pk);
+  return text.length > 100 ? `${text.slice(0, 99)}…` : text;
+}
+
+function carriedHeaders({ committedAt }: Message): Record<string, number> {
+  return committedAt === null ? {} : { [Header.committedAt]: committedAt.getTime() };
+}
+
+/** Our own notes inside the sender's `meta`, if it is of a kind that can hold any. */
+function notes({ meta }: TransportPayload): WireObject | undefined {
+  return isObject(meta) && isObject(meta['cqrs']) ? meta['cqrs'] : undefined;
+}
+
+// A `meta` of another kind belongs to the sender alone and stays as it came; the headers say the same.
+function annotate(payload: TransportPayload, cqrs: WireObject): WireValue {
+  return isObject(payload.meta) ? { ...payload.meta, cqrs } : payload.meta;
+}
+
+function isObject(value: WireValue | undefined): value is WireObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
+}
+
+function toDate(milliseconds: unknown): Date | null {
+  const number = typeof milliseconds === 'string' ? Number.parseInt(milliseconds, 10) : milliseconds;
+  if (typeof number !== 'number' || !Number.isFinite(number)) return null;
+  const date = new Date(number);
+  return Number.isNaN(date.getTime()) ? null : date;
+}
