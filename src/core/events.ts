@@ -69,23 +69,12 @@ export class Events {
 
   /** Subscribes; the answer unsubscribes. */
   on<N extends CqrsEventName>(name: N, listener: (fields: CqrsEvents[N]) => void): () => void {
-    const guarded = (fields: CqrsEvents[N]): void => {
-      try {
-        listener(fields);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    };
-    this.#emitter.on(name, guarded);
-    return () => void this.#emitter.off(name, guarded);
+    return this.#listen(name, listener);
   }
 
   /** Subscribes to every event of the catalogue, with its name; the answer unsubscribes. */
   onAny(listener: (name: CqrsEventName, fields: CqrsEvents[CqrsEventName]) => void): () => void {
-    this.#emitter.on('*', listener);
-    return () => void this.#emitter.off('*', listener);
+    return this.#listen('*', listener);
   }
 
   /** Waits for the next event of that name, optionally one that matches; rejects when the signal is aborted. */
@@ -106,5 +95,19 @@ export class Events {
   emit<N extends CqrsEventName>(name: N, fields: CqrsEvents[N]): void {
     this.#emitter.emit(name, fields);
     this.#emitter.emit('*', name, fields);
+  }
+
+  #listen<A extends unknown[]>(name: string, listener: (...args: A) => void): () => void {
+    const guarded = (...args: A): void => {
+      try {
+        listener(...args);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    };
+    this.#emitter.on(name, guarded);
+    return () => void this.#emitter.off(name, guarded);
   }
 }

@@ -11,7 +11,7 @@ import { Mailbox } from './mailbox.js';
 import { fieldsOf, open, reissueAsDeadLetter, reissueForRetry, type Message } from './message.js';
 
 export interface ConsumerParts {
-  readonly transport: Transport;
+  readonly transport: Pick<Transport, 'consume'>;
   /** Makes sure that the transport is connected; called before every attempt to consume. Default: it is. */
   readonly connect?: () => Promise<void>;
   /** At most one handler an id. */
