@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import { CqrsError } from './errors.js';
 
 /** Facts of a database error that name parts of the schema, never a row. */
@@ -11,7 +12,7 @@ const SQL_STATE = /^[0-9A-Z]{5}$/;
  * table, column or constraint they name.
  */
 export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return `thrown ${typeof error}`;
+  if (!isNativeError(error)) return `thrown ${typeof error}`;
   if (error instanceof CqrsError) return oneLine(`${error.name}: ${error.message}`);
   const state = sqlState(error);
   if (state !== undefined) {
@@ -36,10 +37,15 @@ export function sqlState(error: unknown): string | undefined {
   return undefined;
 }
 
+/** What was thrown, as an error. */
+export function toError(thrown: unknown): Error {
+  return isNativeError(thrown) ? thrown : new Error(describeError(thrown));
+}
+
 /** An error and what caused it, outermost first; ends however the chain is tied. */
 export function* causes(error: unknown): Generator<Error> {
   const seen = new Set<unknown>();
-  for (let current = error; current instanceof Error && !seen.has(current); current = current.cause) {
+  for (let current = error; isNativeError(current) && !seen.has(current); current = current.cause) {
     seen.add(current);
     yield current;
   }

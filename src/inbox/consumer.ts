@@ -1,4 +1,4 @@
-import { describeError } from '../core/describe-error.js';
+import { describeError, toError } from '../core/describe-error.js';
 import { ConfigurationError, InvalidPayloadError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
@@ -183,7 +183,7 @@ export class Consumer extends Service {
         if (outcomes.length === batch.length) return outcomes;
         return new Error(`The handler answered with ${outcomes.length} outcomes for ${batch.length} messages.`);
       } catch (error) {
-        if (!isTransient(error)) return error instanceof Error ? error : new Error(describeError(error));
+        if (!isTransient(error)) return toError(error);
         await this.#backOff(error, failures);
         if (this.signal.aborted) return undefined;
       }
@@ -297,8 +297,7 @@ export class Consumer extends Service {
   async #backOff(error: unknown, failures: number): Promise<void> {
     if (this.signal.aborted) return;
     const retryInMs = backoffMilliseconds(failures, { base: 100, max: 10_000 });
-    const reported = error instanceof Error ? error : new Error(describeError(error));
-    this.parts.events.emit('cqrs.inbox.failed', { queue: this.queue, error: reported, retryInMs });
+    this.parts.events.emit('cqrs.inbox.failed', { queue: this.queue, error: toError(error), retryInMs });
     await pause(retryInMs, this.signal);
   }
 
