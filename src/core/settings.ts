@@ -22,7 +22,7 @@ export interface MetaContext {
   readonly previousData: Readonly<Record<string, WireValue>> | null;
 }
 
-const fn = <F extends (...args: never[]) => unknown>(): z.ZodType<F> =>
+const fn = <F extends (...args: never[]) => unknown>(): z.ZodType<F, F> =>
   z.custom<F>((value) => typeof value === 'function', 'expected a function');
 
 const master = z.strictObject({

@@ -60,7 +60,9 @@ export interface MasterMembers {
   cqrsSync(options?: { em?: EntityManager; queue?: string }): Promise<boolean>;
 }
 
-type AbstractConstructor<T = object> = abstract new (...args: never[]) => T;
+// TypeScript wants exactly this of a base that a mixin extends.
+// oxlint-disable-next-line typescript/no-explicit-any
+type AbstractConstructor<T = object> = abstract new (...args: any[]) => T;
 
 /** The statics that come with a master's class. */
 export interface MasterClass {
@@ -77,16 +79,16 @@ export interface MasterClass {
   /** MikroORM's populate hint for what the serializer needs; loaded once for all rows of a transaction. */
   relateCqrsSerialization(): readonly string[] | undefined;
   /** Bulk operations that announce every row they really changed. */
-  cqrs<T extends object>(this: abstract new (...args: never[]) => T, em: EntityManager): MasterManager<T>;
+  cqrs<T extends object>(this: AbstractConstructor<T>, em: EntityManager): MasterManager<T>;
   /** Announces rows that raw SQL inserted, as they are in the database, in the transaction of `em`. */
   callPostBulkCreate<T extends object>(
-    this: abstract new (...args: never[]) => T,
+    this: AbstractConstructor<T>,
     rows: readonly Partial<T>[],
     options: { em: EntityManager },
   ): Promise<number>;
   /** Announces rows that raw SQL changed, moving their revision, in the transaction of `em`. */
   callPostUpdate<T extends object>(
-    this: abstract new (...args: never[]) => T,
+    this: AbstractConstructor<T>,
     rows: readonly Partial<T>[],
     options: { em: EntityManager },
   ): Promise<number>;
@@ -123,7 +125,7 @@ function mix(base: AbstractConstructor, name: string): AbstractConstructor<Maste
       return undefined;
     }
 
-    static cqrs<T extends object>(this: abstract new (...args: never[]) => T, em: EntityManager): MasterManager<T> {
+    static cqrs<T extends object>(this: AbstractConstructor<T>, em: EntityManager): MasterManager<T> {
       return runtimeOf(em, this).manager(this, em);
     }
 
@@ -218,6 +220,19 @@ export function master<Schema extends { meta: EntitySchema['meta'] }, Entity = I
   define(prototype, 'getCustomCqrsDeleteData', getCustomCqrsDeleteData && function (this: Entity) { return getCustomCqrsDeleteData(this); });
   return schema;
 }
+
+/**
+ * The class of a schema made with `defineEntity({ extends: MasterEntity, … })`, typed with the statics that it inherits:
+ * `class Account extends masterClass(AccountSchema) { static CQRS_ID = 'account' }`, then `AccountSchema.setClass(Account)`.
+ */
+export function masterClass<Entity>(schema: {
+  readonly class: AbstractConstructor<Entity>;
+}): (new () => Methods<Entity>) & MasterClass {
+  return schema.class as never;
+}
+
+// `defineEntity` infers inherited methods as properties, which a class could not override.
+type Methods<Entity> = Omit<Entity, keyof MasterMembers> & MasterMembers;
 
 type InferSchema<Schema> = Schema extends { class: abstract new (...args: never[]) => infer Entity }
   ? Entity

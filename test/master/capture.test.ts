@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { defineEntity, MikroORM, p, raw } from '@mikro-orm/postgresql';
-import { Cqrs } from '../../src/cqrs.js';
-import { MasterEntity } from '../../src/master/master-entity.js';
-import { createDatabase, type TestDatabase } from '../support/database.js';
+import { defineEntity, p, raw } from '@mikro-orm/postgresql';
+import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { type MasterService, masterService, type Waiting } from '../support/master-service.js';
 
 const AccountSchema = defineEntity({
   name: 'Account',
@@ -17,46 +16,26 @@ const AccountSchema = defineEntity({
     data: p.json<object>().nullable(),
   },
 });
-class Account extends AccountSchema.class {
-  static CQRS_ID = 'account';
+class Account extends masterClass(AccountSchema) {
+  static override CQRS_ID = 'account';
   static override CQRS_TRACKED_FIELDS = ['name', 'balance'] as const;
 }
 AccountSchema.setClass(Account);
 
-let database: TestDatabase;
-let orm: MikroORM;
-let cqrs: Cqrs;
-
+let service: MasterService;
+let orm: MasterService['orm'];
 beforeAll(async () => {
-  database = await createDatabase();
-  cqrs = new Cqrs({ transport: {} as never });
-  orm = await MikroORM.init({ clientUrl: database.url, entities: [Account], extensions: [cqrs] });
-  await orm.schema.create();
+  service = await masterService([Account]);
+  orm = service.orm;
 });
 afterAll(async () => {
-  await orm.close();
-  await database.drop();
+  await service[Symbol.asyncDispose]();
 });
 beforeEach(async () => {
-  await orm.em.getConnection().execute('truncate account, cqrs_outbox /* cqrs */');
+  await service.sql('truncate account, cqrs_outbox /* cqrs */');
 });
-
-interface Sent {
-  signal: string;
-  data: Record<string, unknown>;
-  previous: Record<string, unknown> | null;
-  incarnation: number;
-}
-/** Reads and empties the outbox. */
-async function take(): Promise<Sent[]> {
-  const rows = await orm.em.getConnection().execute('select body from cqrs_outbox order by id');
-  await orm.em.getConnection().execute('truncate cqrs_outbox');
-  return rows.map(({ body }: { body: string }) => {
-    const parsed = JSON.parse(body);
-    return { signal: parsed.signal_type, data: parsed.instance_data, previous: parsed.previous_data, incarnation: parsed.cqrs_incarnation };
-  });
-}
-const brief = (sent: Sent[]): string[] => sent.map((one) => `${one.signal} ${one.data['email'] ?? 'id'} r${one.data['cqrs_revision']}`);
+const take = (): Promise<Waiting[]> => service.take();
+const brief = (sent: Waiting[]): string[] => sent.map((one) => `${one.signal} ${one.data['email'] ?? 'id'} r${one.data['cqrs_revision']}`);
 
 describe('one flush', () => {
   test('a created row is announced once, with what the database has', async () => {
@@ -200,7 +179,7 @@ describe("MikroORM's own bulk calls", () => {
 
   test('query builders, their clones, and what they return', async () => {
     const rows = await orm.em.fork().createQueryBuilder(Account).insert([{ email: 'q1' }, { email: 'q2' }]).returning(['id', 'email']).execute('all');
-    expect(rows.map((row) => Object.keys(row))).toEqual([['id', 'email'], ['id', 'email']]);
+    expect(rows.map((row: object) => Object.keys(row))).toEqual([['id', 'email'], ['id', 'email']]);
     expect(brief(await take())).toEqual(['SAVE q1 r0', 'SAVE q2 r0']);
     const builder = orm.em.fork().createQueryBuilder(Account, 'a').update({ name: 'qb' }).where({ email: 'q1' });
     expect(builder.getQuery()).toContain('cqrs_revision');
