@@ -1,0 +1,1 @@
+export { transportContract, type TransportContractCase, type TransportHarness } from './transport-contract.js';
