@@ -13,7 +13,8 @@ let found: readonly string[] | null | undefined;
 
 /** The words that begin a compose command, or null. */
 function compose(): readonly string[] | null {
-  found ??= ENGINES.find((engine) => succeeds(engine.answers) && succeeds([...engine.compose, 'version']))?.compose ?? null;
+  found ??=
+    ENGINES.find((engine) => succeeds(engine.answers) && succeeds([...engine.compose, 'version']))?.compose ?? null;
   return found;
 }
 

@@ -51,10 +51,20 @@ async function startPostgres(service: Service, say: Say): Promise<string> {
   }
   say(`creating the PostgreSQL role ${ROLE}`);
   const password = keptPassword();
-  await run(['su', 'postgres', '-s', '/bin/sh', '-c', `psql -qX -v ON_ERROR_STOP=1 -p ${service.port} -c "${roleSql(password)}"`], {
-    label: `creating the role ${ROLE}`,
-    cwd: '/',
-  });
+  await run(
+    [
+      'su',
+      'postgres',
+      '-s',
+      '/bin/sh',
+      '-c',
+      `psql -qX -v ON_ERROR_STOP=1 -p ${service.port} -c "${roleSql(password)}"`,
+    ],
+    {
+      label: `creating the role ${ROLE}`,
+      cwd: '/',
+    },
+  );
   const url = `postgresql://${ROLE}:${password}@127.0.0.1:${service.port}/postgres`;
   await probeUntilReady(service, url, READY_MS);
   return url;

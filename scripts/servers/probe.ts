@@ -29,7 +29,7 @@ async function rabbitmqVersion(url: string): Promise<string> {
   const connection = await connect(url, { timeout: TIMEOUT_MS });
   const { version } = connection.connection.serverProperties;
   await connection.close();
-  return String(version);
+  return version;
 }
 
 /** Logs in again and again until the server is up. */
