@@ -13,15 +13,8 @@ import type { MasterRuntime } from './master/master-runtime.js';
 import { MasterSide } from './master/master-side.js';
 import { countWaiting, OutboxMessage, readState, takeFailures, type OutboxState } from './outbox/outbox.js';
 import { Relay } from './outbox/relay.js';
+import { resolveTransport, type TransportOption } from './transport/by-name.js';
 import type { Transport } from './transport/transport.js';
-
-/** A transport: ready made, its class, or its name where settings come from the environment. */
-export type TransportOption =
-  | Transport
-  | (new (options: never) => Transport)
-  | 'MemoryTransport'
-  | 'RabbitMQTransport'
-  | 'KombuTransport';
 
 export interface CqrsOptions extends SettingsInput {
   /** How messages travel. */
@@ -205,7 +198,7 @@ export class Cqrs implements MasterHost {
   }
 
   #getTransport(): Promise<Transport> {
-    return (this.#transport ??= resolveTransport(this.options));
+    return (this.#transport ??= resolveTransport(this.options.transport, this.options.transportOptions ?? {}));
   }
 
   async #connect(): Promise<void> {
@@ -230,10 +223,4 @@ export interface SyncResult {
   readonly synced: number;
   readonly withdrawn: number;
   readonly unroutable: number;
-}
-
-async function resolveTransport({ transport, transportOptions = {} }: CqrsOptions): Promise<Transport> {
-  if (typeof transport === 'object') return transport;
-  if (typeof transport === 'function') return new transport(transportOptions as never);
-  throw new Error(transport);
 }

@@ -99,11 +99,11 @@ export async function claim(transaction: Executor, table: string, limit: number)
   if (locks.length === 0) return [];
   const { rows } = await transaction.executeQuery<OutboxRow>(
     CompiledQuery.raw(
-      `select id::text as id, cqrs_id as "cqrsId", signal_type as "signalType", key, queue, body,
+      `select o.id::text as id, cqrs_id as "cqrsId", signal_type as "signalType", key, queue, body,
               (extract(epoch from created_at) * 1000)::float8 as "committedAtMs"
-         from ${table}
+         from ${table} as o
         where failure is null${locks.length === BUCKETS ? '' : ' and bucket = any($2::smallint[])'}
-        order by id limit $1`,
+        order by o.id limit $1`,
       locks.length === BUCKETS ? [limit] : [limit, locks.map((lock) => lock.bucket)],
     ) as CompiledQuery<OutboxRow>,
   );

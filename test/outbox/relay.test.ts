@@ -1,0 +1,135 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { defineEntity, p } from '@mikro-orm/postgresql';
+import { TransportPayload } from '../../src/core/payload.js';
+import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { MemoryBroker, MemoryTransport } from '../../src/transport/memory.js';
+import type { Delivery, OutgoingMessage, PublishResult } from '../../src/transport/transport.js';
+import { type MasterService, masterService } from '../support/master-service.js';
+
+const ItemSchema = defineEntity({ name: 'Item', extends: MasterEntity, properties: { id: p.integer().primary(), name: p.string() } });
+class Item extends masterClass(ItemSchema) {
+  static override CQRS_ID = 'item';
+}
+ItemSchema.setClass(Item);
+
+/** A broker that can be away: it then refuses whatever it is given. */
+class Flaky extends MemoryTransport {
+  away = false;
+  override async publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]> {
+    if (this.away) return messages.map(() => ({ failed: new Error('the broker is away') }));
+    return super.publish(messages);
+  }
+}
+
+let broker: MemoryBroker;
+let transport: Flaky;
+let service: MasterService;
+beforeEach(async () => {
+  broker = new MemoryBroker();
+  transport = new Flaky(broker);
+  service = await masterService([Item], { settings: { transport, relay: { pollIntervalMs: 50, batchSize: 3 } } });
+});
+afterEach(async () => {
+  await service.cqrs.stop();
+  await service[Symbol.asyncDispose]();
+});
+
+/** Everything that reaches a replica's queue, as it comes. */
+async function subscribe(queue = 'replica'): Promise<{ received: TransportPayload[]; until(count: number): Promise<void> }> {
+  const reader = new MemoryTransport(broker);
+  await reader.connect({ events: service.cqrs.events, exchange: 'cqrs', publishTimeoutMs: 1_000 });
+  const received: TransportPayload[] = [];
+  let check = (): void => {};
+  await reader.consume(
+    { queue, deadLetterQueue: 'dead', unreadableQueue: 'unreadable', cqrsIds: ['item'], prefetch: 100, deadLetterTtlMs: null },
+    (delivery: Delivery) => {
+      received.push(TransportPayload.fromMessage(delivery.body));
+      void delivery.ack();
+      check();
+    },
+  );
+  return {
+    received,
+    until: (count) =>
+      new Promise((resolve) => {
+        check = () => received.length >= count && resolve();
+        check();
+      }),
+  };
+}
+const fork = () => service.orm.em.fork();
+
+test('a commit wakes the relay; messages leave in order, with an expiry counted from now', async () => {
+  const replica = await subscribe();
+  await service.cqrs.start();
+  await fork().insert(Item, { id: 1, name: 'a' });
+  for (const name of ['b', 'c', 'd', 'e']) await fork().nativeUpdate(Item, { id: 1 }, { name });
+  await replica.until(5);
+  expect(replica.received.map((payload) => payload.instanceData['name'])).toEqual(['a', 'b', 'c', 'd', 'e']);
+  const ttl = replica.received[0]!.expires!.getTime() - Date.now();
+  expect(ttl).toBeGreaterThan(86_390_000);
+  expect(ttl).toBeLessThanOrEqual(86_400_000);
+  await service.cqrs.stop();
+  expect(await service.cqrs.outboxState()).toEqual({ depth: 0, failed: 0, oldestAgeMs: null });
+});
+
+test('a broker that is away loses nothing and does not hold up the application', async () => {
+  const replica = await subscribe();
+  transport.away = true;
+  await service.cqrs.start();
+  const failed = service.cqrs.events.next('cqrs.relay.failed');
+  await fork().insertMany(Item, Array.from({ length: 10 }, (_, id) => ({ id: id + 1, name: `n${id}` })));
+  expect((await failed).error.message).toContain('away');
+  expect(await service.cqrs.outboxState()).toMatchObject({ depth: 10 });
+  transport.away = false;
+  await replica.until(10);
+  expect(replica.received.map((payload) => payload.instancePk)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+});
+
+test('several relays: each message goes once, each row keeps its order', async () => {
+  const replica = await subscribe();
+  await fork().insertMany(Item, Array.from({ length: 20 }, (_, id) => ({ id: id + 1, name: '0' })));
+  for (const name of ['1', '2', '3']) await fork().nativeUpdate(Item, {}, { name });
+  const relays = [service.cqrs.createRelay(), service.cqrs.createRelay(), service.cqrs.createRelay()];
+  await Promise.all(relays.map((relay) => relay.start()));
+  await replica.until(80);
+  await Promise.all(relays.map((relay) => relay.stop()));
+  expect(replica.received).toHaveLength(80);
+  for (let id = 1; id <= 20; id++) {
+    const names = replica.received.filter((payload) => payload.instancePk === id).map((payload) => payload.instanceData['name']);
+    expect(names).toEqual(['0', '1', '2', '3']);
+  }
+});
+
+test('what nobody is bound for is an event; for a SYNC to one queue it is a failure that is kept and counted', async () => {
+  await service.cqrs.start();
+  const unroutable = service.cqrs.events.next('cqrs.relay.unroutable');
+  await fork().insert(Item, { id: 1, name: 'a' });
+  expect(await unroutable).toMatchObject({ cqrsId: 'item', signalType: 'SAVE', queue: null });
+  expect(await service.cqrs.sync({ cqrsId: 'item', queue: 'nowhere' })).toEqual({ synced: 1, withdrawn: 0, unroutable: 1 });
+  expect(await service.cqrs.outboxState()).toMatchObject({ depth: 0, failed: 0 });
+});
+
+test('sync sends what matches, page by page, to all or to one queue', async () => {
+  const first = await subscribe('one');
+  const second = await subscribe('two');
+  await service.cqrs.withoutReplication(() =>
+    fork().insertMany(Item, Array.from({ length: 7 }, (_, id) => ({ id: id + 1, name: id % 2 ? 'odd' : 'even' }))),
+  );
+  const progress: number[] = [];
+  const result = await service.cqrs.sync({
+    cqrsId: 'item',
+    filter: { name: 'even' },
+    queue: 'two',
+    pageSize: 2,
+    onProgress: ({ synced }) => progress.push(synced),
+  });
+  expect(result).toEqual({ synced: 4, withdrawn: 0, unroutable: 0 });
+  expect(progress).toEqual([2, 4]);
+  await second.until(4);
+  expect(second.received.map((payload) => [payload.signalType, payload.instancePk])).toEqual([['SYNC', 1], ['SYNC', 3], ['SYNC', 5], ['SYNC', 7]]);
+  await service.cqrs.sync({ cqrsId: 'item' });
+  await first.until(7);
+  expect(first.received).toHaveLength(7);
+  await expect(service.cqrs.sync({ cqrsId: 'nothing' })).rejects.toThrow("Unknown CQRS_ID 'nothing'. Known here: item.");
+});
