@@ -32,7 +32,8 @@ export function sqlState(error: unknown): string | undefined {
   for (const current of causes(error)) {
     const code: unknown = Reflect.get(current, 'code');
     // Node's own codes (`EPIPE`, `EPERM`) have five letters too; a database says how severe its error is.
-    if (typeof code === 'string' && SQL_STATE.test(code) && (/\d/.test(code) || Reflect.has(current, 'severity'))) return code;
+    if (typeof code === 'string' && SQL_STATE.test(code) && (/\d/.test(code) || Reflect.has(current, 'severity')))
+      return code;
   }
   return undefined;
 }

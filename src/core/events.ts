@@ -38,7 +38,13 @@ export interface CqrsEvents {
   /** A body that cannot be read: it has no id and went to the queue for unreadable messages. */
   'cqrs.inbox.unreadable': { queue: string; reason: string; bytes: number };
   /** A batch was applied and acknowledged. `lagMs`: how long ago its oldest change was committed, if its sender says so. */
-  'cqrs.inbox.batch-applied': { queue: string; count: number; applied: number; durationMs: number; lagMs: number | null };
+  'cqrs.inbox.batch-applied': {
+    queue: string;
+    count: number;
+    applied: number;
+    durationMs: number;
+    lagMs: number | null;
+  };
   /** A batch failed as a whole and is split to find the message that is to blame. */
   'cqrs.inbox.batch-split': { queue: string; count: number; error: Error };
   /** Nothing is wrong with the messages: the broker or the database is away. The same work is tried again. */

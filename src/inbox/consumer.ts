@@ -8,7 +8,7 @@ import { decide, type Verdict } from './failure-policy.js';
 import { isTransient } from './faults.js';
 import type { Handler, Outcome } from './handler.js';
 import { Mailbox } from './mailbox.js';
-import { fieldsOf, open, reissueAsDeadLetter, reissueForRetry, type Message } from './message.js';
+import { fieldsOf, openDelivery, reissueAsDeadLetter, reissueForRetry, type Message } from './message.js';
 
 export interface ConsumerParts {
   readonly transport: Pick<Transport, 'consume'>;
@@ -122,7 +122,8 @@ export class Consumer extends Service {
       unreadableQueue: `unreadable_${this.queue}`,
       cqrsIds: this.cqrsIds,
       prefetch: settings.replica.prefetch,
-      deadLetterTtlMs: settings.replica.deadLetterTtlSeconds === null ? null : settings.replica.deadLetterTtlSeconds * 1000,
+      deadLetterTtlMs:
+        settings.replica.deadLetterTtlSeconds === null ? null : settings.replica.deadLetterTtlSeconds * 1000,
     };
     const attempt = async (): Promise<Subscription> => {
       await connect?.();
@@ -147,7 +148,7 @@ export class Consumer extends Service {
     for (const delivery of deliveries) {
       let message: Message;
       try {
-        message = open(delivery, now);
+        message = openDelivery(delivery, now);
       } catch (error) {
         settlements.push(this.#unreadable(delivery, error));
         continue;
@@ -171,7 +172,8 @@ export class Consumer extends Service {
       batch.flatMap((message, index) => (waiting.has(message) ? [] : [this.#settlementOf(message, outcomes[index]!)])),
     );
     const applied = outcomes.filter((outcome) => outcome.kind === 'applied').length;
-    if (applied > 0 || outcomes.some((outcome) => outcome.kind === 'skipped')) this.#reportBatch(batch, applied, startedAt);
+    if (applied > 0 || outcomes.some((outcome) => outcome.kind === 'skipped'))
+      this.#reportBatch(batch, applied, startedAt);
     if (waiting.size > 0) await this.#apply(handler, [...waiting]);
   }
 
@@ -199,13 +201,13 @@ export class Consumer extends Service {
 
   /** Tells the broker all ends at once; what it does not take is offered again until it does, or we are stopped. */
   async #settle(settlements: readonly Settlement[]): Promise<void> {
-    let open = settlements;
-    for (let failures = 0; open.length > 0; failures++) {
-      const results = await Promise.allSettled(open.map(({ settle }) => settle()));
-      open.forEach(({ report }, index) => results[index]!.status === 'fulfilled' && report());
+    let unsettled = settlements;
+    for (let failures = 0; unsettled.length > 0; failures++) {
+      const results = await Promise.allSettled(unsettled.map(({ settle }) => settle()));
+      unsettled.forEach(({ report }, index) => results[index]!.status === 'fulfilled' && report());
       const refused = results.find((result) => result.status === 'rejected');
       if (refused === undefined || this.signal.aborted) return;
-      open = open.filter((_, index) => results[index]!.status === 'rejected');
+      unsettled = unsettled.filter((_, index) => results[index]!.status === 'rejected');
       await this.#backOff(refused.reason, failures);
     }
   }
@@ -217,7 +219,8 @@ export class Consumer extends Service {
       case 'applied':
         return {
           settle: () => message.delivery.ack(),
-          report: () => events.emit('cqrs.inbox.applied', { ...fields, action: outcome.action, version: outcome.version }),
+          report: () =>
+            events.emit('cqrs.inbox.applied', { ...fields, action: outcome.action, version: outcome.version }),
         };
       case 'skipped':
         return this.#discard(message, outcome.reason);

@@ -21,7 +21,7 @@ export interface Reissue {
 }
 
 /** @throws InvalidPayloadError when the body breaks the wire contract. */
-export function open(delivery: Delivery, now: Date): Message {
+export function openDelivery(delivery: Delivery, now: Date): Message {
   const payload = TransportPayload.fromMessage(delivery.body);
   return {
     delivery,
@@ -53,7 +53,11 @@ export function reissueForRetry(message: Message, verdict: Extract<Verdict, { ki
 }
 
 /** The message as it ends: what came, and in `meta.cqrs` why and when it failed. A later revival starts all waits anew. */
-export function reissueAsDeadLetter(message: Message, verdict: Extract<Verdict, { kind: 'dead-letter' }>, now: Date): Reissue {
+export function reissueAsDeadLetter(
+  message: Message,
+  verdict: Extract<Verdict, { kind: 'dead-letter' }>,
+  now: Date,
+): Reissue {
   const { payload } = message;
   const { waitingSince: _, ...kept } = notes(payload) ?? {};
   const error: WireObject = verdict.error ? { error: describeError(verdict.error) } : {};

@@ -19,11 +19,15 @@ describe('an error in one line', () => {
   });
 
   test('withholds what validation quotes', () => {
-    expect(describeError(new ValidationError("Trying to set Account.age of type 'number' to 'ada@example.org'"))).toBe('ValidationError');
+    expect(describeError(new ValidationError("Trying to set Account.age of type 'number' to 'ada@example.org'"))).toBe(
+      'ValidationError',
+    );
   });
 
   test('tells the whole of our own errors', () => {
-    expect(describeError(new MappingError('account', "no value for 'name'"))).toContain("Cannot map a message of 'account'");
+    expect(describeError(new MappingError('account', "no value for 'name'"))).toContain(
+      "Cannot map a message of 'account'",
+    );
   });
 
   test('tells what a user threw, and its code', () => {

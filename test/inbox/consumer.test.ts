@@ -3,7 +3,7 @@ import { ConfigurationError, TransportError } from '../../src/core/errors.js';
 import { Events } from '../../src/core/events.js';
 import { settingsOrThrow } from '../../src/core/settings.js';
 import { Consumer } from '../../src/inbox/consumer.js';
-import { body, EventLog, memory, numbers, ScriptedHandler, Stage } from './harness.js';
+import { saveOf, EventLog, memory, numbers, ScriptedHandler, Stage } from './harness.js';
 import { tellInboxStories } from './stories.js';
 
 tellInboxStories(memory);
@@ -19,7 +19,13 @@ describe('a consumer', () => {
   });
 
   test('that is to consume an id nobody handles is one too', () => {
-    const parts = { transport: never, handlers: [new ScriptedHandler()], settings, events: new Events(), cqrsIds: ['ghost'] };
+    const parts = {
+      transport: never,
+      handlers: [new ScriptedHandler()],
+      settings,
+      events: new Events(),
+      cqrsIds: ['ghost'],
+    };
     expect(() => new Consumer(parts)).toThrow(/'ghost'.*known here: account/s);
   });
 
@@ -68,7 +74,12 @@ describe('a consumer', () => {
   });
 
   test('can be stopped while it waits for the broker', async () => {
-    const consumer = new Consumer({ transport: never, handlers: [new ScriptedHandler()], settings, events: new Events() });
+    const consumer = new Consumer({
+      transport: never,
+      handlers: [new ScriptedHandler()],
+      settings,
+      events: new Events(),
+    });
     const started = consumer.start();
     await consumer.stop();
     await started;
@@ -80,20 +91,22 @@ describe('a consumer', () => {
     const log = new EventLog(events);
     const transport = await stage.join(events);
     const handler = new ScriptedHandler();
-    handler.script = ({ payload }) => (payload.retries === 0 ? { kind: 'failed', error: new Error('boom') } : undefined);
+    handler.script = ({ payload }) =>
+      payload.retries === 0 ? { kind: 'failed', error: new Error('boom') } : undefined;
     let refusals = 2;
     const refusing: ConstructorParameters<typeof Consumer>[0]['transport'] = {
       consume: (options, onDelivery) =>
         transport.consume(options, (delivery) => {
           const retry = delivery.retry.bind(delivery);
-          delivery.retry = (...args) => (refusals-- > 0 ? Promise.reject(new TransportError('Blocked')) : retry(...args));
+          delivery.retry = (...args) =>
+            refusals-- > 0 ? Promise.reject(new TransportError('Blocked')) : retry(...args);
           onDelivery(delivery);
         }),
     };
     const its = settingsOrThrow({ queue: stage.queue, exchange: stage.exchange, replica: { retryDelaySeconds: 0.01 } });
     await using consumer = new Consumer({ transport: refusing, handlers: [handler], settings: its, events });
     await consumer.start();
-    await stage.send(body(1));
+    await stage.send(saveOf(1));
     await log.until('cqrs.inbox.applied');
     expect(log.of('cqrs.inbox.failed')).toHaveLength(2);
     expect(log.of('cqrs.inbox.retried')).toHaveLength(1);
@@ -104,7 +117,7 @@ describe('a consumer', () => {
     const handler = new ScriptedHandler();
     handler.handle = async () => [];
     await using worker = await stage.work({ handler, replica: { maxRetries: 0 } });
-    await stage.send(body(1));
+    await stage.send(saveOf(1));
     const [event] = await worker.log.until('cqrs.inbox.dead-lettered');
     expect(event!.error!.message).toBe('The handler answered with 0 outcomes for 1 messages.');
   });
@@ -114,7 +127,7 @@ describe('a consumer', () => {
     const accounts = new ScriptedHandler(['account']);
     const invoices = new ScriptedHandler(['invoice']);
     await using worker = await stage.work({ parts: { handlers: [accounts, invoices] }, replica: { batchWaitMs: 100 } });
-    await stage.send(...numbers(6).map((id) => body(id, { cqrs_id: id % 2 ? 'account' : 'invoice' })));
+    await stage.send(...numbers(6).map((id) => saveOf(id, { cqrs_id: id % 2 ? 'account' : 'invoice' })));
     await worker.log.until('cqrs.inbox.applied', 6);
     expect(accounts.batches).toEqual([['1', '3', '5']]);
     expect(invoices.batches).toEqual([['2', '4', '6']]);
@@ -124,7 +137,9 @@ describe('a consumer', () => {
     await using stage = new Stage(memory);
     const handler = new ScriptedHandler(['account', 'invoice']);
     await using worker = await stage.work({ handler, parts: { cqrsIds: ['account'] } });
-    await stage.send(body(1, { cqrs_id: 'invoice' }));
-    expect(await worker.log.until('cqrs.inbox.dead-lettered')).toMatchObject([{ reason: 'unknown-cqrs-id', cqrsId: 'invoice' }]);
+    await stage.send(saveOf(1, { cqrs_id: 'invoice' }));
+    expect(await worker.log.until('cqrs.inbox.dead-lettered')).toMatchObject([
+      { reason: 'unknown-cqrs-id', cqrsId: 'invoice' },
+    ]);
   });
 });

@@ -20,7 +20,15 @@ interface Case {
   readonly rules?: RetryRules;
 }
 
-function judge({ outcome, error = boom, retries = 0, expires = null, waitingSince, settings = {}, rules }: Case): Verdict {
+function judge({
+  outcome,
+  error = boom,
+  retries = 0,
+  expires = null,
+  waitingSince,
+  settings = {},
+  rules,
+}: Case): Verdict {
   return decide({
     payload: new TransportPayload({
       signalType: 'SAVE',
@@ -37,7 +45,12 @@ function judge({ outcome, error = boom, retries = 0, expires = null, waitingSinc
   });
 }
 
-const retry = (delayMs: number, rest: object = {}): object => ({ kind: 'retry', delayMs, countsAsRetry: true, ...rest });
+const retry = (delayMs: number, rest: object = {}): object => ({
+  kind: 'retry',
+  delayMs,
+  countsAsRetry: true,
+  ...rest,
+});
 const uncounted = (delayMs: number, rest: object = {}): object => retry(delayMs, { countsAsRetry: false, ...rest });
 const deadLetter = (reason: string): object => ({ kind: 'dead-letter', reason });
 
@@ -47,7 +60,11 @@ const cases: [string, Case, object][] = [
   ['the last retry of thirty is still made', { retries: 29 }, retry(2_000)],
   ['after thirty retries it is over', { retries: 30 }, deadLetter('max-retries')],
   ['maxRetries 3 allows the third retry', { retries: 2, settings: { maxRetries: 3 } }, retry(2_000)],
-  ['maxRetries 3 ends after the fourth attempt', { retries: 3, settings: { maxRetries: 3 } }, deadLetter('max-retries')],
+  [
+    'maxRetries 3 ends after the fourth attempt',
+    { retries: 3, settings: { maxRetries: 3 } },
+    deadLetter('max-retries'),
+  ],
   ['maxRetries 0 never tries again', { settings: { maxRetries: 0 } }, deadLetter('max-retries')],
   ['maxRetries null goes on for ever', { retries: 1e6, settings: { maxRetries: null } }, retry(2_000)],
   ['for ever ends with the message itself', { expires: ago(1), settings: { maxRetries: null } }, deadLetter('expired')],
@@ -61,7 +78,11 @@ const cases: [string, Case, object][] = [
     { retries: 7, rules: { shouldRetryCqrs: (retries, error) => retries === 7 && error === boom } },
     retry(2_000),
   ],
-  ['an entity may set the delay', { retries: 3, rules: { getCqrsRetryDelay: (retries) => retries * 10 } }, retry(30_000)],
+  [
+    'an entity may set the delay',
+    { retries: 3, rules: { getCqrsRetryDelay: (retries) => retries * 10 } },
+    retry(30_000),
+  ],
   ['a delay of 0 is one', { rules: { getCqrsRetryDelay: () => 0 } }, retry(0)],
   ['a delay that is no time is replaced by the setting', { rules: { getCqrsRetryDelay: () => NaN } }, retry(2_000)],
   ['a negative delay is replaced by the setting', { rules: { getCqrsRetryDelay: () => -1 } }, retry(2_000)],
@@ -77,14 +98,26 @@ const cases: [string, Case, object][] = [
     { error: new MappingError('account', 'no name'), rules: { shouldRetryCqrs: () => true } },
     deadLetter('mapping'),
   ],
-  ['a verdict of the handler', { outcome: { kind: 'dead-letter', reason: 'too-old-to-create' } }, deadLetter('too-old-to-create')],
+  [
+    'a verdict of the handler',
+    { outcome: { kind: 'dead-letter', reason: 'too-old-to-create' } },
+    deadLetter('too-old-to-create'),
+  ],
   // not its fault
   ['a deadlock does not count', { error: databaseError('40P01'), retries: 30 }, uncounted(2_000)],
   ['nor does a serialization failure', { error: databaseError('40001') }, uncounted(2_000)],
   ['however deep it is wrapped', { error: new Error('x', { cause: databaseError('40001') }) }, uncounted(2_000)],
-  ['a connection that fails inside a hook counts', { error: databaseError('ECONNREFUSED'), retries: 30 }, deadLetter('max-retries')],
+  [
+    'a connection that fails inside a hook counts',
+    { error: databaseError('ECONNREFUSED'), retries: 30 },
+    deadLetter('max-retries'),
+  ],
   // foreign keys
-  ['a missing foreign key does not count', { error: databaseError('23503'), retries: 30 }, uncounted(2_000, { waitingSince: now })],
+  [
+    'a missing foreign key does not count',
+    { error: databaseError('23503'), retries: 30 },
+    uncounted(2_000, { waitingSince: now }),
+  ],
   [
     'the handler may know it without the database',
     { outcome: { kind: 'failed', error: boom, reason: 'foreign-key' } },
@@ -96,10 +129,22 @@ const cases: [string, Case, object][] = [
     uncounted(64_000, { waitingSince: ago(3_599) }),
   ],
   ['after an hour it is over', { error: databaseError('23503'), waitingSince: ago(3_600) }, deadLetter('foreign-key')],
-  ['the hour is a setting', { error: databaseError('23503'), waitingSince: ago(9), settings: { foreignKeyWaitSeconds: 10 } }, uncounted(8_000)],
-  ['the longer it waited, the rarer it asks', { error: databaseError('23503'), waitingSince: ago(4) }, uncounted(4_000)],
+  [
+    'the hour is a setting',
+    { error: databaseError('23503'), waitingSince: ago(9), settings: { foreignKeyWaitSeconds: 10 } },
+    uncounted(8_000),
+  ],
+  [
+    'the longer it waited, the rarer it asks',
+    { error: databaseError('23503'), waitingSince: ago(4) },
+    uncounted(4_000),
+  ],
   ['an expired message waits as long', { error: databaseError('23503'), expires: ago(1) }, uncounted(2_000)],
-  ['a first time in the future is no wait at all', { error: databaseError('23503'), waitingSince: ago(-500) }, uncounted(2_000)],
+  [
+    'a first time in the future is no wait at all',
+    { error: databaseError('23503'), waitingSince: ago(-500) },
+    uncounted(2_000),
+  ],
 ];
 
 describe('the failure policy', () => {

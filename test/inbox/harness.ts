@@ -48,7 +48,10 @@ export class ScriptedHandler implements Handler {
       this.batches.push(batch.map(keyOf));
       this.seen.push(...batch);
       await this.gate;
-      const outcomes = batch.map((message): Outcome => this.script(message) ?? { kind: 'applied', action: 'update', version: message.payload.version });
+      const outcomes = batch.map(
+        (message): Outcome =>
+          this.script(message) ?? { kind: 'applied', action: 'update', version: message.payload.version },
+      );
       this.applied.push(...batch.filter((_, index) => outcomes[index]!.kind === 'applied').map(keyOf));
       return outcomes;
     } finally {
@@ -128,7 +131,11 @@ export class Stage implements AsyncDisposable {
     replica = {},
     handler = new ScriptedHandler(),
     parts = {},
-  }: { replica?: SettingsInput['replica']; handler?: ScriptedHandler; parts?: Partial<ConsumerParts> } = {}): Promise<Worker> {
+  }: {
+    replica?: SettingsInput['replica'];
+    handler?: ScriptedHandler;
+    parts?: Partial<ConsumerParts>;
+  } = {}): Promise<Worker> {
     const events = new Events();
     const log = new EventLog(events);
     const transport = await this.join(events);
@@ -153,8 +160,11 @@ export class Stage implements AsyncDisposable {
 
   async sendWith(headers: Record<string, string | number>, ...bodies: string[]): Promise<void> {
     const sender = await (this.#sender ??= this.join());
-    const results = await sender.publish(bodies.map((body) => ({ route: { cqrsId: 'account', queue: null }, body, headers })));
-    if (results.some((result) => result !== 'confirmed')) throw new Error(`not sent: ${results.map(String).join(', ')}`);
+    const results = await sender.publish(
+      bodies.map((body) => ({ route: { cqrsId: 'account', queue: null }, body, headers })),
+    );
+    if (results.some((result) => result !== 'confirmed'))
+      throw new Error(`not sent: ${results.map(String).join(', ')}`);
   }
 
   /** The first message of a queue, taken out of it. */
@@ -197,7 +207,7 @@ export class Stage implements AsyncDisposable {
 }
 
 /** The body of a SAVE of account `id`; `over` replaces top-level keys, undefined removes them. */
-export function body(id: string | number, over: Record<string, unknown> = {}): string {
+export function saveOf(id: string | number, over: Record<string, unknown> = {}): string {
   return stringifyJson({
     signal_type: 'SAVE',
     cqrs_id: 'account',

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Header } from '../../src/core/headers.js';
-import { body, gate, keyOf, numbers, ScriptedHandler, Stage, type TestBroker } from './harness.js';
+import { saveOf, gate, keyOf, numbers, ScriptedHandler, Stage, type TestBroker } from './harness.js';
 
 const boom = new Error('boom');
 const databaseError = (code: string): Error => Object.assign(new Error('from the database'), { code });
@@ -14,12 +14,16 @@ export function tellInboxStories(broker: TestBroker): void {
   describe(`the inbox over ${broker.name}`, () => {
     test('applies messages in the order they came and leaves nothing behind', async () => {
       await using worker = await stage.work({ replica: { batchSize: 10 } });
-      await stage.sendWith({ [Header.committedAt]: 1_700_000_000_000 }, ...numbers(100).map((id) => body(id)));
+      await stage.sendWith({ [Header.committedAt]: 1_700_000_000_000 }, ...numbers(100).map((id) => saveOf(id)));
       await worker.log.until('cqrs.inbox.applied', 100);
       expect(worker.handler.applied).toEqual(numbers(100).map(String));
       expect(worker.handler.overlapped).toBe(false);
       expect(Math.max(...worker.handler.batches.map((batch) => batch.length))).toBeLessThanOrEqual(10);
-      expect(worker.handler.seen[0]).toMatchObject({ committedAt: new Date(1_700_000_000_000), direct: false, expired: false });
+      expect(worker.handler.seen[0]).toMatchObject({
+        committedAt: new Date(1_700_000_000_000),
+        direct: false,
+        expired: false,
+      });
       const [first] = await worker.log.until('cqrs.inbox.batch-applied');
       expect(first!.lagMs).toBeGreaterThan(0);
       await worker.consumer.stop();
@@ -31,9 +35,9 @@ export function tellInboxStories(broker: TestBroker): void {
       const handler = new ScriptedHandler();
       handler.gate = opened;
       await using worker = await stage.work({ handler, replica: { batchSize: 50, batchWaitMs: 0 } });
-      await stage.send(body(1));
+      await stage.send(saveOf(1));
       while (handler.batches.length === 0) await new Promise(setImmediate);
-      await stage.send(...numbers(50).map((id) => body(id)));
+      await stage.send(...numbers(50).map((id) => saveOf(id)));
       while (await stage.depth()) await new Promise(setImmediate);
       await new Promise((resolve) => setTimeout(resolve, 0));
       open();
@@ -47,7 +51,7 @@ export function tellInboxStories(broker: TestBroker): void {
       const handler = new ScriptedHandler();
       handler.gate = opened;
       await using worker = await stage.work({ handler, replica: { prefetch: 4, batchSize: 100 } });
-      await stage.send(...numbers(10).map((id) => body(id)));
+      await stage.send(...numbers(10).map((id) => saveOf(id)));
       while (handler.batches.length === 0) await new Promise(setImmediate);
       expect(handler.batches[0]!.length).toBeLessThanOrEqual(4);
       open();
@@ -58,7 +62,10 @@ export function tellInboxStories(broker: TestBroker): void {
     test('a failed message is tried again later and counts its retries', async () => {
       await using worker = await stage.work();
       worker.handler.script = ({ payload }) => (payload.retries < 2 ? { kind: 'failed', error: boom } : undefined);
-      await stage.sendWith({ [Header.committedAt]: 1_700_000_000_000 }, body(1, { correlation_id: 'c', cqrs_incarnation: 5 }));
+      await stage.sendWith(
+        { [Header.committedAt]: 1_700_000_000_000 },
+        saveOf(1, { correlation_id: 'c', cqrs_incarnation: 5 }),
+      );
       await worker.log.until('cqrs.inbox.applied');
       expect(worker.log.of('cqrs.inbox.retried')).toMatchObject([
         { cqrsId: 'account', instancePk: '1', retries: 0, delayMs: 20, reason: 'failed', error: boom },
@@ -73,7 +80,7 @@ export function tellInboxStories(broker: TestBroker): void {
     test('a waiting message survives the death of its worker', async () => {
       const first = await stage.work({ replica: { retryDelaySeconds: 0.3 } });
       first.handler.script = () => ({ kind: 'failed', error: boom });
-      await stage.send(body(1));
+      await stage.send(saveOf(1));
       await first.log.until('cqrs.inbox.retried');
       await first.die();
       await using second = await stage.work({ replica: { retryDelaySeconds: 0.3 } });
@@ -84,7 +91,7 @@ export function tellInboxStories(broker: TestBroker): void {
     test('a message in the hands of a worker that dies is applied by the next one', async () => {
       const first = await stage.work();
       first.handler.gate = new Promise(() => {});
-      await stage.send(body(1));
+      await stage.send(saveOf(1));
       while (first.handler.batches.length === 0) await new Promise(setImmediate);
       await first.die();
       await using second = await stage.work();
@@ -96,25 +103,38 @@ export function tellInboxStories(broker: TestBroker): void {
     test('after its last retry a message becomes a dead letter that says why', async () => {
       await using worker = await stage.work({ replica: { maxRetries: 3 } });
       worker.handler.script = (message) => (keyOf(message) === '1' ? { kind: 'failed', error: boom } : undefined);
-      const sent = body(1, { meta: { from: 'sender' }, previous_data: { name: 'old' }, expires: '2026-11-22T00:00:00+00:00' });
+      const sent = saveOf(1, {
+        meta: { from: 'sender' },
+        previous_data: { name: 'old' },
+        expires: '2026-11-22T00:00:00+00:00',
+      });
       await stage.sendWith({ [Header.committedAt]: 1_700_000_000_000 }, sent);
       const [event] = await worker.log.until('cqrs.inbox.dead-lettered');
-      expect(event).toMatchObject({ cqrsId: 'account', instancePk: '1', retries: 3, reason: 'max-retries', error: boom });
+      expect(event).toMatchObject({
+        cqrsId: 'account',
+        instancePk: '1',
+        retries: 3,
+        reason: 'max-retries',
+        error: boom,
+      });
       expect(worker.handler.seen).toHaveLength(4);
       const letter = await stage.firstDeadLetter();
       const { meta, ...rest } = letter.json;
       expect(rest).toEqual({ ...JSON.parse(sent), retries: 3, meta: undefined });
       expect(Object.keys(letter.json)).toEqual(Object.keys(JSON.parse(sent) as object));
-      expect(meta).toEqual({ from: 'sender', cqrs: { reason: 'max-retries', error: 'Error: boom', failedAt: expect.any(String) } });
+      expect(meta).toEqual({
+        from: 'sender',
+        cqrs: { reason: 'max-retries', error: 'Error: boom', failedAt: expect.any(String) },
+      });
       expect(letter.headers).toMatchObject({ [Header.reason]: 'max-retries', [Header.committedAt]: 1_700_000_000_000 });
-      await stage.send(body(2));
+      await stage.send(saveOf(2));
       await worker.log.until('cqrs.inbox.applied');
     });
 
     test('a meta that is no object stays as the sender wrote it', async () => {
       await using worker = await stage.work({ replica: { maxRetries: 0 } });
       worker.handler.script = () => ({ kind: 'failed', error: boom });
-      await stage.send(body(1, { meta: ['theirs'] }));
+      await stage.send(saveOf(1, { meta: ['theirs'] }));
       await worker.log.until('cqrs.inbox.dead-lettered');
       expect((await stage.firstDeadLetter()).json.meta).toEqual(['theirs']);
     });
@@ -122,17 +142,21 @@ export function tellInboxStories(broker: TestBroker): void {
     test('numbers keep all their digits through retry and dead letter', async () => {
       await using worker = await stage.work({ replica: { maxRetries: 1 } });
       worker.handler.script = () => ({ kind: 'failed', error: boom });
-      const exact = '{"id":1,"big":9223372036854775807,"long":0.12345678901234567890123,"nan":NaN,"cqrs_revision":0,"cqrs_updated":"2026-11-21 12:00:00+00:00"}';
-      await stage.send(body(1).replace(/"instance_data":\{.*?\}/, `"instance_data":${exact}`));
+      const exact =
+        '{"id":1,"big":9223372036854775807,"long":0.12345678901234567890123,"nan":NaN,"cqrs_revision":0,"cqrs_updated":"2026-11-21 12:00:00+00:00"}';
+      await stage.send(saveOf(1).replace(/"instance_data":\{.*?\}/, `"instance_data":${exact}`));
       await worker.log.until('cqrs.inbox.dead-lettered');
       expect((await stage.firstDeadLetter()).body).toContain(`"instance_data":${exact}`);
     });
 
     test('an entity decides about its own retries', async () => {
       await using worker = await stage.work();
-      worker.handler.rules = { shouldRetryCqrs: (retries) => retries < 1, getCqrsRetryDelay: (retries) => (retries + 1) / 100 };
+      worker.handler.rules = {
+        shouldRetryCqrs: (retries) => retries < 1,
+        getCqrsRetryDelay: (retries) => (retries + 1) / 100,
+      };
       worker.handler.script = () => ({ kind: 'failed', error: boom });
-      await stage.send(body(1));
+      await stage.send(saveOf(1));
       const [event] = await worker.log.until('cqrs.inbox.dead-lettered');
       expect(event!.retries).toBe(1);
       expect(worker.log.of('cqrs.inbox.retried')).toMatchObject([{ delayMs: 10 }]);
@@ -141,7 +165,7 @@ export function tellInboxStories(broker: TestBroker): void {
     test('a message that can never work is a dead letter at once', async () => {
       await using worker = await stage.work();
       worker.handler.script = () => ({ kind: 'dead-letter', reason: 'too-old-to-create' });
-      await stage.send(body(1));
+      await stage.send(saveOf(1));
       const [event] = await worker.log.until('cqrs.inbox.dead-lettered');
       expect(event).toMatchObject({ reason: 'too-old-to-create', retries: 0 });
       expect(worker.handler.seen).toHaveLength(1);
@@ -156,7 +180,7 @@ export function tellInboxStories(broker: TestBroker): void {
         return undefined;
       };
       await using worker = await stage.work({ handler, replica: { batchWaitMs: 300, batchSize: 16 } });
-      await stage.send(...numbers(16).map((id) => body(id)));
+      await stage.send(...numbers(16).map((id) => saveOf(id)));
       open();
       await worker.log.until('cqrs.inbox.applied', 16);
       expect(worker.log.of('cqrs.inbox.retried')).toMatchObject([{ instancePk: '11', error: boom }]);
@@ -172,7 +196,7 @@ export function tellInboxStories(broker: TestBroker): void {
         if (message.payload.correlationId === 'newer') return { kind: 'failed', error: boom };
         return worker.handler.batches.at(-1)!.length > 1 ? { kind: 'skipped', reason: 'superseded' } : undefined;
       };
-      await stage.send(body(1, { correlation_id: 'older' }), body(1, { correlation_id: 'newer' }));
+      await stage.send(saveOf(1, { correlation_id: 'older' }), saveOf(1, { correlation_id: 'newer' }));
       await worker.log.until('cqrs.inbox.applied');
       expect(worker.log.of('cqrs.inbox.dead-lettered')).toHaveLength(1);
       expect(worker.log.of('cqrs.inbox.skipped')).toEqual([]);
@@ -180,8 +204,9 @@ export function tellInboxStories(broker: TestBroker): void {
 
     test('a superseded message whose winner is applied is skipped with it', async () => {
       await using worker = await stage.work({ replica: { batchWaitMs: 200 } });
-      worker.handler.script = ({ payload }) => (payload.correlationId === 'older' ? { kind: 'skipped', reason: 'superseded' } : undefined);
-      await stage.send(body(1, { correlation_id: 'older' }), body(1, { correlation_id: 'newer' }));
+      worker.handler.script = ({ payload }) =>
+        payload.correlationId === 'older' ? { kind: 'skipped', reason: 'superseded' } : undefined;
+      await stage.send(saveOf(1, { correlation_id: 'older' }), saveOf(1, { correlation_id: 'newer' }));
       expect(await worker.log.until('cqrs.inbox.skipped')).toMatchObject([{ reason: 'superseded', instancePk: '1' }]);
       expect(worker.handler.seen).toHaveLength(2);
     });
@@ -193,9 +218,12 @@ export function tellInboxStories(broker: TestBroker): void {
         if (down-- > 0) throw databaseError('57P03');
         return undefined;
       };
-      await stage.send(body(1));
+      await stage.send(saveOf(1));
       await worker.log.until('cqrs.inbox.applied');
-      expect(worker.log.of('cqrs.inbox.failed')).toMatchObject([{ error: { code: '57P03' } }, { error: { code: '57P03' } }]);
+      expect(worker.log.of('cqrs.inbox.failed')).toMatchObject([
+        { error: { code: '57P03' } },
+        { error: { code: '57P03' } },
+      ]);
       expect(worker.handler.batches).toEqual([['1'], ['1'], ['1']]);
       expect(worker.log.of('cqrs.inbox.dead-lettered')).toEqual([]);
     });
@@ -205,7 +233,7 @@ export function tellInboxStories(broker: TestBroker): void {
       first.handler.script = () => {
         throw databaseError('08006');
       };
-      await stage.send(body(1));
+      await stage.send(saveOf(1));
       await first.log.until('cqrs.inbox.failed');
       await first[Symbol.asyncDispose]();
       await using second = await stage.work();
@@ -217,7 +245,7 @@ export function tellInboxStories(broker: TestBroker): void {
       const { opened, open } = gate();
       const first = await stage.work({ replica: { batchSize: 2, batchWaitMs: 300 } });
       first.handler.gate = opened;
-      await stage.send(...numbers(6).map((id) => body(id)));
+      await stage.send(...numbers(6).map((id) => saveOf(id)));
       while (first.handler.batches.length === 0) await new Promise(setImmediate);
       const stopped = first[Symbol.asyncDispose]();
       open();
@@ -237,9 +265,9 @@ export function tellInboxStories(broker: TestBroker): void {
         else if (!parentArrived) throw databaseError('23503');
         return undefined;
       };
-      await stage.send(body('child'));
+      await stage.send(saveOf('child'));
       await worker.log.until('cqrs.inbox.retried', 2);
-      await stage.send(body('parent'));
+      await stage.send(saveOf('parent'));
       await worker.log.until('cqrs.inbox.applied', 2);
       expect(worker.handler.seen.every(({ payload }) => payload.retries === 0)).toBe(true);
       expect(worker.log.of('cqrs.inbox.retried')[0]).toMatchObject({ reason: 'foreign-key', instancePk: 'child' });
@@ -250,7 +278,7 @@ export function tellInboxStories(broker: TestBroker): void {
       worker.handler.script = () => {
         throw databaseError('23503');
       };
-      await stage.send(body('child'));
+      await stage.send(saveOf('child'));
       const [event] = await worker.log.until('cqrs.inbox.dead-lettered');
       expect(event).toMatchObject({ reason: 'foreign-key', retries: 0 });
       const letter = await stage.firstDeadLetter();
@@ -264,31 +292,39 @@ export function tellInboxStories(broker: TestBroker): void {
       worker.handler.script = () => {
         throw databaseError('23503');
       };
-      await stage.send(body('child', { meta: { cqrs: { waitingSince: Date.now() - 3_600_000 } } }));
+      await stage.send(saveOf('child', { meta: { cqrs: { waitingSince: Date.now() - 3_600_000 } } }));
       expect(await worker.log.until('cqrs.inbox.dead-lettered')).toMatchObject([{ reason: 'foreign-key' }]);
     });
 
     test('an id that nobody declared becomes a dead letter', async () => {
       await using worker = await stage.work();
-      await stage.send(body(1, { cqrs_id: 'ghost' }), body(2));
+      await stage.send(saveOf(1, { cqrs_id: 'ghost' }), saveOf(2));
       const [event] = await worker.log.until('cqrs.inbox.dead-lettered');
       expect(event).toMatchObject({ cqrsId: 'ghost', reason: 'unknown-cqrs-id' });
-      expect((await stage.firstDeadLetter()).json).toMatchObject({ cqrs_id: 'ghost', meta: { cqrs: { reason: 'unknown-cqrs-id' } } });
+      expect((await stage.firstDeadLetter()).json).toMatchObject({
+        cqrs_id: 'ghost',
+        meta: { cqrs: { reason: 'unknown-cqrs-id' } },
+      });
       await worker.log.until('cqrs.inbox.applied');
       expect(worker.handler.applied).toEqual(['2']);
     });
 
     test('or is discarded, if so set', async () => {
       await using worker = await stage.work({ replica: { unknownCqrsId: 'discard' } });
-      await stage.send(body(1, { cqrs_id: 'ghost' }), body(2));
-      expect(await worker.log.until('cqrs.inbox.skipped')).toMatchObject([{ cqrsId: 'ghost', reason: 'unknown-cqrs-id' }]);
+      await stage.send(saveOf(1, { cqrs_id: 'ghost' }), saveOf(2));
+      expect(await worker.log.until('cqrs.inbox.skipped')).toMatchObject([
+        { cqrsId: 'ghost', reason: 'unknown-cqrs-id' },
+      ]);
       await worker.log.until('cqrs.inbox.applied');
       expect(worker.log.of('cqrs.inbox.dead-lettered')).toEqual([]);
     });
 
     test('an expired message reaches its handler marked as such', async () => {
       await using worker = await stage.work();
-      await stage.send(body(1, { expires: '2001-01-01T00:00:00+00:00' }), body(2, { expires: '2099-01-01T00:00:00+00:00' }));
+      await stage.send(
+        saveOf(1, { expires: '2001-01-01T00:00:00+00:00' }),
+        saveOf(2, { expires: '2099-01-01T00:00:00+00:00' }),
+      );
       await worker.log.until('cqrs.inbox.applied', 2);
       expect(worker.handler.seen.map(({ expired }) => expired)).toEqual([true, false]);
     });
@@ -297,9 +333,13 @@ export function tellInboxStories(broker: TestBroker): void {
   describe(`bodies that cannot be read, over ${broker.name}`, () => {
     test.each(poison)('%s: set aside with a reason, and the next message is applied', async (_, bad, reason) => {
       await using worker = await stage.work();
-      await stage.send(bad, body(1));
+      await stage.send(bad, saveOf(1));
       const [event] = await worker.log.until('cqrs.inbox.unreadable');
-      expect(event).toMatchObject({ queue: stage.queue, bytes: Buffer.byteLength(bad), reason: expect.stringMatching(reason) });
+      expect(event).toMatchObject({
+        queue: stage.queue,
+        bytes: Buffer.byteLength(bad),
+        reason: expect.stringMatching(reason),
+      });
       const kept = await stage.first(`unreadable_${stage.queue}`);
       expect(kept.body).toBe(bad);
       expect(kept.headers[Header.reason]).toMatch(reason);
@@ -311,37 +351,37 @@ export function tellInboxStories(broker: TestBroker): void {
 }
 
 const data = (over: Record<string, unknown>): string =>
-  body(9, { instance_data: { id: 9, cqrs_revision: 0, cqrs_updated: '2026-11-21 12:00:00+00:00', ...over } });
+  saveOf(9, { instance_data: { id: 9, cqrs_revision: 0, cqrs_updated: '2026-11-21 12:00:00+00:00', ...over } });
 
 /** What arrives, and what is said of it. None of them may be tried twice, stop the worker, or take a neighbour along. */
 const poison: [string, string, RegExp][] = [
   ['nothing at all', '', /not JSON/],
-  ['half a body', body(9).slice(0, 40), /not JSON/],
+  ['half a body', saveOf(9).slice(0, 40), /not JSON/],
   ['text', 'hello', /not JSON/],
-  ['trailing data', `${body(9)}}`, /not JSON/],
+  ['trailing data', `${saveOf(9)}}`, /not JSON/],
   ['single quotes', `{'signal_type':'SAVE'}`, /not JSON/],
   ['null', 'null', /not a valid payload/],
   ['a number', '42', /not a valid payload/],
   ['a boolean', 'true', /not a valid payload/],
   ['a list', '[1,2]', /not a valid payload/],
-  ['no signal', body(9, { signal_type: undefined }), /signal_type/],
-  ['an unknown signal', body(9, { signal_type: 'EXPLODE' }), /signal_type/],
-  ['no id', body(9, { cqrs_id: undefined }), /cqrs_id/],
-  ['an id that is a list', body(9, { cqrs_id: ['account'] }), /cqrs_id/],
-  ['an empty id', body(9, { cqrs_id: '' }), /cqrs_id/],
-  ['no data', body(9, { instance_data: undefined }), /instance_data/],
-  ['data that is a list', body(9, { instance_data: [1] }), /instance_data/],
-  ['previous data that is text', body(9, { previous_data: 'x' }), /previous_data/],
+  ['no signal', saveOf(9, { signal_type: undefined }), /signal_type/],
+  ['an unknown signal', saveOf(9, { signal_type: 'EXPLODE' }), /signal_type/],
+  ['no id', saveOf(9, { cqrs_id: undefined }), /cqrs_id/],
+  ['an id that is a list', saveOf(9, { cqrs_id: ['account'] }), /cqrs_id/],
+  ['an empty id', saveOf(9, { cqrs_id: '' }), /cqrs_id/],
+  ['no data', saveOf(9, { instance_data: undefined }), /instance_data/],
+  ['data that is a list', saveOf(9, { instance_data: [1] }), /instance_data/],
+  ['previous data that is text', saveOf(9, { previous_data: 'x' }), /previous_data/],
   ['no revision', data({ cqrs_revision: undefined }), /cqrs_revision/],
   ['a revision that is text', data({ cqrs_revision: '1' }), /cqrs_revision/],
   ['a negative revision', data({ cqrs_revision: -1 }), /cqrs_revision/],
   ['no time of change', data({ cqrs_updated: undefined }), /cqrs_updated/],
   ['a time of change that never was', data({ cqrs_updated: '2026-02-31 12:00:00+00:00' }), /cqrs_updated/],
-  ['retries that are text', body(9, { retries: 'many' }), /retries/],
-  ['negative retries', body(9, { retries: -1 }), /retries/],
-  ['an expiry that is no date', body(9, { expires: 'tomorrow' }), /expires/],
-  ['an expiry that is a number', body(9, { expires: 1 }), /expires/],
-  ['a key that reaches for the prototype', body(9).replace('"name"', '"__proto__"'), /__proto__/],
-  ['such a key in disguise', body(9).replace('"name"', String.raw`"\u005f_proto__"`), /__proto__/],
+  ['retries that are text', saveOf(9, { retries: 'many' }), /retries/],
+  ['negative retries', saveOf(9, { retries: -1 }), /retries/],
+  ['an expiry that is no date', saveOf(9, { expires: 'tomorrow' }), /expires/],
+  ['an expiry that is a number', saveOf(9, { expires: 1 }), /expires/],
+  ['a key that reaches for the prototype', saveOf(9).replace('"name"', '"__proto__"'), /__proto__/],
+  ['such a key in disguise', saveOf(9).replace('"name"', String.raw`"\u005f_proto__"`), /__proto__/],
   ['ten thousand levels', `${'['.repeat(10_000)}${']'.repeat(10_000)}`, /nested/],
 ];
