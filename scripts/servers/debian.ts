@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { capture, run, succeeds } from '../support/command.ts';
 import { cache } from '../support/paths.ts';
 import { probeUntilReady } from './probe.ts';
@@ -118,7 +120,14 @@ async function startRabbitmq(service: Service, say: Say): Promise<string> {
   return url!;
 }
 
-/** Two nodes on one machine need two names. */
+/** Two nodes on one machine need two names, and the second one must not listen where the first one is configured to. */
 function nodeOf(port: number): Record<string, string> {
-  return port === 5672 ? {} : { RABBITMQ_NODENAME: `cqrs_test_${port}@localhost`, RABBITMQ_NODE_PORT: String(port) };
+  if (port === 5672) return {};
+  const config = join(tmpdir(), 'cqrs-test-rabbitmq.conf');
+  writeFileSync(config, `listeners.tcp.local = 127.0.0.1:${port}\n`);
+  return {
+    RABBITMQ_NODENAME: `cqrs_test_${port}@localhost`,
+    RABBITMQ_NODE_PORT: String(port),
+    RABBITMQ_CONFIG_FILE: config,
+  };
 }

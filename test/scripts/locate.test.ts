@@ -37,7 +37,9 @@ describe('where the test servers are looked for', () => {
 
   test('a variable that leads nowhere is an error without its password, never a fallback', async () => {
     const env = { CQRS_TEST_AMQP_URL: 'amqp://me:secret@mq.example' };
-    const error = await locate(rabbitmq, machine(rabbitmq.loginsOn(5672), { env })).catch((thrown: Error) => thrown);
+    const error = await locate(rabbitmq, machine(rabbitmq.loginsOn(rabbitmq.port), { env })).catch(
+      (thrown: Error) => thrown,
+    );
     expect(error).toMatchObject({ name: 'ServerMissing' });
     expect(String(error)).toContain(
       'CQRS_TEST_AMQP_URL is set, but RabbitMQ does not answer there: connection refused',
@@ -46,7 +48,7 @@ describe('where the test servers are looked for', () => {
   });
 
   test('a server on the standard port: first without a password, then with the usual one', async () => {
-    const [trust, password] = postgres.loginsOn(5432);
+    const [trust, password] = postgres.loginsOn(postgres.port);
     const there = machine([password!], { startContainer: never, startDebianPackage: never });
     expect(await locate(postgres, there)).toMatchObject({ url: password });
     expect(there.asked).toEqual([trust, password]);
