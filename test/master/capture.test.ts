@@ -106,6 +106,21 @@ describe('transactions', () => {
     expect(await take()).toMatchObject([{ data: { name: '3', cqrs_revision: 1 }, previous: { name: 'ada' } }]);
   });
 
+  test('two rows flushed twice in a transaction, then changed in bulk: one step each', async () => {
+    await orm.em.fork().insertMany(Account, [{ email: 'a' }, { email: 'b' }, { email: 'c' }]);
+    await take();
+    await orm.em.fork().transactional(async (em) => {
+      const accounts = await em.find(Account, { email: { $in: ['a', 'b'] } });
+      for (const name of ['1', '2']) {
+        for (const account of accounts) account.name = name;
+        await em.flush();
+      }
+      expect(accounts.map((account) => account.cqrsRevision)).toEqual([1, 1]);
+      await em.nativeUpdate(Account, {}, { balance: '9' });
+    });
+    expect(brief(await take())).toEqual(['SAVE a r1', 'SAVE b r1', 'SAVE c r1']);
+  });
+
   test('a rollback leaves nothing, a rolled-back savepoint nothing of its own', async () => {
     const em = orm.em.fork();
     em.create(Account, { email: 'a', name: 'ada' });
