@@ -14,6 +14,7 @@ export type Fault = 'conflict' | 'unavailable' | 'foreign-key' | 'message';
 /** SQLSTATEs, or their beginning. */
 const STATES: readonly [string, Fault][] = [
   ['23503', 'foreign-key'],
+  ['23001', 'foreign-key'], // ON DELETE RESTRICT
   ['40', 'conflict'],
   ['55P03', 'conflict'],
   ['08', 'unavailable'],

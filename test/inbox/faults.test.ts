@@ -10,6 +10,7 @@ const cases: [string, unknown, Fault][] = [
   ['a serialization failure', withCode('40001'), 'conflict'],
   ['a lock that is not available', withCode('55P03'), 'conflict'],
   ['a foreign key', withCode('23503'), 'foreign-key'],
+  ['a row that others still point to', withCode('23001'), 'foreign-key'],
   ['a lost connection', withCode('08006'), 'unavailable'],
   ['a shutdown', withCode('57P01'), 'unavailable'],
   ['too many connections', withCode('53300'), 'unavailable'],

@@ -1,0 +1,154 @@
+import { describeError } from '../core/describe-error.js';
+import type { CqrsEventName, CqrsEvents, MessageFields } from '../core/events.js';
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** One event in words. */
+export interface Line {
+  readonly level: LogLevel;
+  readonly text: string;
+  /** Lines alike share this; of too many in a short time only the first are written, and how many more there were. */
+  readonly alike?: string;
+}
+
+/** An event that is written only as part of a sum, once in a while: alone it would drown all others. */
+export interface Sum {
+  readonly level: LogLevel;
+  /** What is summed up together. */
+  readonly of: string;
+  readonly messages: number;
+  readonly applied?: number;
+  readonly lagMs: number | null;
+}
+
+type Words = { readonly [N in CqrsEventName]: (fields: CqrsEvents[N]) => Line | Sum };
+
+const ids = (cqrsIds: readonly string[]): string => cqrsIds.join(', ') || 'nothing';
+const because = (error: Error | undefined): string => (error ? `: ${describeError(error)}` : '');
+const message = ({ signalType, cqrsId, instancePk }: MessageFields): string =>
+  `${signalType} of ${cqrsId} ${instancePk}`;
+const alike = (fields: { cqrsId: string; reason?: string }): string => `${fields.cqrsId} ${fields.reason ?? ''}`;
+
+/**
+ * The level is what the operator has to do: `error` somebody must act, or data stays wrong; `warn` somebody should look
+ * when it persists; `info` the normal course at a glance; `debug` every single message.
+ */
+export const WORDS: Words = {
+  'cqrs.master.announced': ({ count, cqrsIds }) => ({
+    level: 'debug',
+    text: `${plural(count, 'message')} committed to the outbox (${ids(cqrsIds)})`,
+  }),
+  'cqrs.master.uncaptured': ({ entity, reason, cure }) => ({
+    level: 'warn',
+    text: `a write of ${entity} is not replicated: ${reason}. ${cure}`,
+    alike: entity,
+  }),
+
+  'cqrs.relay.started': ({ owner }) => ({ level: 'info', text: `relay started (${owner})` }),
+  'cqrs.relay.stopped': ({ owner }) => ({ level: 'info', text: `relay stopped (${owner})` }),
+  'cqrs.relay.published': ({ count, lagMs }) => ({ level: 'info', of: 'published', messages: count, lagMs }),
+  'cqrs.relay.unroutable': ({ cqrsId, signalType, queue }) =>
+    queue === null
+      ? {
+          level: 'warn',
+          text: `${signalType} of ${cqrsId} reached no queue: no replica of it has started yet`,
+          alike: cqrsId,
+        }
+      : {
+          level: 'error',
+          text: `${signalType} of ${cqrsId} for queue ${queue} was not delivered: there is no such replica`,
+          alike: `${cqrsId} ${queue}`,
+        },
+  'cqrs.relay.failed': ({ error, retryInMs }) => ({
+    level: 'warn',
+    text: `cannot publish${because(error)}; nothing is lost, next try in ${duration(retryInMs)}`,
+  }),
+
+  'cqrs.transport.connected': ({ broker }) => ({ level: 'info', text: `connected to ${broker}` }),
+  'cqrs.transport.disconnected': ({ broker, error }) => ({
+    level: error ? 'warn' : 'info',
+    text: `disconnected from ${broker}${because(error)}`,
+  }),
+  'cqrs.transport.blocked': ({ broker, reason }) => ({
+    level: 'warn',
+    text: `${broker} holds publishers back: ${reason}`,
+  }),
+  'cqrs.transport.unblocked': ({ broker }) => ({ level: 'info', text: `${broker} lets publishers go on` }),
+
+  'cqrs.consumer.started': ({ queue, cqrsIds }) => ({
+    level: 'info',
+    text: `consuming ${queue} for ${ids(cqrsIds)}`,
+  }),
+  'cqrs.consumer.stopped': ({ queue }) => ({ level: 'info', text: `stopped consuming ${queue}` }),
+  'cqrs.inbox.gap': ({ queue, missing, cqrsIds }) => ({
+    level: 'warn',
+    text: `the ${missing} of ${queue} for ${ids(cqrsIds)} is new: what was sent before never reached it; run cqrs sync on the master`,
+  }),
+  'cqrs.inbox.applied': (fields) => ({
+    level: 'debug',
+    text: `${message(fields)}: ${fields.action}, revision ${fields.version.revision}`,
+  }),
+  'cqrs.inbox.skipped': (fields) => ({ level: 'debug', text: `${message(fields)} skipped: ${fields.reason}` }),
+  'cqrs.inbox.retried': (fields) => ({
+    level: 'warn',
+    text: `${message(fields)} failed (${fields.reason}, ${plural(fields.retries, 'retry', 'retries')} so far)${because(fields.error)}; again in ${duration(fields.delayMs)}`,
+    alike: alike(fields),
+  }),
+  'cqrs.inbox.dead-lettered': (fields) => ({
+    level: 'error',
+    text: `${message(fields)} is a dead letter after ${plural(fields.retries, 'retry', 'retries')}: ${fields.reason}${because(fields.error)}`,
+    alike: alike(fields),
+  }),
+  'cqrs.inbox.unreadable': ({ queue, reason, bytes }) => ({
+    level: 'error',
+    text: `a body of ${plural(bytes, 'byte')} in ${queue} cannot be read and went to unreadable_${queue}: ${reason}`,
+    alike: queue,
+  }),
+  'cqrs.inbox.batch-applied': ({ queue, count, applied, lagMs }) => ({
+    level: 'info',
+    of: queue,
+    messages: count,
+    applied,
+    lagMs,
+  }),
+  'cqrs.inbox.batch-split': ({ queue, count, error }) => ({
+    level: 'debug',
+    text: `${count} messages of ${queue} failed together and are tried in halves${because(error)}`,
+  }),
+  'cqrs.inbox.failed': ({ queue, error, retryInMs }) => ({
+    level: 'warn',
+    text: `${queue} has to wait${because(error)}; next try in ${duration(retryInMs)}`,
+  }),
+  'cqrs.replica.clock-distrusted': (fields) => ({
+    level: 'warn',
+    text: `${message(fields)} claims to be ${duration(fields.aheadMs)} from the future; its revision alone decided. Check the clock of its master`,
+    alike: fields.cqrsId,
+  }),
+  'cqrs.replica.tombstones-purged': ({ count }) => ({ level: 'debug', text: `${plural(count, 'tombstone')} purged` }),
+
+  'cqrs.worker.started': ({ worker, pid }) => ({ level: 'info', text: `worker ${worker} started (pid ${pid})` }),
+  'cqrs.worker.exited': ({ worker, code, restartInMs }) => ({
+    level: restartInMs === null ? 'info' : 'error',
+    text: `worker ${worker} ${code === null ? 'was killed' : `exited with ${code}`}${restartInMs === null ? '' : `; it is started again in ${duration(restartInMs)}`}`,
+  }),
+};
+
+/** A sum in words. */
+export function sumText(event: CqrsEventName, { of, messages, applied, lagMs }: Sum): string {
+  const lag = lagMs === null ? '' : `, ${duration(lagMs)} behind at most`;
+  if (event === 'cqrs.relay.published') return `${plural(messages, 'message')} published${lag}`;
+  const skipped = messages - (applied ?? messages);
+  return `${plural(messages, 'message')} of ${of} done${skipped > 0 ? `, ${skipped} of them not applied` : ''}${lag}`;
+}
+
+function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+function duration(milliseconds: number): string {
+  if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`;
+  const seconds = milliseconds / 1_000;
+  if (seconds < 120) return `${Number(seconds.toFixed(1))} s`;
+  return seconds < 7_200 ? `${Math.round(seconds / 60)} min` : `${Number((seconds / 3_600).toFixed(1))} h`;
+}

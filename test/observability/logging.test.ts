@@ -1,0 +1,214 @@
+import { describe, expect, test } from '@jest/globals';
+import { UniqueConstraintViolationException } from '@mikro-orm/core';
+import { Events, type CqrsEventName, type CqrsEvents } from '../../src/core/events.js';
+import { logEvents, type LogOptions } from '../../src/observability/logging.js';
+
+const message = { queue: 'billing', cqrsId: 'account', signalType: 'SAVE', instancePk: '7', retries: 2 } as const;
+const boom = new Error('boom');
+
+type Examples = { readonly [N in CqrsEventName]: readonly [fields: CqrsEvents[N], line: string] };
+
+const EXAMPLES: Examples = {
+  'cqrs.master.announced': [
+    { count: 2, cqrsIds: ['account', 'invoice'] },
+    'DEBUG 2 messages committed to the outbox (account, invoice)',
+  ],
+  'cqrs.master.uncaptured': [
+    { entity: 'Account', reason: 'a cascade in the database', cure: 'Delete the rows yourself.' },
+    'WARN  a write of Account is not replicated: a cascade in the database. Delete the rows yourself.',
+  ],
+  'cqrs.relay.started': [{ owner: 'relay-1' }, 'INFO  relay started (relay-1)'],
+  'cqrs.relay.stopped': [{ owner: 'relay-1' }, 'INFO  relay stopped (relay-1)'],
+  'cqrs.relay.published': [{ count: 1, lagMs: 12 }, 'INFO  1 message published, 12 ms behind at most'],
+  'cqrs.relay.unroutable': [
+    { cqrsId: 'account', signalType: 'SYNC', queue: 'nowhere', outboxId: '5' },
+    'ERROR SYNC of account for queue nowhere was not delivered: there is no such replica',
+  ],
+  'cqrs.relay.failed': [
+    { error: boom, retryInMs: 1_500 },
+    'WARN  cannot publish: Error: boom; nothing is lost, next try in 1.5 s',
+  ],
+  'cqrs.transport.connected': [{ broker: 'amqp://host:5672/' }, 'INFO  connected to amqp://host:5672/'],
+  'cqrs.transport.disconnected': [
+    { broker: 'amqp://host:5672/', error: boom },
+    'WARN  disconnected from amqp://host:5672/: Error: boom',
+  ],
+  'cqrs.transport.blocked': [
+    { broker: 'host', reason: 'low on disk' },
+    'WARN  host holds publishers back: low on disk',
+  ],
+  'cqrs.transport.unblocked': [{ broker: 'host' }, 'INFO  host lets publishers go on'],
+  'cqrs.consumer.started': [
+    { queue: 'billing', cqrsIds: ['account', 'invoice'] },
+    'INFO  consuming billing for account, invoice',
+  ],
+  'cqrs.consumer.stopped': [{ queue: 'billing' }, 'INFO  stopped consuming billing'],
+  'cqrs.inbox.gap': [
+    { queue: 'billing', missing: 'binding', cqrsIds: ['account'] },
+    'WARN  the binding of billing for account is new: what was sent before never reached it; run cqrs sync on the master',
+  ],
+  'cqrs.inbox.applied': [
+    { ...message, action: 'create', version: { incarnation: 1, revision: 4, updated: 0 } },
+    'DEBUG SAVE of account 7: create, revision 4',
+  ],
+  'cqrs.inbox.skipped': [{ ...message, reason: 'stale' }, 'DEBUG SAVE of account 7 skipped: stale'],
+  'cqrs.inbox.retried': [
+    { ...message, reason: 'failed', delayMs: 2_000, error: boom },
+    'WARN  SAVE of account 7 failed (failed, 2 retries so far): Error: boom; again in 2 s',
+  ],
+  'cqrs.inbox.dead-lettered': [
+    { ...message, reason: 'max-retries', error: boom },
+    'ERROR SAVE of account 7 is a dead letter after 2 retries: max-retries: Error: boom',
+  ],
+  'cqrs.inbox.unreadable': [
+    { queue: 'billing', reason: 'not JSON', bytes: 12 },
+    'ERROR a body of 12 bytes in billing cannot be read and went to unreadable_billing: not JSON',
+  ],
+  'cqrs.inbox.batch-applied': [
+    { queue: 'billing', count: 10, applied: 8, durationMs: 3, lagMs: 200_000 },
+    'INFO  10 messages of billing done, 2 of them not applied, 3 min behind at most',
+  ],
+  'cqrs.inbox.batch-split': [
+    { queue: 'billing', count: 10, error: boom },
+    'DEBUG 10 messages of billing failed together and are tried in halves: Error: boom',
+  ],
+  'cqrs.inbox.failed': [
+    { queue: 'billing', error: boom, retryInMs: 100 },
+    'WARN  billing has to wait: Error: boom; next try in 100 ms',
+  ],
+  'cqrs.replica.clock-distrusted': [
+    { ...message, aheadMs: 10_800_000 },
+    'WARN  SAVE of account 7 claims to be 3 h from the future; its revision alone decided. Check the clock of its master',
+  ],
+  'cqrs.replica.tombstones-purged': [{ count: 1 }, 'DEBUG 1 tombstone purged'],
+  'cqrs.worker.started': [{ worker: 1, pid: 99 }, 'INFO  worker 1 started (pid 99)'],
+  'cqrs.worker.exited': [
+    { worker: 1, code: null, restartInMs: 900 },
+    'ERROR worker 1 was killed; it is started again in 900 ms',
+  ],
+};
+
+function listen(options: LogOptions = {}): { events: Events; lines: string[]; close(): void } {
+  const events = new Events();
+  const lines: string[] = [];
+  const log = logEvents(events, { write: (line) => lines.push(line), ...options });
+  return { events, lines, close: () => log.close() };
+}
+
+const withoutTime = (line: string): string => line.replace(/^\S+Z /, '');
+
+describe('log lines', () => {
+  test.each(Object.entries(EXAMPLES))('%s', (name, [fields, expected]) => {
+    const { events, lines, close } = listen({ level: 'debug' });
+    events.emit(name as CqrsEventName, fields);
+    close();
+    expect(lines.map(withoutTime)).toEqual([expected]);
+    expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /);
+  });
+
+  test.each(Object.entries(EXAMPLES))('%s as JSON', (name, [fields]) => {
+    const { events, lines, close } = listen({ level: 'debug', json: true, source: 'worker 1' });
+    events.emit(name as CqrsEventName, fields);
+    close();
+    expect(lines).toHaveLength(1);
+    expect(JSON.parse(lines[0]!)).toMatchObject({ event: name, source: 'worker 1', message: expect.any(String) });
+  });
+
+  test('the fields of an event are there for programs', () => {
+    const { events, lines } = listen({ json: true });
+    events.emit('cqrs.inbox.dead-lettered', { ...message, reason: 'max-retries', error: boom });
+    expect(JSON.parse(lines[0]!)).toEqual({
+      time: expect.any(String),
+      level: 'error',
+      event: 'cqrs.inbox.dead-lettered',
+      message: 'SAVE of account 7 is a dead letter after 2 retries: max-retries: Error: boom',
+      ...message,
+      reason: 'max-retries',
+      error: 'Error: boom',
+    });
+  });
+
+  test('by default single messages are left out', () => {
+    const { events, lines } = listen();
+    events.emit('cqrs.inbox.applied', EXAMPLES['cqrs.inbox.applied'][0]);
+    events.emit('cqrs.consumer.stopped', { queue: 'billing' });
+    expect(lines).toHaveLength(1);
+  });
+
+  test('a level leaves out all below it', () => {
+    const { events, lines, close } = listen({ level: 'error' });
+    for (const [name, [fields]] of Object.entries(EXAMPLES)) events.emit(name as CqrsEventName, fields);
+    close();
+    expect(lines).toHaveLength(4);
+    expect(lines.every((line) => line.includes(' ERROR '))).toBe(true);
+  });
+
+  test('batches come as one sum a queue', () => {
+    const { events, lines, close } = listen();
+    for (const lagMs of [5, 900, null]) {
+      events.emit('cqrs.inbox.batch-applied', { queue: 'billing', count: 500, applied: 499, durationMs: 1, lagMs });
+    }
+    events.emit('cqrs.inbox.batch-applied', { queue: 'reports', count: 1, applied: 1, durationMs: 1, lagMs: null });
+    expect(lines).toEqual([]);
+    close();
+    expect(lines.map(withoutTime)).toEqual([
+      'INFO  1500 messages of billing done, 3 of them not applied, 900 ms behind at most',
+      'INFO  1 message of reports done',
+    ]);
+  });
+
+  test('sums are written by themselves, too', async () => {
+    const written = Promise.withResolvers<string>();
+    const { events } = listen({ intervalMs: 10, write: written.resolve });
+    events.emit('cqrs.relay.published', { count: 3, lagMs: 1 });
+    const alive = setInterval(() => {}, 1_000); // the log alone keeps no process running
+    expect(withoutTime(await written.promise)).toBe('INFO  3 messages published, 1 ms behind at most');
+    clearInterval(alive);
+  });
+
+  test('a flood of lines alike is cut short and counted', () => {
+    const { events, lines, close } = listen();
+    for (let count = 0; count < 500; count++) {
+      events.emit('cqrs.inbox.dead-lettered', { ...message, instancePk: String(count), reason: 'mapping' });
+    }
+    events.emit('cqrs.inbox.dead-lettered', { ...message, reason: 'other' });
+    expect(lines).toHaveLength(11);
+    close();
+    expect(withoutTime(lines[11]!)).toBe('ERROR 490 more like this: cqrs.inbox.dead-lettered account mapping');
+    expect(lines).toHaveLength(12);
+  });
+
+  test('what a driver quotes of a row is not repeated, in neither form', () => {
+    const error = new UniqueConstraintViolationException(
+      Object.assign(new Error("insert into account values ('ada@example.org')"), {
+        code: '23505',
+        detail: 'Key (email)=(ada@example.org) already exists.',
+        constraint: 'account_email_unique',
+      }),
+    );
+    for (const json of [false, true]) {
+      const { events, lines } = listen({ json });
+      events.emit('cqrs.inbox.dead-lettered', { ...message, reason: 'max-retries', error });
+      expect(lines[0]).toContain('constraint account_email_unique');
+      expect(lines[0]).not.toContain('ada@example.org');
+    }
+  });
+
+  test('what comes from a message cannot forge a line', () => {
+    const { events, lines } = listen();
+    events.emit('cqrs.inbox.dead-lettered', {
+      ...message,
+      instancePk: '7\n2026 ERROR forged\u001b[2J',
+      reason: 'mapping',
+    });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).not.toMatch(/[\n\u001b]/);
+  });
+
+  test('nothing is written after it was closed', () => {
+    const { events, lines, close } = listen();
+    close();
+    events.emit('cqrs.consumer.stopped', { queue: 'billing' });
+    expect(lines).toEqual([]);
+  });
+});
