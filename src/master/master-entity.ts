@@ -12,7 +12,7 @@ import { ConfigurationError } from '../core/errors.js';
 import type { MetaContext } from '../core/settings.js';
 import type { WireObject, WireValue } from '../core/wire-values.js';
 import type { MasterManager } from './bulk.js';
-import { type CqrsSerializer, MASTER, type MasterStatics } from './master-definition.js';
+import { type CqrsSerializer, isMaster, MASTER, type MasterStatics } from './master-definition.js';
 import type { MasterRuntime } from './master-runtime.js';
 
 /** Property names of an entity, for `static CQRS_FIELDS = […] as const satisfies FieldsOf<Account>`. */
@@ -25,7 +25,8 @@ export const masterProperties = {
   cqrsIncarnation: p
     .bigint('number')
     .name('cqrs_incarnation')
-    .defaultRaw('(extract(epoch from clock_timestamp()) * 1000000)::bigint'),
+    // to the letter as PostgreSQL prints it, else each `schema:update` would set it anew
+    .defaultRaw('((extract(epoch from clock_timestamp()) * (1000000)::numeric))::bigint'),
 };
 
 /** What a master's instances have besides their own columns. */
@@ -192,19 +193,25 @@ export interface MasterOptions<Entity> {
 }
 
 /**
- * Makes a master of an entity declared with `defineEntity({ extends: MasterEntity, … })` and no class.
+ * Makes a master of an entity that is declared without a class of its own, with
+ * `defineEntity({ extends: MasterEntity, … })` or `defineEntity({ properties: { ...masterProperties, … } })`.
  * @returns the same schema, for `entities: [master(AccountSchema, { id: 'account' })]`.
  */
-export function master<Schema extends { meta: EntitySchema['meta'] }, Entity = InferSchema<Schema>>(
+export function master<Schema extends { meta: EntitySchema['meta'] }>(
   schema: Schema,
-  options: MasterOptions<Entity>,
+  options: MasterOptions<InferSchema<Schema>>,
 ): Schema {
+  type Entity = InferSchema<Schema>;
   const entity = schema.meta.class as Function;
-  const define = (owner: object, name: string, value: unknown): void => {
+  const prototype = entity.prototype as object;
+  const define = (owner: object, name: PropertyKey, value: unknown): void => {
     if (value !== undefined) Object.defineProperty(owner, name, { value, configurable: true, writable: true });
   };
-  define(entity, MASTER as never, true);
-  const statics: Partial<Record<keyof MasterStatics, unknown>> = {
+  if (!isMaster(entity)) {
+    lend(Base, entity);
+    lend(Base.prototype as object, prototype);
+  }
+  const statics: Record<keyof MasterStatics, unknown> = {
     CQRS_ID: options.id,
     CQRS_PRODUCE: options.produce,
     CQRS_FIELDS: options.fields,
@@ -214,11 +221,32 @@ export function master<Schema extends { meta: EntitySchema['meta'] }, Entity = I
   };
   for (const [name, value] of Object.entries(statics)) define(entity, name, value);
   const { isSyncInstance, getCqrsMeta, getCustomCqrsDeleteData } = options;
-  const prototype = entity.prototype as object;
-  define(prototype, 'isSyncInstance', isSyncInstance && function (this: Entity) { return isSyncInstance(this); });
-  define(prototype, 'getCqrsMeta', getCqrsMeta && function (this: Entity, context: MetaContext) { return getCqrsMeta(this, context); });
-  define(prototype, 'getCustomCqrsDeleteData', getCustomCqrsDeleteData && function (this: Entity) { return getCustomCqrsDeleteData(this); });
+  const methods = {
+    isSyncInstance:
+      isSyncInstance &&
+      function (this: Entity) {
+        return isSyncInstance(this);
+      },
+    getCqrsMeta:
+      getCqrsMeta &&
+      function (this: Entity, context: MetaContext) {
+        return getCqrsMeta(this, context);
+      },
+    getCustomCqrsDeleteData:
+      getCustomCqrsDeleteData &&
+      function (this: Entity) {
+        return getCustomCqrsDeleteData(this);
+      },
+  };
+  for (const [name, method] of Object.entries(methods)) define(prototype, name, method);
   return schema;
+}
+
+/** Gives a class that does not extend `MasterEntity` what it would have inherited, except what it has itself. */
+function lend(from: object, to: object): void {
+  for (const name of Reflect.ownKeys(from)) {
+    if (!(name in to)) Object.defineProperty(to, name, Object.getOwnPropertyDescriptor(from, name)!);
+  }
 }
 
 /**
@@ -250,7 +278,11 @@ function runtimeOf(em: EntityManager | undefined, entity: Function): MasterRunti
   if (host) return host.masterRuntime;
   throw new ConfigurationError([
     em
-      ? { where: entity.name, what: 'MikroORM was set up without a Cqrs.', cure: 'Add it: MikroORM.init({ extensions: [cqrs], … }).' }
+      ? {
+          where: entity.name,
+          what: 'MikroORM was set up without a Cqrs.',
+          cure: 'Add it: MikroORM.init({ extensions: [cqrs], … }).',
+        }
       : { where: entity.name, what: 'the entity belongs to no EntityManager.', cure: 'Pass one: { em }.' },
   ]);
 }
@@ -258,4 +290,3 @@ function runtimeOf(em: EntityManager | undefined, entity: Function): MasterRunti
 function managerOf(entity: object): EntityManager | undefined {
   return helper(entity as AnyEntity).__em as EntityManager | undefined;
 }
-
