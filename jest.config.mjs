@@ -3,8 +3,14 @@ const project = (displayName, transform, tests) => ({
   displayName,
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
-  // TypeScript sources import './x.js', as Node will find it in dist
-  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  moduleNameMapper: {
+    // TypeScript sources import './x.js', as Node will find it in dist
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+    // the package's own name means its sources, as in tsconfig.json
+    '^mikro-orm-cqrs$': '<rootDir>/src/index.ts',
+    '^mikro-orm-cqrs/rabbitmq$': '<rootDir>/src/transport/rabbitmq/index.ts',
+    '^mikro-orm-cqrs/testing$': '<rootDir>/src/testing/index.ts',
+  },
   modulePathIgnorePatterns: ['<rootDir>/\\.cache/'],
   transform: {
     '^.+\\.ts$': [
@@ -31,7 +37,7 @@ export default {
       { decoratorVersion: '2023-11' },
       {
         testMatch: ['<rootDir>/test/**/*.test.ts'],
-        testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/legacy/', '<rootDir>/test/nightly/'],
+        testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/legacy/'],
       },
     ),
     project(
