@@ -1,0 +1,75 @@
+import { MappingError } from '../core/errors.js';
+import type { TransportPayload } from '../core/payload.js';
+import { jsonToText, type WireObject, type WireValue } from '../core/wire-values.js';
+import type { ReplicaColumn } from './replica-columns.js';
+import type { ReplicaDefinition } from './replica-definition.js';
+
+/** A SAVE or SYNC as columns: those that the message has, with the texts that PostgreSQL reads. */
+export interface MappedRow {
+  readonly columns: readonly ReplicaColumn[];
+  readonly values: readonly (string | null)[];
+}
+
+/**
+ * The data of a SAVE or SYNC → columns. Fields that the replica does not know are ignored.
+ * @throws MappingError when a field is missing that the mapping names or no row can do without, or is of a JSON type
+ *   that cannot stand for its column.
+ */
+export function mapRow(definition: ReplicaDefinition, data: WireObject): MappedRow {
+  const { columns } = definition;
+  const values: (string | null)[] = [];
+  let present: ReplicaColumn[] | undefined;
+  for (const [index, column] of columns.entries()) {
+    const name = column.wire.find((spelling) => Object.hasOwn(data, spelling));
+    if (name === undefined) {
+      if (column.required) throw missing(definition, column);
+      present ??= columns.slice(0, index);
+      continue;
+    }
+    present?.push(column);
+    values.push(toText(definition, column, data[name]!));
+  }
+  return { columns: present ?? columns, values };
+}
+
+/**
+ * The parts of the key, as PostgreSQL reads them: from the columns of a SAVE or SYNC, from `id` of a DELETE (an array
+ * when there are several).
+ * @throws MappingError when it is missing, null, or has another number of parts.
+ */
+export function mapKey(definition: ReplicaDefinition, payload: TransportPayload): string[] {
+  const { keyColumns } = definition;
+  const data = payload.instanceData;
+  const id = payload.signalType === 'DELETE' ? data['id'] : undefined;
+  const parts = id === undefined ? undefined : keyColumns.length === 1 ? [id] : id;
+  if (parts !== undefined && (!Array.isArray(parts) || parts.length !== keyColumns.length)) {
+    throw new MappingError(definition.cqrsId, `'id' is not an array of ${keyColumns.length} key parts`);
+  }
+  return keyColumns.map((column, index) => {
+    const name = column.wire.find((spelling) => Object.hasOwn(data, spelling));
+    const value = parts ? parts[index]! : name === undefined ? undefined : data[name]!;
+    if (value === undefined) throw missing(definition, column);
+    const text = toText(definition, column, value);
+    if (text === null) throw new MappingError(definition.cqrsId, `the key '${column.wire[0]}' is null`, { field: column.wire[0] });
+    return text;
+  });
+}
+
+/** A wire value as the text of its column. @throws MappingError */
+export function toText({ cqrsId }: ReplicaDefinition, column: ReplicaColumn, value: WireValue): string | null {
+  let text: string | null;
+  try {
+    text = jsonToText(column.kind, value);
+  } catch (error) {
+    // The cause speaks of types only; it never quotes the value.
+    throw new MappingError(cqrsId, `'${column.wire[0]}' does not fit ${column.type}`, { field: column.wire[0] }, { cause: error });
+  }
+  if (text !== null && !text.isWellFormed()) {
+    throw new MappingError(cqrsId, `'${column.wire[0]}' holds half a character (a lone surrogate)`, { field: column.wire[0] });
+  }
+  return text;
+}
+
+function missing({ cqrsId }: ReplicaDefinition, column: ReplicaColumn): MappingError {
+  return new MappingError(cqrsId, `'${column.wire[0]}' is missing`, { field: column.wire[0] });
+}

@@ -1,0 +1,79 @@
+import { MappingError } from '../core/errors.js';
+import type { Registry } from '../core/registry.js';
+import type { Outcome, Received } from '../inbox/handler.js';
+import { mapKey, mapRow, type MappedRow } from './field-mapping.js';
+import type { ReplicaDefinition } from './replica-definition.js';
+import type { Incoming } from './revision-rules.js';
+import { normalizeKey, rowKey, type RowKey } from './row-keys.js';
+
+/** A message that could be mapped: all that is needed to apply it. */
+export interface Prepared {
+  /** Its place in the batch. */
+  readonly index: number;
+  readonly received: Received;
+  readonly definition: ReplicaDefinition;
+  readonly incoming: Incoming;
+  key: RowKey;
+  /** The columns of a SAVE or SYNC; undefined for DELETE, and where the class reads the data itself. */
+  readonly row?: MappedRow;
+  /** The class's own `cqrsSave` handles it, before any rule. */
+  readonly bySave: boolean;
+}
+
+export interface PrepareOptions {
+  /** Microseconds since 1970. */
+  readonly now: number;
+  /** How long deletions are remembered, in microseconds; messages older than that create nothing. */
+  readonly retention: number;
+  /** Whether the class's own `cqrsSave` is asked. */
+  readonly bySave: boolean;
+}
+
+/** Maps a message, or says how it ends without any look at the database. */
+export function prepare(
+  received: Received,
+  index: number,
+  replicas: Registry<ReplicaDefinition>,
+  options: PrepareOptions,
+): Prepared | Outcome {
+  const { payload } = received;
+  const definition = replicas.get(payload.cqrsId);
+  const { statics, overrides } = definition;
+  if (payload.signalType === 'SYNC' && statics.CQRS_ONLY_DIRECT_SYNCS && !received.direct) {
+    return { kind: 'skipped', reason: 'indirect-sync' };
+  }
+  const version = payload.version;
+  const bySave = options.bySave && payload.signalType !== 'DELETE' && (overrides.has('cqrsSave') || definition.path === 'none');
+  const mapped = payload.signalType !== 'DELETE' && !bySave && !statics.CQRS_CUSTOM_SERIALIZATION && definition.path !== 'none';
+  try {
+    return {
+      index,
+      received,
+      definition,
+      incoming: { signalType: payload.signalType, version, tooOld: isTooOld(received, version.updated, options) },
+      key: definition.path === 'none' ? rowKey([]) : rowKey(normalizeKey(definition, mapKey(definition, payload))),
+      row: mapped ? mapRow(definition, payload.instanceData) : undefined,
+      bySave,
+    };
+  } catch (error) {
+    if (error instanceof MappingError) return { kind: 'dead-letter', reason: error.code, error };
+    throw error;
+  }
+}
+
+export function isOutcome(value: Prepared | Outcome): value is Outcome {
+  return 'kind' in value;
+}
+
+// A SYNC is young however old its row is; without the time of its commit only a time limit long past gives it away.
+function isTooOld({ payload, committedAt }: Received, updated: number, { now, retention }: PrepareOptions): boolean {
+  const born =
+    committedAt !== null
+      ? committedAt.getTime() * 1000
+      : payload.signalType !== 'SYNC'
+        ? updated
+        : payload.expires !== null
+          ? payload.expires.getTime() * 1000
+          : now;
+  return born < now - retention;
+}

@@ -1,0 +1,81 @@
+import type { EntityManager } from '@mikro-orm/core';
+import type { Outcome } from '../inbox/handler.js';
+import type { WireObject, WireValue } from '../core/wire-values.js';
+
+/** Marks `ReplicaEntity` and every class that `Replica()` makes, so that no prototype has to be compared. */
+export const REPLICA = Symbol.for('mikro-orm-cqrs.replica');
+
+/** What the hooks are told of a message, beside its data. */
+export interface HookContext {
+  /** Whether the message repeats the present state (SYNC), not a change. */
+  readonly sync: boolean;
+  /** Tracked fields as they were before, by property; null when the master tracks nothing or nothing changed. */
+  readonly previousData: Readonly<Record<string, unknown>> | null;
+  /** The message's `meta`, if the class has `CQRS_META`. */
+  readonly meta?: WireValue;
+}
+
+export interface CreateContext extends HookContext {
+  /** The replica's properties with their values; with CQRS_CUSTOM_SERIALIZATION, what came, untouched. */
+  readonly mappedData: Record<string, unknown>;
+}
+
+export interface DeleteContext {
+  /** What came: `id`, `cqrs_revision`, `cqrs_updated`, and the master's `custom` data, if any. */
+  readonly masterData: Readonly<WireObject>;
+  readonly meta?: WireValue;
+}
+
+export interface SaveContext {
+  /** Tracked fields as they were before, under their wire names. Default null. */
+  readonly previousData?: WireObject | null;
+  /** Whether the data repeats the present state; then it also repairs a row of the same version. Default false. */
+  readonly sync?: boolean;
+  readonly meta?: WireValue;
+  /** The life of the key, if the master numbers them. Default null: unknown. */
+  readonly incarnation?: number | null;
+}
+
+/** The statics that a replica's class may declare. */
+export interface ReplicaStatics {
+  readonly CQRS_ID?: string;
+  readonly CQRS_MAPPING?: Readonly<Record<string, string>>;
+  readonly CQRS_CUSTOM_SERIALIZATION?: boolean;
+  readonly CQRS_SELECT_FOR_UPDATE?: boolean;
+  readonly CQRS_NO_DB_OPERATIONS?: boolean;
+  readonly CQRS_META?: boolean;
+  readonly CQRS_ONLY_DIRECT_SYNCS?: boolean;
+
+  cqrsSave(em: EntityManager, masterData: WireObject, context?: SaveContext): Promise<Outcome | void>;
+  cqrsCreate(em: EntityManager, context: CreateContext): Promise<object | void>;
+  cqrsDelete(em: EntityManager, context: DeleteContext): Promise<void>;
+  shouldRetryCqrs?(retries: number, error: Error): boolean;
+  getCqrsRetryDelay?(retries: number): number;
+}
+
+/** The instance method that a replica's class may override. */
+export interface ReplicaInstance {
+  cqrsUpdate(em: EntityManager, context: CreateContext): Promise<void> | void;
+}
+
+export type HookName = 'cqrsSave' | 'cqrsCreate' | 'cqrsUpdate' | 'cqrsDelete';
+
+/** Marks a method as the library's own: what still carries the mark was not overridden, and costs nothing. */
+export function markAsDefault(method: object): void {
+  Object.defineProperty(method, REPLICA, { value: true });
+}
+
+export function overriddenHooks(entity: Function): ReadonlySet<HookName> {
+  const owners: Readonly<Record<HookName, object>> = {
+    cqrsSave: entity,
+    cqrsCreate: entity,
+    cqrsUpdate: entity.prototype as object,
+    cqrsDelete: entity,
+  };
+  return new Set(
+    (Object.keys(owners) as HookName[]).filter((name) => {
+      const method: unknown = Reflect.get(owners[name], name);
+      return typeof method === 'function' && !(REPLICA in method);
+    }),
+  );
+}

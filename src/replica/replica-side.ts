@@ -1,0 +1,68 @@
+import type { EntityManager, EntityMetadata, MikroORM } from '@mikro-orm/core';
+import type { Problem } from '../core/errors.js';
+import type { Events } from '../core/events.js';
+import { Registry } from '../core/registry.js';
+import type { Settings } from '../core/settings.js';
+import { Applier } from './applier.js';
+import { defineReplicas, type ReplicaDefinition } from './replica-definition.js';
+import { checkTables } from './table-check.js';
+import { Tombstone, TombstonePurge } from './tombstones.js';
+
+/** Everything that a service with replicas has, put together: definitions, the applier, the purge of tombstones. */
+export class ReplicaSide {
+  readonly replicas = new Registry<ReplicaDefinition>();
+  /** What does not keep the service from starting, and will hurt one day. Filled by `discover`. */
+  readonly warnings: Problem[] = [];
+
+  constructor(private readonly parts: { readonly orm: MikroORM; readonly settings: Settings; readonly events: Events }) {}
+
+  /** Finds the replicas among the entities; answers what is wrong with them. */
+  discover(entities: readonly EntityMetadata[]): Problem[] {
+    const { definitions, problems, warnings } = defineReplicas(entities, {
+      quote: (identifier) => this.#quote(identifier),
+      table: (meta) => this.#table(meta),
+    });
+    if (problems.length > 0) return problems;
+    this.warnings.push(...warnings);
+    for (const definition of definitions) this.replicas.add(definition);
+    return [];
+  }
+
+  /** The tombstones as SQL names them. */
+  get tombstoneTable(): string {
+    return this.#table(Tombstone.meta);
+  }
+
+  createApplier(): Applier {
+    return new Applier({ ...this.parts, em: this.#em, replicas: this.replicas, tombstones: this.tombstoneTable });
+  }
+
+  /** Forgets old deletions as long as the service runs. */
+  createPurge(): TombstonePurge {
+    return new TombstonePurge({
+      em: this.#em,
+      events: this.parts.events,
+      table: this.tombstoneTable,
+      retentionSeconds: this.parts.settings.replica.tombstoneRetentionSeconds,
+    });
+  }
+
+  /** What is missing in the database. */
+  checkTables(): Promise<Problem[]> {
+    return checkTables(this.#em, this.replicas, this.tombstoneTable);
+  }
+
+  get #em(): EntityManager {
+    return this.parts.orm.em;
+  }
+
+  #quote(identifier: string): string {
+    return this.parts.orm.driver.getPlatform().quoteIdentifier(identifier);
+  }
+
+  // A configured default schema applies to every table without one of its own.
+  #table({ schema, tableName }: Pick<EntityMetadata, 'schema' | 'tableName'>): string {
+    const wanted = schema ?? this.parts.orm.config.get('schema');
+    return wanted && wanted !== '*' ? `${this.#quote(wanted)}.${this.#quote(tableName)}` : this.#quote(tableName);
+  }
+}

@@ -1,0 +1,238 @@
+import { formatMicroseconds } from '../core/wire-values.js';
+import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
+import type { Version } from '../core/payload.js';
+import type { RuleOptions } from './revision-rules.js';
+
+/** A row as it is written: a text a column, in the order of the shape it belongs to, and its version. */
+export interface RowTexts {
+  readonly values: readonly (string | null)[];
+  readonly version: Version;
+}
+
+export interface Statement {
+  readonly text: string;
+  readonly parameters: readonly unknown[];
+}
+
+export interface WriteOptions {
+  /** Which of the table's columns the rows have; most messages have them all. */
+  readonly columns: readonly ReplicaColumn[];
+  readonly rows: readonly RowTexts[];
+  /** SYNC also writes over an equal version. */
+  readonly sync: boolean;
+  /** A new life over an old row: the old one is deleted in the same statement. */
+  readonly replace: boolean;
+  readonly rules: RuleOptions;
+}
+
+/**
+ * The SQL of one replica's table. Values are bound as text arrays, one a column, and read by PostgreSQL itself, so that
+ * microseconds, decimals and 64-bit integers arrive as they are. Texts of statements are constant for each set of
+ * columns.
+ */
+export class ReplicaTable {
+  readonly name: string;
+  readonly #columns: readonly ReplicaColumn[];
+  readonly #keys: readonly ReplicaColumn[];
+  readonly #discriminator: { readonly field: string; readonly value: string } | undefined;
+  readonly #quote: (identifier: string) => string;
+  readonly #writes = new Map<string, string>();
+
+  constructor(parts: {
+    readonly name: string;
+    readonly columns: readonly ReplicaColumn[];
+    readonly keyColumns: readonly ReplicaColumn[];
+    readonly discriminator?: { readonly field: string; readonly value: string } | undefined;
+    readonly quote: (identifier: string) => string;
+  }) {
+    this.name = parts.name;
+    this.#columns = parts.columns;
+    this.#keys = parts.keyColumns;
+    this.#discriminator = parts.discriminator;
+    this.#quote = parts.quote;
+  }
+
+  /** The columns that must exist. */
+  get fields(): string[] {
+    const shared = this.#discriminator ? [this.#discriminator.field] : [];
+    return [...this.#columns.map((column) => column.field), ...shared, REVISION, UPDATED, INCARNATION];
+  }
+
+  /** How a key prints, the same in every session whatever its time zone. */
+  keyText(column: ReplicaColumn, expression: string): string {
+    if (column.cast === 'citext') return `lower(${expression}::text)`;
+    return column.kind === 'datetime' ? `(${expression} at time zone 'UTC')::text` : `${expression}::text`;
+  }
+
+  /** Key parts as they came → as the database prints them: `n`, `k0`, `k1` … */
+  normalizeKeys(keys: readonly (readonly string[])[]): Statement {
+    const parts = this.#keys.map((column, index) => `${this.keyText(column, `u.c${index}::${column.type}`)} as k${index}`);
+    return {
+      text: `select ${parts.join(', ')} from ${this.#unnest(this.#keys.length)} order by u.n`,
+      parameters: transpose(keys, this.#keys.length),
+    };
+  }
+
+  /** The versions of these keys' rows and tombstones: `revision`, `updated`, `incarnation` and `t_…` for the tombstone. */
+  readStates(cqrsId: string, keys: readonly { text: string; parts: readonly string[] }[], tombstones: string): Statement {
+    const width = this.#keys.length;
+    return {
+      text: `select (t.${REVISION} is not null)::text as live, ${versionTexts('t', '')}, ${versionTexts('d', 't_', 'plain')}
+        from ${this.#unnest(width + 1)}
+        left join ${this.name} t on ${this.#sameKey('t', (index) => `u.c${index}::${this.#keys[index]!.cast}`)}
+        left join ${tombstones} d on d.cqrs_id = $${width + 2} and d.key = u.c${width}
+        order by u.n`,
+      parameters: [...transpose(keys.map((key) => [...key.parts, key.text]), width + 1), cqrsId],
+    };
+  }
+
+  /** Locks existing rows in one order for everybody. */
+  lockRows(keys: readonly (readonly string[])[]): Statement {
+    return {
+      text: `select 1 from ${this.#unnest(this.#keys.length)} join ${this.name} t
+        on ${this.#sameKey('t', (index) => `u.c${index}::${this.#keys[index]!.cast}`)} order by u.n for no key update of t`,
+      parameters: transpose(keys, this.#keys.length),
+    };
+  }
+
+  /**
+   * Inserts rows, or writes over those of a lower version; answers with the keys (`k0`, `k1` …) of the rows written.
+   * The guard is what keeps two writers right who both hold shared locks: the loser's row is not among the answers.
+   */
+  write(options: WriteOptions): Statement {
+    const { columns, rows, rules } = options;
+    const shape = [columns.map((column) => column.field).join(), options.sync, options.replace, rules.syncDowngrade].join('|');
+    let text = this.#writes.get(shape);
+    if (text === undefined) this.#writes.set(shape, (text = this.#writeText(options)));
+    return {
+      text,
+      parameters: [
+        ...transpose(rows.map((row) => row.values), columns.length),
+        rows.map((row) => String(row.version.revision)),
+        rows.map((row) => formatMicroseconds(row.version.updated)),
+        rows.map((row) => (row.version.incarnation === null ? null : String(row.version.incarnation))),
+        formatMicroseconds(Math.min(rules.now + rules.tolerance, FAR_FUTURE)),
+        `${rules.tolerance} microseconds`,
+      ],
+    };
+  }
+
+  deleteRows(keys: readonly (readonly string[])[]): Statement {
+    return {
+      text: `delete from ${this.name} t using ${this.#unnest(this.#keys.length)}
+        where ${this.#sameKey('t', (index) => `u.c${index}::${this.#keys[index]!.cast}`)}`,
+      parameters: transpose(keys, this.#keys.length),
+    };
+  }
+
+  /**
+   * Stamps a row that a hook has written; no answer when there is none. Times whose microseconds a JavaScript `Date`
+   * has cut off get them back, unless the hook has stored another time.
+   */
+  stamp(key: readonly string[], version: Version, times: readonly { column: ReplicaColumn; text: string }[]): Statement {
+    const width = key.length;
+    const precise = times.map(({ column }, index) => {
+      const field = this.#quote(column.field);
+      const exact = `$${width + 4 + index}::text::${column.cast}`;
+      return `${field} = case when date_trunc('milliseconds', ${field}) = date_trunc('milliseconds', ${exact}) then ${exact} else ${field} end`;
+    });
+    const versions = [
+      `${REVISION} = $${width + 1}::text::int`,
+      `${UPDATED} = $${width + 2}::text::timestamptz`,
+      `${INCARNATION} = $${width + 3}::text::bigint`,
+    ];
+    return {
+      text: `update ${this.name} t set ${[...versions, ...precise].join(', ')}
+        where ${this.#sameKey('t', (index) => `$${index + 1}::text::${this.#keys[index]!.cast}`)} returning 1`,
+      parameters: [
+        ...key,
+        String(version.revision),
+        formatMicroseconds(version.updated),
+        version.incarnation === null ? null : String(version.incarnation),
+        ...times.map(({ text }) => text),
+      ],
+    };
+  }
+
+  #writeText({ columns, sync, replace, rules }: WriteOptions): string {
+    const width = columns.length;
+    const casts = [...columns.map((column) => column.cast), 'int', 'timestamptz', 'bigint'];
+    const fields = [...columns.map((column) => column.field), REVISION, UPDATED, INCARNATION].map((field) => this.#quote(field));
+    const kind = this.#discriminator;
+    const targets = kind ? [...fields, this.#quote(kind.field)] : fields;
+    const sources = kind ? [...fields, literal(kind.value)] : fields;
+    const guard = (t: string, e: string): string =>
+      guardText(t, e, { sync, syncDowngrade: rules.syncDowngrade, horizon: `$${width + 4}::text::timestamptz`, tolerance: `$${width + 5}::text::interval` });
+    const assignments = targets.map((field) => `${field} = excluded.${field}`).join(', ');
+    const key = this.#keys.map((column) => this.#quote(column.field));
+    return `with incoming as (
+        select ${casts.map((cast, index) => `u.c${index}::${cast} as ${fields[index]}`).join(', ')}, u.n as "cqrs:n"
+        from ${this.#unnest(width + 3)}
+      )${
+        replace
+          ? `, former as (
+        delete from ${this.name} t using incoming e
+        where ${key.map((field) => `t.${field} = e.${field}`).join(' and ')} and (${guard('t', 'e')}) returning 1
+      )`
+          : ''
+      }
+      insert into ${this.name} as t (${targets.join(', ')})
+      select ${sources.join(', ')} from incoming ${
+        // the count makes PostgreSQL finish the deletion before the first row goes in
+        replace ? 'where (select count(*) from former) >= 0 ' : ''
+      }order by "cqrs:n"
+      on conflict (${key.join(', ')}) do update set ${assignments}
+      where ${guard('t', 'excluded')}
+      returning ${this.#keys.map((column, index) => `${this.keyText(column, `t.${this.#quote(column.field)}`)} as k${index}`).join(', ')}`;
+  }
+
+  #sameKey(alias: string, value: (index: number) => string): string {
+    return this.#keys.map((column, index) => `${alias}.${this.#quote(column.field)} = ${value(index)}`).join(' and ');
+  }
+
+  #unnest(width: number): string {
+    const arrays = Array.from({ length: width }, (_, index) => `$${index + 1}::text[]`);
+    const names = Array.from({ length: width }, (_, index) => `c${index}`);
+    return `unnest(${arrays.join(', ')}) with ordinality as u(${names.join(', ')}, n)`;
+  }
+}
+
+/** The greatest time that JavaScript can format; a tolerance may be endless. */
+const FAR_FUTURE = Date.UTC(9999, 11, 31) * 1000;
+
+/** The rules between two rows, `t` the stored and `e` the incoming one, as SQL. */
+export function guardText(
+  t: string,
+  e: string,
+  options: { sync: boolean; syncDowngrade: RuleOptions['syncDowngrade']; horizon: string; tolerance: string },
+): string {
+  const { sync, horizon, tolerance } = options;
+  const r = `${e}.${REVISION}`;
+  const s = `${t}.${REVISION}`;
+  const u = `${e}.${UPDATED}`;
+  const su = `${t}.${UPDATED}`;
+  const always = sync && options.syncDowngrade === 'always';
+  const unnumbered = always
+    ? 'true'
+    : `case when ${u} > ${horizon} or ${su} > ${horizon} then ${r} ${sync ? '>=' : '>'} ${s}
+        else (${r} > ${s} and ${u} >= ${su} - ${tolerance}) or (${r} = ${s} and ${u} ${sync ? '>=' : '>'} ${su})
+          or (${r} < ${s} and ${u} > ${su} + ${tolerance}) end`;
+  return `case when ${t}.${INCARNATION} is null or ${e}.${INCARNATION} is null then ${unnumbered}
+        else (${t}.${INCARNATION}, ${s}, ${su}) ${sync ? '<=' : '<'} (${e}.${INCARNATION}, ${r}, ${u}) end`;
+}
+
+function versionTexts(alias: string, prefix: string, names: 'cqrs' | 'plain' = 'cqrs'): string {
+  const [revision, updated, incarnation] =
+    names === 'cqrs' ? [REVISION, UPDATED, INCARNATION] : ['revision', 'updated', 'incarnation'];
+  return `${alias}.${revision}::text as ${prefix}revision,
+        (extract(epoch from ${alias}.${updated}) * 1000000)::bigint::text as ${prefix}updated,
+        ${alias}.${incarnation}::text as ${prefix}incarnation`;
+}
+
+function transpose(rows: readonly (readonly (string | null)[])[], width: number): (string | null)[][] {
+  return Array.from({ length: width }, (_, index) => rows.map((row) => row[index]!));
+}
+
+function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}

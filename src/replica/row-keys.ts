@@ -1,0 +1,63 @@
+import type { Platform } from '@mikro-orm/core';
+import { MappingError } from '../core/errors.js';
+import { propertyValues } from './property-values.js';
+import type { ReplicaColumn } from './replica-columns.js';
+import type { ReplicaDefinition } from './replica-definition.js';
+import type { SqlSession } from './sql-session.js';
+
+/** The key of one row: its parts as the database prints them, and all of them in one text. */
+export interface RowKey {
+  readonly parts: readonly string[];
+  /** `["7"]`, `["7","b"]`: how tombstones and locks name the row. */
+  readonly text: string;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/**
+ * Two messages mean one row however they spell its key: `7` and `"07"`, `A0EE…` and `a0ee…`. Integers, UUIDs and texts
+ * are told apart here; for other types the database is asked how it prints them.
+ * @throws MappingError when a part cannot be read.
+ */
+export function normalizeKey(definition: ReplicaDefinition, parts: readonly string[]): string[] {
+  return definition.keyColumns.map((column, index) => {
+    const part = parts[index]!;
+    if (column.kind === 'integer') {
+      if (!/^\s*[+-]?\d+\s*$/.test(part)) throw unreadable(definition, column);
+      return String(BigInt(part.trim().replace(/^\+/, '')));
+    }
+    if (column.cast === 'uuid') {
+      const hex = part.toLowerCase().replace(/[{}-]/g, '');
+      const uuid = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+      if (!UUID.test(uuid)) throw unreadable(definition, column);
+      return uuid;
+    }
+    if (column.cast === 'citext') return part.toLowerCase();
+    return column.cast === 'bpchar' ? part.replace(/ +$/, '') : part;
+  });
+}
+
+/** Asks the database for the keys of types that only it can print; the others are done. */
+export async function askForKeys(session: SqlSession, definition: ReplicaDefinition, keys: readonly (readonly string[])[]): Promise<RowKey[]> {
+  if (!definition.table || definition.keyColumns.every(isPlain)) return keys.map(rowKey);
+  const rows = await session.run(definition.table.normalizeKeys(keys));
+  return rows.map((row) => rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!)));
+}
+
+export function rowKey(parts: readonly string[]): RowKey {
+  return { parts, text: JSON.stringify(parts) };
+}
+
+function isPlain(column: ReplicaColumn): boolean {
+  return column.kind === 'integer' || column.kind === 'text';
+}
+
+function unreadable({ cqrsId }: ReplicaDefinition, column: ReplicaColumn): MappingError {
+  return new MappingError(cqrsId, `the key '${column.wire[0]}' does not fit ${column.type}`, { field: column.wire[0] });
+}
+
+/** The key as a condition that MikroORM understands. */
+export function keyCondition(definition: ReplicaDefinition, key: RowKey, platform: Platform): Record<string, unknown> {
+  const data = Object.fromEntries(definition.keyColumns.map((column, index) => [column.wire[0]!, key.parts[index]!]));
+  return propertyValues({ columns: definition.keyColumns, values: [] }, data, platform);
+}
