@@ -39,7 +39,9 @@ export interface ReplicaMembers extends ReplicaInstance {
   cqrsUpdate(em: EntityManager, context: CreateContext): Promise<void> | void;
 }
 
-type AbstractConstructor<T = object> = abstract new (...args: never[]) => T;
+// A constructor's arguments can be taken over only as `any[]`, and MikroORM asks for the same.
+// oxlint-disable-next-line typescript/no-explicit-any
+type AbstractConstructor<T = object> = abstract new (...args: any[]) => T;
 
 /**
  * The statics that come with a replica's class. As long as none of the `cqrs…` methods is overridden, messages are
@@ -176,8 +178,8 @@ export function replica<Schema extends { meta: EntitySchema['meta'] }, Entity = 
   const define = (owner: object, name: PropertyKey, value: unknown): void => {
     if (value !== undefined) Object.defineProperty(owner, name, { value, configurable: true, writable: true });
   };
-  define(entity, REPLICA, true);
-  for (const [name, method] of Object.entries(defaults)) if (!(name in entity)) define(entity, name, method);
+  if (!(REPLICA in entity)) lend(Base, entity);
+  if (!('cqrsUpdate' in entity.prototype)) lend(Base.prototype as object, entity.prototype as object);
   const statics: Partial<Record<keyof ReplicaStatics, unknown>> = {
     CQRS_ID: options.id,
     CQRS_MAPPING: options.mapping,
@@ -194,16 +196,33 @@ export function replica<Schema extends { meta: EntitySchema['meta'] }, Entity = 
   };
   for (const [name, value] of Object.entries(statics)) define(entity, name, value);
   const { cqrsUpdate } = options;
-  const prototype = entity.prototype as object;
   if (cqrsUpdate) {
-    define(prototype, 'cqrsUpdate', function (this: Entity, em: EntityManager, context: CreateContext) {
+    define(entity.prototype as object, 'cqrsUpdate', function (this: Entity, em: EntityManager, context: CreateContext) {
       return cqrsUpdate(this, em, context);
     });
-  } else if (!('cqrsUpdate' in prototype)) {
-    define(prototype, 'cqrsUpdate', ReplicaEntity.prototype.cqrsUpdate);
   }
   return schema;
 }
+
+/** Gives a class that does not extend `ReplicaEntity` what it would have inherited, except what it has itself. */
+function lend(from: object, to: object): void {
+  for (const name of Reflect.ownKeys(from)) {
+    if (!(name in to)) Object.defineProperty(to, name, Object.getOwnPropertyDescriptor(from, name)!);
+  }
+}
+
+/**
+ * The class of a schema made with `defineEntity({ extends: ReplicaEntity, … })`, typed so that methods can be overridden:
+ * `class AccountRef extends replicaClass(Schema) { static CQRS_ID = 'account' }`, then `Schema.setClass(AccountRef)`.
+ */
+export function replicaClass<Entity>(schema: {
+  readonly class: AbstractConstructor<Entity>;
+}): (new () => Methods<Entity>) & ReplicaClass {
+  return schema.class as never;
+}
+
+// `defineEntity` infers inherited methods as properties, which a class could not override.
+type Methods<Entity> = Omit<Entity, keyof ReplicaMembers> & ReplicaMembers;
 
 type InferSchema<Schema> = Schema extends { class: abstract new (...args: never[]) => infer Entity }
   ? Entity
