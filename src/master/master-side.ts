@@ -1,11 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { EntityMetadata, MikroORM } from '@mikro-orm/core';
+import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { Problem } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
-import { OutboxMessage } from '../outbox/outbox.js';
+import { type Executor, OutboxMessage } from '../outbox/outbox.js';
 import { Announcer } from './announcer.js';
+import { checkTables, expectedTable } from './check-tables.js';
 import { defineMasters } from './define-masters.js';
 import type { MasterDefinition } from './master-definition.js';
 import { MasterRuntime } from './master-runtime.js';
@@ -24,6 +26,7 @@ export class MasterSide {
   readonly #log: TransactionLog;
   readonly #muted = new AsyncLocalStorage<true>();
   readonly #quote: (identifier: string) => string;
+  #tables: readonly MasterTable[] = [];
 
   constructor(
     private readonly parts: {
@@ -37,7 +40,9 @@ export class MasterSide {
     const { orm, settings, events, onCommitted } = parts;
     this.#quote = (identifier) => orm.driver.getPlatform().quoteIdentifier(identifier);
     this.#announcer = new Announcer({ orm, settings, events, onCommitted, outboxTable: () => this.outboxTable });
-    this.#log = new TransactionLog({ announce: (transaction, changes) => this.#announcer.announce(transaction, changes) });
+    this.#log = new TransactionLog({
+      announce: (transaction, changes) => this.#announcer.announce(transaction, changes),
+    });
     this.runtime = new MasterRuntime({ masters: this.masters, announcer: this.#announcer, log: this.#log });
   }
 
@@ -53,8 +58,25 @@ export class MasterSide {
     const { definitions, tables, problems } = defineMasters(entities, this.#quote);
     if (problems.length > 0) return problems;
     for (const definition of definitions) this.masters.add(definition);
+    this.#tables = tables;
     if (tables.length > 0) this.#capture(entities, tables);
     return [];
+  }
+
+  /** What the database lacks for capture to work; nothing for a service without masters. */
+  async checkTables(): Promise<Problem[]> {
+    if (this.#tables.length === 0) return [];
+    const { orm } = this.parts;
+    const driver = orm.driver as unknown as CapturedDriver;
+    const connection = (orm.em as SqlEntityManager).getConnection('write');
+    await connection.ensureConnection();
+    const client = connection.getClient() as unknown as Executor;
+    const outbox = orm.getMetadata().get(OutboxMessage.meta.class);
+    const fields = outbox.props.flatMap((property) => property.fieldNames);
+    return checkTables(client, [
+      { where: 'outbox', sqlName: this.outboxTable, fields, master: false },
+      ...this.#tables.map((table) => expectedTable(table, driver.getTableName(table.root, {}))),
+    ]);
   }
 
   /** Says which foreign keys let the database write masters by itself. */

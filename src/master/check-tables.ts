@@ -1,0 +1,132 @@
+import { CompiledQuery } from 'kysely';
+import type { Problem } from '../core/errors.js';
+import type { Executor } from '../outbox/outbox.js';
+import { INCARNATION, type MasterTable, REVISION, UPDATED } from './master-table.js';
+
+/** A table that has to be there: whose it is, what SQL calls it, and its columns. */
+export interface ExpectedTable {
+  readonly where: string;
+  /** Quoted, with its schema. */
+  readonly sqlName: string;
+  readonly fields: readonly string[];
+  readonly master: boolean;
+}
+
+interface FoundColumn {
+  readonly table: string;
+  readonly exists: boolean;
+  readonly field: string | null;
+  readonly type: string;
+  readonly mandatory: boolean;
+  readonly fallback: string | null;
+}
+
+const UPDATE_SCHEMA =
+  'Run `npx mikro-orm schema:update --run`, or `npx mikro-orm migration:create` and `npx mikro-orm migration:up`.';
+
+/** What capture relies on: rows that anybody inserts get these from the database itself. */
+const OWN_COLUMNS: readonly { field: string; type: RegExp; fallback: RegExp; why: string }[] = [
+  {
+    field: REVISION,
+    type: /^(smallint|integer|bigint)$/,
+    fallback: /^'?0'?(::\w+)?$/,
+    why: 'a new row starts at revision 0',
+  },
+  {
+    field: UPDATED,
+    type: /^timestamp(\(6\))? with time zone$/,
+    fallback: /clock_timestamp\(\)/,
+    why: 'a row is as old as its last change, to the microsecond',
+  },
+  {
+    field: INCARNATION,
+    type: /^bigint$/,
+    fallback: /clock_timestamp\(\)/,
+    why: 'a row created again needs a greater number',
+  },
+];
+
+/** Texts that PostgreSQL prints otherwise under other settings; payloads are made of them. */
+const SESSION_SETTINGS: readonly { name: string; accepts: (value: string) => boolean; wanted: string; why: string }[] =
+  [
+    {
+      name: 'DateStyle',
+      accepts: (value) => value.startsWith('ISO'),
+      wanted: 'ISO',
+      why: 'dates would travel in a form no replica reads',
+    },
+    { name: 'bytea_output', accepts: (value) => value === 'hex', wanted: 'hex', why: 'bytes would travel damaged' },
+    {
+      name: 'extra_float_digits',
+      accepts: (value) => Number(value) > 0,
+      wanted: '1',
+      why: 'numbers would travel rounded',
+    },
+  ];
+
+export function expectedTable(table: MasterTable, sqlName: string): ExpectedTable {
+  return { where: table.root.className, sqlName, fields: table.columns.map((column) => column.field), master: true };
+}
+
+/** Everything that the database lacks or has otherwise than capture needs it; asked once, at start. */
+export async function checkTables(client: Executor, tables: readonly ExpectedTable[]): Promise<Problem[]> {
+  const found = await readColumns(client, tables);
+  const problems = tables.flatMap((table) =>
+    checkTable(
+      table,
+      found.filter((column) => column.table === table.sqlName),
+    ),
+  );
+  return [...problems, ...(await checkSession(client))];
+}
+
+function checkTable({ where, sqlName, fields, master }: ExpectedTable, found: readonly FoundColumn[]): Problem[] {
+  if (!found.some((column) => column.exists)) {
+    return [{ where, what: `its table ${sqlName} is not in the database.`, cure: UPDATE_SCHEMA }];
+  }
+  const missing = fields.filter((field) => !found.some((column) => column.field === field));
+  const problems: Problem[] = [];
+  if (missing.length > 0) {
+    problems.push({ where, what: `its table ${sqlName} lacks ${missing.join(', ')}.`, cure: UPDATE_SCHEMA });
+  }
+  for (const { field, type, fallback, why } of master ? OWN_COLUMNS : []) {
+    const column = found.find((one) => one.field === field);
+    if (!column) continue;
+    const complain = (what: string): void => {
+      problems.push({ where, what: `the column ${field} of ${sqlName} ${what}: ${why}.`, cure: UPDATE_SCHEMA });
+    };
+    if (!type.test(column.type)) complain(`is of type ${column.type}`);
+    if (column.fallback === null) complain('has no default in the database');
+    else if (!fallback.test(column.fallback)) complain(`has the default ${column.fallback}`);
+    if (!column.mandatory) complain('may be null');
+  }
+  return problems;
+}
+
+async function readColumns(client: Executor, tables: readonly ExpectedTable[]): Promise<readonly FoundColumn[]> {
+  const { rows } = await client.executeQuery<FoundColumn>(
+    CompiledQuery.raw(
+      `select name as "table", c.oid is not null as exists, a.attname::text as field,
+              format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as mandatory,
+              pg_get_expr(d.adbin, d.adrelid) as fallback
+         from unnest($1::text[]) as name
+         left join pg_class c on c.oid = to_regclass(name)
+         left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+         left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum`,
+      [tables.map((table) => table.sqlName)],
+    ) as CompiledQuery<FoundColumn>,
+  );
+  return rows;
+}
+
+async function checkSession(client: Executor): Promise<Problem[]> {
+  const columns = SESSION_SETTINGS.map(({ name }) => `current_setting('${name}') as "${name}"`).join(', ');
+  const { rows } = await client.executeQuery<Record<string, string>>(
+    CompiledQuery.raw(`select ${columns}`) as CompiledQuery<Record<string, string>>,
+  );
+  return SESSION_SETTINGS.filter(({ name, accepts }) => !accepts(rows[0]![name]!)).map(({ name, wanted, why }) => ({
+    where: 'database',
+    what: `${name} is '${rows[0]![name]}' for this connection: ${why}.`,
+    cure: `Set it for the role that MikroORM connects with: alter role … set ${name} = '${wanted}'.`,
+  }));
+}
