@@ -1,19 +1,26 @@
 import type { FilterQuery, MetadataStorage, MikroORM } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { Kysely } from 'kysely';
-import { ConfigurationError, type Problem } from './core/errors.js';
+import { ConfigurationError } from './core/errors.js';
 import { Events } from './core/events.js';
 import { EXTENSION } from './core/extension.js';
 import type { Registry } from './core/registry.js';
-import { pause } from './core/service.js';
+import { pause, type Service } from './core/service.js';
 import { parseSettings, type Settings, type SettingsInput } from './core/settings.js';
+import { Consumer } from './inbox/consumer.js';
 import type { MasterDefinition } from './master/master-definition.js';
 import type { MasterHost } from './master/master-entity.js';
 import type { MasterRuntime } from './master/master-runtime.js';
 import { MasterSide } from './master/master-side.js';
-import { countWaiting, OutboxMessage, readState, takeFailures, type OutboxState } from './outbox/outbox.js';
+import { countWaiting, OutboxMessage, type OutboxState, readState, takeFailures } from './outbox/outbox.js';
 import { Relay } from './outbox/relay.js';
-import { resolveTransport, type TransportOption } from './transport/by-name.js';
+import type { Applier } from './replica/applier.js';
+import type { ReplicaDefinition } from './replica/replica-definition.js';
+import type { ReplicaHost } from './replica/replica-entity.js';
+import { ReplicaSide } from './replica/replica-side.js';
+import { Tombstone } from './replica/tombstones.js';
+import type { TransportOption } from './transport/by-name.js';
+import { LazyTransport } from './transport/lazy-transport.js';
 import type { Transport } from './transport/transport.js';
 
 export interface CqrsOptions extends SettingsInput {
@@ -23,45 +30,71 @@ export interface CqrsOptions extends SettingsInput {
   readonly transportOptions?: object;
 }
 
+/** What there is as soon as a `Cqrs` belongs to a MikroORM. */
+interface Sides {
+  readonly orm: MikroORM;
+  readonly master: MasterSide;
+  readonly replica: ReplicaSide;
+  readonly applier: Applier;
+}
+
+/** How a consumer of one service differs from the service's own. */
+export interface ConsumerOptions {
+  /** Default: `settings.queue`. */
+  readonly queue?: string;
+  /** Default: every replica of the service. Others are not bound, and need a queue of their own. */
+  readonly cqrsIds?: readonly string[];
+}
+
 /**
  * Replication for one MikroORM: `MikroORM.init({ …, extensions: [cqrs] })`, then `await cqrs.start()`.
  *
  * It adds its tables to the entities (so that the schema generator and migrations make them), captures the writes of
  * masters, runs the relay, and makes consumers. Nothing is global: any number live in one process, one a MikroORM.
  */
-export class Cqrs implements MasterHost {
+export class Cqrs implements MasterHost, ReplicaHost {
   readonly settings: Settings;
   readonly events = new Events();
-  #orm?: MikroORM;
-  #masterSide?: MasterSide;
+  /** Made and connected when it is first needed. */
+  readonly transport: Transport;
+  #sides?: Sides;
   #relay?: Relay;
-  #transport?: Promise<Transport>;
-  #connected?: Promise<void>;
+  readonly #services = new Set<Service>();
 
   /** @throws ConfigurationError listing every wrong or unknown option. */
-  constructor(private readonly options: CqrsOptions) {
-    const { transport, transportOptions, ...rest } = options;
+  constructor(options: CqrsOptions) {
+    const { transport, transportOptions = {}, ...rest } = options;
     const { settings, problems } = parseSettings(rest);
-    if (!transport) problems.push({ where: 'settings.transport', what: 'it is missing.', cure: 'Pass new RabbitMQTransport({ url }).' });
+    if (!transport) {
+      problems.push({ where: 'settings.transport', what: 'it is missing.', cure: 'Pass new RabbitMQTransport({ url }).' });
+    }
     if (!settings || problems.length > 0) throw new ConfigurationError(problems);
     this.settings = settings;
+    this.transport = new LazyTransport(transport, transportOptions);
   }
 
   /** The masters of this service by `CQRS_ID`. */
   get masters(): Registry<MasterDefinition> {
-    return this.#master.masters;
+    return this.#parts.master.masters;
+  }
+
+  /** The replicas of this service by `CQRS_ID`. */
+  get replicas(): Registry<ReplicaDefinition> {
+    return this.#parts.replica.replicas;
+  }
+
+  get orm(): MikroORM {
+    return this.#parts.orm;
   }
 
   /** @internal For the methods of master classes. */
   get masterRuntime(): MasterRuntime {
-    return this.#master.runtime;
+    return this.#parts.master.runtime;
   }
 
-  get orm(): MikroORM {
-    if (this.#orm) return this.#orm;
-    throw new ConfigurationError([
-      { where: 'Cqrs', what: 'it belongs to no MikroORM yet.', cure: 'Pass it: MikroORM.init({ extensions: [cqrs], … }).' },
-    ]);
+  /** @internal For the methods of replica classes. */
+  get replicaRuntime(): Applier {
+    return this.#parts.applier;
   }
 
   /**
@@ -69,17 +102,21 @@ export class Cqrs implements MasterHost {
    * @throws ConfigurationError when this `Cqrs` already belongs to another MikroORM.
    */
   register(orm: MikroORM): void {
-    if (this.#orm) {
+    if (this.#sides) {
       throw new ConfigurationError([
         { where: 'Cqrs', what: 'it already belongs to a MikroORM.', cure: 'Make one Cqrs for each MikroORM.' },
       ]);
     }
-    this.#orm = orm;
-    this.#masterSide = new MasterSide({ orm, settings: this.settings, events: this.events, onCommitted: () => this.#relay?.wake() });
+    const common = { orm, settings: this.settings, events: this.events };
+    const master = new MasterSide({ ...common, onCommitted: () => this.#relay?.wake() });
+    const replica = new ReplicaSide(common);
+    this.#sides = { orm, master, replica, applier: replica.createApplier() };
+
     const { config } = orm;
     config.registerExtension(EXTENSION, () => this);
-    config.set('entities', [...config.get('entities'), OutboxMessage]);
-    if (config.get('entitiesTs').length > 0) config.set('entitiesTs', [...config.get('entitiesTs'), OutboxMessage]);
+    const ours = [OutboxMessage, Tombstone];
+    config.set('entities', [...config.get('entities'), ...ours]);
+    if (config.get('entitiesTs').length > 0) config.set('entitiesTs', [...config.get('entitiesTs'), ...ours]);
     const discovery = config.get('discovery');
     config.set('discovery', {
       ...discovery,
@@ -91,43 +128,79 @@ export class Cqrs implements MasterHost {
     });
   }
 
-  /** Checks what can be checked only now, and runs the relay if this service has masters. Idempotent. */
+  /**
+   * Checks what only the database can tell, then runs what the service needs beside its own work: the relay on a master
+   * (unless `relay.enabled` is false), the purge of old tombstones on a replica. Idempotent.
+   * @throws ConfigurationError listing every missing table and column, with the command that makes them.
+   */
   async start(): Promise<void> {
-    const problems = await this.#checkTables();
-    if (problems.length > 0) throw new ConfigurationError(problems);
-    this.#master.warnAboutCascades();
+    await this.check();
     if (this.masters.size > 0 && this.settings.relay.enabled) {
       this.#relay ??= this.createRelay();
       await this.#relay.start();
     }
+    if (this.replicas.size > 0 && this.#services.size === 0) {
+      const purge = this.#parts.replica.createPurge();
+      this.#services.add(purge);
+      await purge.start();
+    }
+  }
+
+  /** The checks of `start` alone. @throws ConfigurationError */
+  async check(): Promise<void> {
+    const { master, replica } = this.#parts;
+    const problems = [...(await master.checkTables()), ...(await replica.checkTables())];
+    if (problems.length > 0) throw new ConfigurationError(problems);
+    master.warnAboutCascades();
+    for (const warning of replica.warnings) this.events.emit('cqrs.replica.warned', warning);
   }
 
   /** Ends what `start` began and closes the transport; MikroORM stays open. */
   async stop(): Promise<void> {
-    await this.#relay?.stop();
-    await (await this.#transport?.catch(() => undefined))?.close();
+    await Promise.all([this.#relay, ...this.#services].map((service) => service?.stop()));
+    await this.transport.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
 
-  /** A relay of its own; `start()` makes one unless `relay.enabled` is false. */
+  /** Makes sure that the broker can be reached. Rejects with a TransportError; the next call tries anew. */
+  connect(): Promise<void> {
+    const { exchange, relay } = this.settings;
+    return this.transport.connect({ events: this.events, exchange, publishTimeoutMs: relay.publishTimeoutMs });
+  }
+
+  /** A relay of its own; `start()` makes one unless `relay.enabled` is false. Start and stop it yourself. */
   createRelay(): Relay {
-    const parts = {
+    return new Relay({
       client: () => this.#client(),
-      table: this.#master.outboxTable,
-      transport: { publish: async (messages) => (await this.#getTransport()).publish(messages) } satisfies Pick<Transport, 'publish'>,
-      connect: () => this.#connect(),
+      table: this.#parts.master.outboxTable,
+      transport: this.transport,
+      connect: () => this.connect(),
       settings: this.settings,
       events: this.events,
-    };
-    return new Relay(parts);
+    });
+  }
+
+  /**
+   * A worker for this service's queue, inside the application; `cqrs consume` runs the same. Start and stop it yourself.
+   * @throws ConfigurationError when there is no queue, or an id is not one of the replicas.
+   */
+  createConsumer(options: ConsumerOptions = {}): Consumer {
+    return new Consumer({
+      transport: this.transport,
+      connect: () => this.connect(),
+      handlers: [this.#parts.applier],
+      settings: this.settings,
+      events: this.events,
+      ...options,
+    });
   }
 
   /** Runs imports and tests: masters written inside are not announced; their revisions move all the same. */
   withoutReplication<T>(work: () => Promise<T>): Promise<T> {
-    return this.#master.withoutReplication(work);
+    return this.#parts.master.withoutReplication(work);
   }
 
   /**
@@ -147,7 +220,7 @@ export class Cqrs implements MasterHost {
     const result = { synced: 0, withdrawn: 0, unroutable: 0 };
     await using relay = this.#relay ? undefined : this.createRelay();
     await relay?.start();
-    const pages = this.#master.sync().pages(definition, {
+    const pages = this.#parts.master.sync().pages(definition, {
       where: options.filter,
       queue: options.queue ?? null,
       pageSize: options.pageSize ?? 1_000,
@@ -165,56 +238,37 @@ export class Cqrs implements MasterHost {
 
   /** What waits in the outbox; undefined for a service without masters. */
   async outboxState(): Promise<OutboxState | undefined> {
-    return this.masters.size > 0 ? readState(await this.#client(), this.#master.outboxTable) : undefined;
+    return this.masters.size > 0 ? readState(await this.#client(), this.#parts.master.outboxTable) : undefined;
   }
 
   async #untilRelayed(ids: readonly string[], signal = new AbortController().signal): Promise<number> {
     const client = await this.#client();
-    const table = this.#master.outboxTable;
+    const table = this.#parts.master.outboxTable;
     while ((await countWaiting(client, table, ids)) > 0 && !signal.aborted) await pause(20, signal);
     return takeFailures(client, table, ids);
   }
 
-  get #master(): MasterSide {
-    return this.orm && this.#masterSide!;
+  get #parts(): Sides {
+    if (this.#sides) return this.#sides;
+    throw new ConfigurationError([
+      { where: 'Cqrs', what: 'it belongs to no MikroORM yet.', cure: 'Pass it: MikroORM.init({ extensions: [cqrs], … }).' },
+    ]);
   }
 
   #discover(storage: MetadataStorage): void {
+    const { master, replica } = this.#parts;
     const entities = [...storage].filter((meta) => meta.class);
-    const problems = this.#master.discover(entities);
+    const problems = [...master.discover(entities), ...replica.discover(entities)];
     if (problems.length > 0) throw new ConfigurationError(problems);
-    // A service without masters has no outbox: its schema stays its own.
+    // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
     if (this.masters.size === 0) storage.reset(OutboxMessage.meta.class as never);
-  }
-
-  async #checkTables(): Promise<Problem[]> {
-    return [];
+    if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
   }
 
   async #client(): Promise<Kysely<never>> {
     const connection = (this.orm.em as SqlEntityManager).getConnection('write');
     await connection.ensureConnection();
     return connection.getClient() as Kysely<never>;
-  }
-
-  #getTransport(): Promise<Transport> {
-    return (this.#transport ??= resolveTransport(this.options.transport, this.options.transportOptions ?? {}));
-  }
-
-  async #connect(): Promise<void> {
-    this.#connected ??= this.#getTransport()
-      .then((transport) =>
-        transport.connect({
-          events: this.events,
-          exchange: this.settings.exchange,
-          publishTimeoutMs: this.settings.relay.publishTimeoutMs,
-        }),
-      )
-      .catch((error: unknown) => {
-        this.#connected = undefined;
-        throw error;
-      });
-    return this.#connected;
   }
 }
 

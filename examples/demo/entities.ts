@@ -1,6 +1,6 @@
 import { Entity, PrimaryKey, Property } from '@mikro-orm/decorators/es';
 import type { EntityManager } from '@mikro-orm/core';
-import { MasterEntity, ReplicaEntity, type CqrsCreateContext, type FieldsOf } from 'mikro-orm-cqrs';
+import { MasterEntity, ReplicaEntity, type CreateContext, type FieldsOf } from 'mikro-orm-cqrs';
 
 // ---- the bank owns accounts and payments -----------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ export class PaymentRef extends ReplicaEntity {
   amount!: string;
 
   /** A rule of the shop's own: it takes no payment above 1,000. */
-  static override async cqrsCreate(em: EntityManager, context: CqrsCreateContext): Promise<unknown> {
+  static override async cqrsCreate(em: EntityManager, context: CreateContext): Promise<unknown> {
     if (Number(context.mappedData['amount']) > 1_000) throw new Error('a payment above 1,000 needs a second signature');
     return super.cqrsCreate(em, context);
   }

@@ -51,6 +51,8 @@ export interface CqrsEvents {
   'cqrs.inbox.failed': { queue: string; error: Error; retryInMs: number };
   /** A sender's clock runs ahead; the revision alone decided. */
   'cqrs.replica.clock-distrusted': MessageFields & { aheadMs: number };
+  /** Something in a replica's declaration that will hurt one day; said once, at start. */
+  'cqrs.replica.warned': { where: string; what: string; cure: string };
   'cqrs.replica.tombstones-purged': { count: number };
 
   /** A worker process of `cqrs consume -w N` came or went. */

@@ -13,6 +13,15 @@ const seconds = z.number().min(0);
 const milliseconds = z.int().min(0);
 const name = z.string().min(1).max(120).regex(/^[^*#\s]+$/, "must not contain '*', '#' or blanks");
 
+/** What a master's correlation function is told. */
+export interface CorrelationContext {
+  readonly cqrsId: string;
+  readonly signalType: SignalType;
+  readonly instancePk: WireValue;
+  /** The one queue a SYNC is meant for; otherwise null. */
+  readonly queue: string | null;
+}
+
 /** What a master's meta function is told about the message that is being built. */
 export interface MetaContext {
   readonly cqrsId: string;
@@ -30,7 +39,7 @@ const master = z.strictObject({
     .nullable()
     .default(86_400)
     .describe('How long a message is worth delivering, counted from the moment it is published; null = for ever.'),
-  correlationFunction: fn<(cqrsId: string, signalType: SignalType) => WireValue>()
+  correlationFunction: fn<(context: CorrelationContext) => WireValue>()
     .nullable()
     .default(null)
     .describe('Called once for each message inside the transaction; its answer travels as `correlation_id`.'),

@@ -35,7 +35,8 @@ export function chooseColumns(
   if (statics.CQRS_SERIALIZER !== undefined) checkSerializer(statics, complain);
   else checkAnnounced(travelling, table, Array.isArray(statics.CQRS_FIELDS), complain);
   checkTypes(statics.CQRS_SERIALIZER === undefined ? [...travelling, ...tracked] : tracked, complain);
-  return { announced: travelling, tracked };
+  // A changed key is a DELETE and a SAVE: it has no former value to speak of.
+  return { announced: travelling, tracked: tracked.filter((column) => !column.primary) };
 }
 
 function checkSerializer(

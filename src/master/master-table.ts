@@ -60,8 +60,11 @@ export class MasterTable {
     this.#positions = new Map(this.columns.map((column, index) => [column.field, index]));
     const read = (expression: (column: MasterColumn) => string): string =>
       this.columns.map((column, index) => `${expression(column)}::text as "cqrs:${index}"`).join(', ');
-    this.returning = read((column) => quote(column.field));
-    this.returningDeleted = read((column) => (column.field === UPDATED ? nextUpdated(quote(UPDATED)) : quote(column.field)));
+    // The cast of an inet adds a netmask that its own output leaves out.
+    const plain = (column: MasterColumn): string =>
+      /^inet$/i.test(column.type) ? `abbrev(${quote(column.field)})` : quote(column.field);
+    this.returning = read(plain);
+    this.returningDeleted = read((column) => (column.field === UPDATED ? nextUpdated(quote(UPDATED)) : plain(column)));
     const discriminator = root.discriminatorColumn && root.properties[root.discriminatorColumn as string];
     if (discriminator) {
       this.#discriminator = { position: this.#positions.get(discriminator.fieldNames[0]!)!, definitions: new Map() };

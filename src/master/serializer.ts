@@ -3,7 +3,7 @@ import { SignalType } from '../core/payload.js';
 import { parseJson, stringifyJson, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { OutboxEntry } from '../outbox/outbox.js';
 import type { CqrsSerializer, MasterDefinition } from './master-definition.js';
-import { INCARNATION, REVISION, UPDATED, type MasterColumn, type MasterTable, type RowImage } from './master-table.js';
+import { REVISION, UPDATED, type MasterColumn, type MasterTable, type RowImage } from './master-table.js';
 
 /**
  * Row → message. Columns become JSON text straight from PostgreSQL's own text; JavaScript objects are made only for
@@ -39,7 +39,7 @@ export async function toOutboxEntry(announcement: Announcement, settings: Settin
   const instanceData =
     signalType === SignalType.DELETE ? deletionJson(announcement, pk) : await instanceJson(announcement);
   const previousData = signalType === SignalType.SAVE ? previousJson(announcement) : 'null';
-  const correlationId = settings.correlationFunction?.(cqrsId, signalType) ?? null;
+  const correlationId = settings.correlationFunction?.({ cqrsId, signalType, instancePk: parseJson(pk), queue }) ?? null;
   const meta = metaOf(announcement, settings, pk, instanceData, previousData);
   const body =
     `{"signal_type":"${signalType}","cqrs_id":${JSON.stringify(cqrsId)},"instance_data":${instanceData},` +

@@ -1,0 +1,79 @@
+// Setting up
+export { Cqrs, type ConsumerOptions, type CqrsOptions, type SyncResult } from './cqrs.js';
+export type { Settings, SettingsInput } from './core/settings.js';
+export type { TransportName, TransportOption } from './transport/by-name.js';
+
+// Declaring masters
+export {
+  Master,
+  master,
+  type MasterClass,
+  masterClass,
+  MasterEntity,
+  type MasterMembers,
+  type MasterOptions,
+  masterProperties,
+  type FieldsOf,
+} from './master/master-entity.js';
+export type { CqrsSerializer, MasterDefinition } from './master/master-definition.js';
+export type { CorrelationContext, MetaContext } from './core/settings.js';
+
+// Writing many rows
+export type { BulkResult, MasterManager } from './master/bulk.js';
+
+// Declaring replicas
+export {
+  Replica,
+  replica,
+  type ReplicaClass,
+  replicaClass,
+  ReplicaEntity,
+  type ReplicaMembers,
+  type ReplicaOptions,
+  replicaProperties,
+  type MappingOf,
+} from './replica/replica-entity.js';
+export type { ReplicaDefinition } from './replica/replica-definition.js';
+export type { CreateContext, DeleteContext, HookContext, SaveContext } from './replica/replica-hooks.js';
+
+// Running
+export type { Consumer } from './inbox/consumer.js';
+export type { Relay } from './outbox/relay.js';
+export type { OutboxState } from './outbox/outbox.js';
+export type { Service } from './core/service.js';
+
+// Watching
+export { type CqrsEventName, type CqrsEvents, Events, type MessageFields } from './core/events.js';
+export { logEvents, type LogLevel, type LogOptions } from './observability/logging.js';
+
+// Messages
+export { SignalType, TransportPayload, type TransportPayloadInit, type Version } from './core/payload.js';
+export type { ExactNumber, WireObject, WireValue } from './core/wire-values.js';
+
+// Moving messages, and reacting to other kinds of them
+export { MemoryBroker, MemoryTransport } from './transport/memory.js';
+export type {
+  ConsumeOptions,
+  Delivery,
+  OutgoingMessage,
+  PublishResult,
+  QueueState,
+  Route,
+  Subscription,
+  Transport,
+  TransportContext,
+} from './transport/transport.js';
+export type { Handler, Outcome, Received, RetryRules } from './inbox/handler.js';
+export { Registry, type Definition } from './core/registry.js';
+
+// Errors
+export {
+  ConfigurationError,
+  CqrsError,
+  InvalidPayloadError,
+  MappingError,
+  type Problem,
+  TransportError,
+  UnknownCqrsIdError,
+  UnsupportedWriteError,
+} from './core/errors.js';
