@@ -213,7 +213,8 @@ export function guardText(
   const su = `${t}.${UPDATED}`;
   const always = sync && options.syncDowngrade === 'always';
   const unnumbered = always
-    ? 'true'
+    ? // PostgreSQL refuses a parameter that the text does not use
+      `${horizon} is not null and ${tolerance} is not null`
     : `case when ${u} > ${horizon} or ${su} > ${horizon} then ${r} ${sync ? '>=' : '>'} ${s}
         else (${r} > ${s} and ${u} >= ${su} - ${tolerance}) or (${r} = ${s} and ${u} ${sync ? '>=' : '>'} ${su})
           or (${r} < ${s} and ${u} > ${su} + ${tolerance}) end`;

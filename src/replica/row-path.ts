@@ -45,11 +45,11 @@ export function planRows(
       if (decision.aheadBy !== undefined) distrusted(message, decision.aheadBy);
       if (decision.action === 'superseded') settle(message, { kind: 'skipped', reason: 'superseded' });
       else if ('reason' in decision) settle(message, refusal(message, decision));
-      else settle(message, applied(message, decision.action));
     }
     if (!folded.change) continue;
     const { action, winner } = folded.change;
     const message = group[winner]!;
+    settle(message, applied(message, action));
     if (action === 'delete' || action === 'remember') {
       if (action === 'delete') deletes.push(message.key);
       burials.push({ key: text, version: (folded.final as { version: Burial['version'] }).version });
