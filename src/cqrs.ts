@@ -35,7 +35,6 @@ interface Sides {
   readonly orm: MikroORM;
   readonly master: MasterSide;
   readonly replica: ReplicaSide;
-  readonly applier: Applier;
 }
 
 /** How a consumer of one service differs from the service's own. */
@@ -58,6 +57,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
   /** Made and connected when it is first needed. */
   readonly transport: Transport;
   #sides?: Sides;
+  #applier?: Applier;
   #relay?: Relay;
   readonly #services = new Set<Service>();
 
@@ -94,7 +94,8 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
   /** @internal For the methods of replica classes. */
   get replicaRuntime(): Applier {
-    return this.#parts.applier;
+    // MikroORM has its EntityManager only after it has found its entities.
+    return (this.#applier ??= this.#parts.replica.createApplier());
   }
 
   /**
@@ -110,7 +111,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const common = { orm, settings: this.settings, events: this.events };
     const master = new MasterSide({ ...common, onCommitted: () => this.#relay?.wake() });
     const replica = new ReplicaSide(common);
-    this.#sides = { orm, master, replica, applier: replica.createApplier() };
+    this.#sides = { orm, master, replica };
 
     const { config } = orm;
     config.registerExtension(EXTENSION, () => this);
@@ -191,7 +192,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     return new Consumer({
       transport: this.transport,
       connect: () => this.connect(),
-      handlers: [this.#parts.applier],
+      handlers: [this.replicaRuntime],
       settings: this.settings,
       events: this.events,
       ...options,

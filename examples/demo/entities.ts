@@ -58,7 +58,7 @@ export class PaymentRef extends ReplicaEntity {
   amount!: string;
 
   /** A rule of the shop's own: it takes no payment above 1,000. */
-  static override async cqrsCreate(em: EntityManager, context: CreateContext): Promise<unknown> {
+  static override async cqrsCreate(em: EntityManager, context: CreateContext): Promise<void | object> {
     if (Number(context.mappedData['amount']) > 1_000) throw new Error('a payment above 1,000 needs a second signature');
     return super.cqrsCreate(em, context);
   }

@@ -30,7 +30,7 @@ export function embeddedStage(): Stage {
     exchange: 'cqrs',
     newTransport: () => new MemoryTransport(broker),
     async openOrm(entities, cqrs) {
-      const orm = await PGliteORM.init({ entities: entities as never, extensions: [cqrs], dbName: 'demo' });
+      const orm = await PGliteORM.init({ entities: entities as never, extensions: [cqrs], dbName: 'memory://' });
       return { orm: orm as unknown as AnyORM, drop: async () => {} };
     },
   };
