@@ -1,0 +1,42 @@
+import { TransportError } from '../../core/errors.js';
+
+/**
+ * Errors of the broker in words that may be logged. What RabbitMQ says quotes the user name at times; it is taken out,
+ * in the message and in the cause.
+ */
+export function brokerError(broker: string, doing: string, error: unknown): TransportError {
+  if (error instanceof TransportError) return error;
+  const cause = withoutUser(error);
+  return new TransportError(`${broker}: ${doing} failed: ${cause.message}`, { broker }, { cause });
+}
+
+/** Why a connection could not be opened. Servers that refuse say so in many ways; people need one of three. */
+export function connectionError(broker: string, error: unknown): TransportError {
+  const said = error instanceof Error ? error.message : '';
+  if (/ACCESS[-_]REFUSED/.test(said)) return new TransportError(`${broker} refused the user or password`, { broker });
+  // The server answers to the request for the vhost with the end of the connection.
+  if (/Expected ConnectionOpenOk/.test(said)) {
+    return new TransportError(`${broker} has no such vhost, or the user may not use it`, { broker });
+  }
+  const cause = withoutUser(error);
+  return new TransportError(`${broker} cannot be reached: ${cause.message}`, { broker }, { cause });
+}
+
+/** The reply code of a channel that the server closed, e.g. 404 or 406. */
+export function replyCode(error: unknown): number | undefined {
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+  return typeof code === 'number' ? code : undefined;
+}
+
+export function withoutUser(error: unknown): Error {
+  const said = error instanceof Error ? error.message || firstOf(error) : `thrown ${typeof error}`;
+  const clean = new Error(said.replace(/user '[^']*'/g, 'the user'));
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+  return typeof code === 'string' || typeof code === 'number' ? Object.assign(clean, { code }) : clean;
+}
+
+// Node reports "all addresses of this name refused" as an AggregateError without a message.
+function firstOf(error: Error): string {
+  const [first]: unknown[] = error instanceof AggregateError ? error.errors : [];
+  return first instanceof Error ? first.message : error.name;
+}

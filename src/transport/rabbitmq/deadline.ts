@@ -1,0 +1,29 @@
+import { TransportError } from '../../core/errors.js';
+
+/** One point in time that several waits share. */
+export class Deadline {
+  readonly #at: number;
+
+  constructor(private readonly ms: number) {
+    this.#at = performance.now() + ms;
+  }
+
+  get leftMs(): number {
+    return Math.max(0, this.#at - performance.now());
+  }
+
+  /** The promise's value, or a TransportError once the time is over. */
+  async cap<T>(promise: Promise<T>, broker: string, doing: string): Promise<T> {
+    const { promise: timeout, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => reject(new TransportError(`${broker}: ${doing} took longer than ${this.ms} ms`, { broker })),
+      this.leftMs,
+    );
+    try {
+      return await Promise.race([promise, timeout]);
+    } finally {
+      clearTimeout(timer);
+      promise.catch(() => {}); // too late for anyone to hear
+    }
+  }
+}

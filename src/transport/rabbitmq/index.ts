@@ -1,0 +1,3 @@
+export { KombuTransport } from './kombu-transport.js';
+export type { RabbitMQOptions } from './options.js';
+export { RabbitMQTransport } from './rabbitmq-transport.js';

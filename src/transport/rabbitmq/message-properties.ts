@@ -1,0 +1,23 @@
+import type { Options } from 'amqplib';
+import type { OutgoingMessage } from '../transport.js';
+import type { Dialect } from './options.js';
+
+/**
+ * AMQP properties as the Python masters set them. `text/plain` is a must: a kombu consumer decodes a body by its
+ * content type before django-cqrs sees it, and JSON would arrive as an object that it cannot read.
+ *
+ * One difference remains: amqplib sends an empty headers table where pika sends none. No consumer can act on it.
+ */
+export function messageProperties(
+  dialect: Dialect,
+  { headers, expirationMs = null }: { headers?: OutgoingMessage['headers']; expirationMs?: number | null } = {},
+): Options.Publish {
+  return {
+    contentType: 'text/plain',
+    deliveryMode: 2,
+    mandatory: true,
+    ...(headers === undefined ? {} : { headers }),
+    ...(expirationMs === null ? {} : { expiration: String(Math.ceil(expirationMs)) }),
+    ...(dialect === 'kombu' ? { contentEncoding: 'utf-8', priority: 0 } : {}),
+  };
+}

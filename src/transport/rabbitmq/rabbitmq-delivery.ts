@@ -1,0 +1,52 @@
+import type { ConsumeMessage } from 'amqplib';
+import type { ConsumeOptions, Delivery, OutgoingMessage } from '../transport.js';
+import type { ConsumerChannel } from './consumer-channel.js';
+import type { Settler } from './settler.js';
+import { readAddress } from './topology.js';
+
+/**
+ * One message from RabbitMQ. Its copy is confirmed elsewhere before it is acknowledged here: a crash in between leaves
+ * two, never none. AMQP does not answer an acknowledgement; one that is lost on the way brings the message again.
+ */
+export class RabbitMQDelivery implements Delivery {
+  readonly body: Uint8Array;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly cqrsId: string | null;
+  readonly direct: boolean;
+  readonly redelivered: boolean;
+
+  constructor(
+    private readonly message: ConsumeMessage,
+    private readonly channel: ConsumerChannel,
+    private readonly settler: Settler,
+    private readonly options: ConsumeOptions,
+  ) {
+    const { fields, properties, content } = message;
+    this.body = content;
+    this.headers = properties.headers ?? {};
+    this.redelivered = fields.redelivered;
+    ({ cqrsId: this.cqrsId, direct: this.direct } = readAddress(fields, options.queue));
+  }
+
+  ack(): Promise<void> {
+    return this.channel.ack(this.message.fields.deliveryTag);
+  }
+
+  retry(body: string, delayMs: number, headers?: OutgoingMessage['headers']): Promise<void> {
+    return this.#moveBy(() => this.settler.retry(this.options.queue, this.cqrsId, body, delayMs, headers));
+  }
+
+  deadLetter(body: string, headers?: OutgoingMessage['headers']): Promise<void> {
+    return this.#moveBy(() => this.settler.deadLetter(this.options, this.cqrsId, body, headers));
+  }
+
+  unreadable(reason: string): Promise<void> {
+    return this.#moveBy(() => this.settler.unreadable(this.options.unreadableQueue, this.message.content, this.headers, reason));
+  }
+
+  async #moveBy(put: () => Promise<void>): Promise<void> {
+    if (!this.channel.alive) return; // the broker has it again; a second copy would be one too many
+    await put();
+    await this.ack();
+  }
+}

@@ -1,0 +1,135 @@
+import type { ConsumeMessage } from 'amqplib';
+import type { Events } from '../../core/events.js';
+import { backoffMilliseconds, pause } from '../../core/service.js';
+import type { ConsumeOptions, Delivery, Subscription } from '../transport.js';
+import { openChannel, type BrokerConnection } from './broker-connection.js';
+import { brokerError } from './broker-error.js';
+import { ConsumerChannel } from './consumer-channel.js';
+import { RabbitMQDelivery } from './rabbitmq-delivery.js';
+import type { Settler } from './settler.js';
+import type { Topology } from './topology.js';
+
+interface SubscriptionParts {
+  readonly connection: BrokerConnection;
+  readonly topology: Topology;
+  readonly settler: Settler;
+  readonly events: Events;
+  readonly prefetch: number;
+}
+
+/**
+ * One consumer that keeps itself going.
+ *
+ *   start ─▶ setting up ─▶ delivering ──connection or channel lost, queue deleted──▶ backing off ─▶ setting up
+ *              │ fails: rejects   │
+ *              ▼                  └──cancel──▶ settling only ──close──▶ over
+ *            over
+ *
+ * Whatever is declared is declared again on every set-up, since a broker may come back empty.
+ */
+export class RabbitMQSubscription implements Subscription {
+  readonly #ended = new AbortController();
+  #channel?: ConsumerChannel;
+
+  private constructor(
+    private readonly options: ConsumeOptions,
+    private readonly onDelivery: (delivery: Delivery) => void,
+    private readonly parts: SubscriptionParts,
+  ) {}
+
+  /** Rejects with a TransportError when the first set-up fails; later ones are repeated until they succeed. */
+  static async start(
+    options: ConsumeOptions,
+    onDelivery: (delivery: Delivery) => void,
+    parts: SubscriptionParts,
+  ): Promise<RabbitMQSubscription> {
+    const subscription = new RabbitMQSubscription(options, onDelivery, parts);
+    try {
+      await subscription.#setUp();
+      return subscription;
+    } catch (error) {
+      await subscription.close();
+      throw error;
+    }
+  }
+
+  async cancel(): Promise<void> {
+    this.#ended.abort();
+    await this.#channel?.cancel();
+  }
+
+  /** Gives back what is unsettled. */
+  async close(): Promise<void> {
+    this.#ended.abort();
+    await this.#channel?.close();
+  }
+
+  async #setUp(): Promise<void> {
+    const { connection, topology, events } = this.parts;
+    const { queue, deadLetterQueue, unreadableQueue, cqrsIds } = this.options;
+    try {
+      // Only the queue can be looked for. AMQP has no question for a binding, and a probe would reach other consumers;
+      // so a binding that was missing on a queue that exists is made without a word.
+      const existed = (await connection.findQueue(queue)) !== undefined;
+      const model = await connection.ready({ orBlocked: true });
+      const amqp = await openChannel(() => model.createChannel());
+      const channel = (this.#channel = new ConsumerChannel(amqp));
+      amqp.once('close', () => this.#onLost(channel));
+
+      await topology.declareExchange(amqp);
+      for (const name of [queue, deadLetterQueue, unreadableQueue]) await topology.declareQueue(amqp, name);
+      for (const cqrsId of cqrsIds) {
+        await topology.bindBroadcast(amqp, queue, cqrsId);
+        await topology.bindDirect(amqp, queue, cqrsId);
+        await topology.bindDirect(amqp, deadLetterQueue, cqrsId);
+      }
+      if (!existed) events.emit('cqrs.inbox.gap', { queue, missing: 'queue', cqrsIds });
+      await channel.consume(queue, this.parts.prefetch, (message) => this.#onMessage(channel, message));
+      if (this.#ended.signal.aborted) await channel.cancel();
+    } catch (error) {
+      throw brokerError(connection.broker, `consuming '${queue}'`, error);
+    }
+  }
+
+  #onMessage(channel: ConsumerChannel, message: ConsumeMessage | null): void {
+    // RabbitMQ cancels a consumer whose queue was deleted; the channel stays, but is of no more use.
+    if (message === null) return void channel.close(new Error('The queue was deleted.'));
+    if (this.#ended.signal.aborted) return channel.giveBack(message);
+    const delivery = new RabbitMQDelivery(message, channel, this.parts.settler, this.options);
+    try {
+      this.onDelivery(delivery);
+    } catch (error) {
+      // Thrown here it would end the connection; it is a bug of the listener and reported as one.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** Only a channel that had begun to deliver is replaced; a set-up that fails is reported by its own error. */
+  #onLost(channel: ConsumerChannel): void {
+    if (channel.consumed && channel === this.#channel && !this.#ended.signal.aborted) void this.#resume(channel.failure);
+  }
+
+  async #resume(failure: Error | undefined): Promise<void> {
+    const { signal } = this.#ended;
+    const { connection, events } = this.parts;
+    let error = failure;
+    for (let failures = 0; !signal.aborted; failures++) {
+      if (error) {
+        const retryInMs = backoffMilliseconds(failures, { base: 200, max: 30_000 });
+        events.emit('cqrs.inbox.failed', { queue: this.options.queue, error, retryInMs });
+        await pause(retryInMs, signal);
+      }
+      try {
+        await connection.ready({ orBlocked: true });
+        if (signal.aborted) return;
+        await this.#setUp();
+        return;
+      } catch (caught) {
+        if (connection.ended) return;
+        error = caught as Error;
+      }
+    }
+  }
+}

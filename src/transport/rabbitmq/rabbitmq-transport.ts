@@ -1,0 +1,196 @@
+import { ConfigurationError, TransportError } from '../../core/errors.js';
+import type {
+  ConsumeOptions,
+  Delivery,
+  OutgoingMessage,
+  PublishResult,
+  QueueState,
+  Subscription,
+  Transport,
+  TransportContext,
+} from '../transport.js';
+import { BrokerConnection } from './broker-connection.js';
+import { brokerError } from './broker-error.js';
+import { ConfirmedPublisher } from './confirmed-publisher.js';
+import { Deadline } from './deadline.js';
+import { messageProperties } from './message-properties.js';
+import { parseRabbitMQOptions, type BrokerOptions, type RabbitMQOptions } from './options.js';
+import { RabbitMQSubscription } from './rabbitmq-subscription.js';
+import { Settler } from './settler.js';
+import { routingKey, Topology } from './topology.js';
+
+/**
+ * RabbitMQ, wire-compatible with django-cqrs: a Python service on the same exchange sends to us and receives from us.
+ *
+ * It publishes on one connection and consumes on another, opened by the first `consume`: a broker short of memory
+ * stops reading from connections that publish, and acknowledgements must not wait behind them, or the queues that fill
+ * the memory would never empty.
+ */
+export class RabbitMQTransport implements Transport {
+  readonly #options: BrokerOptions;
+  #session?: Session;
+
+  /** @throws ConfigurationError listing every wrong option; it quotes no URL. */
+  constructor(options: RabbitMQOptions = {}) {
+    this.#options = parseRabbitMQOptions(options);
+  }
+
+  /** Where it connects to, without user and password: for start-up logs. */
+  get brokers(): readonly string[] {
+    return this.#options.addresses.map(({ name }) => name);
+  }
+
+  async connect(context: TransportContext): Promise<void> {
+    if (this.#session) requireSameOwner(this.#session.context, context);
+    const session = (this.#session ??= new Session(this.#options, context));
+    try {
+      await session.opened;
+    } catch (error) {
+      if (this.#session === session) this.#session = undefined;
+      throw error;
+    }
+  }
+
+  async publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]> {
+    if (!this.#session) return messages.map(() => ({ failed: this.#notConnected() }));
+    return messages.length === 0 ? [] : this.#session.publish(messages);
+  }
+
+  async consume(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<Subscription> {
+    if (!this.#session) throw this.#notConnected();
+    return this.#session.consume(options, onDelivery);
+  }
+
+  async inspect(queue: string): Promise<QueueState | undefined> {
+    if (!this.#session) throw this.#notConnected();
+    return this.#session.inspect(queue);
+  }
+
+  async close(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.close();
+  }
+
+  #notConnected(): TransportError {
+    const broker = this.brokers[0];
+    return new TransportError(`Not connected to ${broker}`, { broker });
+  }
+}
+
+/** Everything between one `connect` and its `close`. */
+class Session {
+  readonly opened: Promise<void>;
+  readonly #topology: Topology;
+  readonly #publishing: BrokerConnection;
+  readonly #publisher: ConfirmedPublisher;
+  readonly #settler: Settler;
+  readonly #subscriptions = new Set<Promise<RabbitMQSubscription>>();
+  #consuming?: { readonly connection: BrokerConnection; readonly opened: Promise<void> };
+  #closed?: Promise<void>;
+
+  constructor(
+    private readonly options: BrokerOptions,
+    readonly context: TransportContext,
+  ) {
+    const { exchange, events, publishTimeoutMs } = context;
+    this.#topology = new Topology(exchange, options.queueType);
+    this.#publishing = new BrokerConnection(options, events);
+    this.#publisher = new ConfirmedPublisher(this.#publishing, (channel) => this.#topology.declareExchange(channel));
+    this.#settler = new Settler({
+      connection: this.#publishing,
+      topology: this.#topology,
+      dialect: options.dialect,
+      timeoutMs: publishTimeoutMs,
+    });
+    this.opened = this.#open();
+    this.opened.catch(() => {});
+  }
+
+  publish(messages: readonly OutgoingMessage[]): Promise<PublishResult[]> {
+    const { dialect } = this.options;
+    return this.#publisher.publish(
+      messages.map(({ route, body, headers }) => ({
+        exchange: this.#topology.exchange,
+        routingKey: routingKey(route),
+        body: Buffer.from(body),
+        properties: messageProperties(dialect, { headers }),
+      })),
+      new Deadline(this.context.publishTimeoutMs),
+    );
+  }
+
+  consume(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<Subscription> {
+    const starting = this.#startSubscription(options, onDelivery);
+    this.#subscriptions.add(starting);
+    starting.catch(() => this.#subscriptions.delete(starting));
+    return starting;
+  }
+
+  async inspect(queue: string): Promise<QueueState | undefined> {
+    const connection = this.#consuming?.connection ?? this.#publishing;
+    const deadline = new Deadline(this.context.publishTimeoutMs);
+    const found = await deadline.cap(connection.findQueue(queue), connection.broker, `looking at queue '${queue}'`);
+    return found && { messages: found.messageCount, consumers: found.consumerCount };
+  }
+
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    const consuming = this.#consuming;
+    this.#publishing.end();
+    consuming?.connection.end();
+    await Promise.all([
+      ...[...this.#subscriptions].map((starting) => starting.then((subscription) => subscription.close()).catch(() => {})),
+      this.#publisher.close(),
+      this.#settler.close(),
+    ]);
+    await Promise.all([this.#publishing.close(), consuming?.connection.close()]);
+  }
+
+  async #open(): Promise<void> {
+    const { publishTimeoutMs } = this.context;
+    await this.#publishing.open(publishTimeoutMs);
+    // An exchange of the same name and another kind is found now, not by the first message.
+    await this.#publisher.prepared(new Deadline(publishTimeoutMs));
+  }
+
+  async #startSubscription(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<RabbitMQSubscription> {
+    const { events } = this.context;
+    return RabbitMQSubscription.start(options, onDelivery, {
+      connection: await this.#openConsuming(),
+      topology: this.#topology,
+      settler: this.#settler,
+      events,
+      prefetch: Math.min(options.prefetch, this.options.prefetchLimit ?? options.prefetch),
+    });
+  }
+
+  async #openConsuming(): Promise<BrokerConnection> {
+    if (!this.#consuming) {
+      const connection = new BrokerConnection(this.options, this.context.events);
+      this.#consuming = { connection, opened: connection.open(this.context.publishTimeoutMs) };
+    }
+    const consuming = this.#consuming;
+    try {
+      await consuming.opened;
+      return consuming.connection;
+    } catch (error) {
+      if (this.#consuming === consuming) this.#consuming = undefined;
+      throw brokerError(consuming.connection.broker, 'connecting', error);
+    }
+  }
+}
+
+function requireSameOwner(present: TransportContext, wanted: TransportContext): void {
+  if (present.events === wanted.events && present.exchange === wanted.exchange) return;
+  throw new ConfigurationError([
+    {
+      where: 'settings.transport',
+      what: 'this RabbitMQTransport already belongs to another Cqrs.',
+      cure: 'Give each Cqrs a transport of its own.',
+    },
+  ]);
+}

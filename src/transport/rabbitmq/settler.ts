@@ -1,0 +1,127 @@
+import type { ConfirmChannel } from 'amqplib';
+import { TransportError } from '../../core/errors.js';
+import { Header } from '../../core/headers.js';
+import type { ConsumeOptions, OutgoingMessage } from '../transport.js';
+import type { BrokerConnection } from './broker-connection.js';
+import { ConfirmedPublisher, type PublishedMessage } from './confirmed-publisher.js';
+import { Deadline } from './deadline.js';
+import { messageProperties } from './message-properties.js';
+import type { Dialect } from './options.js';
+import { directKey, MAX_DELAY_MS, type Topology } from './topology.js';
+
+/**
+ * Puts consumed messages where they go next: back to the queue after a delay, to the dead letters, to the unreadable
+ * ones. Each call resolves when the broker has confirmed, so that the original may be acknowledged; when it rejects,
+ * the original is still the only one.
+ *
+ * It publishes beside the relay on a channel of its own: a declaration that the broker refuses closes the channel.
+ */
+export class Settler {
+  readonly #publisher: ConfirmedPublisher;
+  readonly #made = new WeakMap<ConfirmChannel, Made>();
+
+  constructor(
+    private readonly parts: {
+      readonly connection: BrokerConnection;
+      readonly topology: Topology;
+      readonly dialect: Dialect;
+      readonly timeoutMs: number;
+    },
+  ) {
+    this.#publisher = new ConfirmedPublisher(parts.connection, (channel) => parts.topology.declareExchange(channel));
+  }
+
+  /** Back to the queue it came from, after the delay. */
+  retry(queue: string, cqrsId: string | null, body: string, delayMs: number, headers: OutgoingMessage['headers']): Promise<void> {
+    const { topology } = this.parts;
+    const wait = Math.min(Math.ceil(delayMs), MAX_DELAY_MS);
+    return this.#put(async (channel, made) => {
+      // An id that came by an old binding may have no way back; from a waiting room it would vanish without a word.
+      await made.once(`${queue} ${cqrsId}`, () => topology.bindDirect(channel, queue, cqrsId));
+      return {
+        exchange: wait <= 0 ? topology.exchange : await made.delay(`${queue} ${wait}`, () => topology.declareDelay(channel, queue, wait)),
+        routingKey: directKey(queue, cqrsId),
+        body: Buffer.from(body),
+        properties: messageProperties(this.parts.dialect, { headers }),
+      };
+    });
+  }
+
+  deadLetter(
+    { deadLetterQueue, deadLetterTtlMs }: Pick<ConsumeOptions, 'deadLetterQueue' | 'deadLetterTtlMs'>,
+    cqrsId: string | null,
+    body: string,
+    headers: OutgoingMessage['headers'],
+  ): Promise<void> {
+    const { topology, dialect } = this.parts;
+    return this.#put(async (channel, made) => {
+      await made.once(`${deadLetterQueue} ${cqrsId}`, async () => {
+        await topology.declareQueue(channel, deadLetterQueue);
+        await topology.bindDirect(channel, deadLetterQueue, cqrsId);
+      });
+      return {
+        exchange: topology.exchange,
+        routingKey: directKey(deadLetterQueue, cqrsId),
+        body: Buffer.from(body),
+        properties: messageProperties(dialect, { headers, expirationMs: deadLetterTtlMs }),
+      };
+    });
+  }
+
+  /** By the default exchange: a body that cannot be read has no id to be routed by. */
+  unreadable(queue: string, body: Buffer, headers: Readonly<Record<string, unknown>>, reason: string): Promise<void> {
+    const { topology, dialect } = this.parts;
+    return this.#put(async (channel, made) => {
+      await made.once(queue, () => topology.declareQueue(channel, queue));
+      const properties = { ...messageProperties(dialect), headers: { ...headers, [Header.reason]: reason } };
+      return { exchange: '', routingKey: queue, body, properties };
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#publisher.close();
+  }
+
+  /** Publishes one message; if its way has vanished since it was made, makes it anew and publishes once more. */
+  async #put(make: (channel: ConfirmChannel, made: Made) => Promise<PublishedMessage>): Promise<void> {
+    const { broker } = this.parts.connection;
+    const deadline = new Deadline(this.parts.timeoutMs);
+    for (const attempt of ['first', 'last'] as const) {
+      const result = await this.#publisher.publishMade((channel) => make(channel, this.#madeOn(channel, attempt === 'last')), deadline);
+      if (result === 'confirmed') return;
+      if (result !== 'unroutable') throw result.failed;
+    }
+    throw new TransportError(`${broker} has no queue for the message`, { broker });
+  }
+
+  #madeOn(channel: ConfirmChannel, anew: boolean): Made {
+    let made = this.#made.get(channel);
+    if (!made || anew) this.#made.set(channel, (made = new Made()));
+    return made;
+  }
+}
+
+/** What one channel has declared already; forgotten with the channel, as the broker may have been replaced. */
+class Made {
+  readonly #once = new Map<string, Promise<void>>();
+  readonly #delays = new Map<string, { exchange: Promise<string>; goodUntil: number }>();
+
+  once(what: string, make: () => Promise<void>): Promise<void> {
+    let made = this.#once.get(what);
+    if (!made) this.#once.set(what, (made = make()));
+    return made;
+  }
+
+  delay(what: string, declare: () => Promise<{ exchange: string; leaseMs: number }>): Promise<string> {
+    const known = this.#delays.get(what);
+    if (known && performance.now() < known.goodUntil) return known.exchange;
+    const declared = { exchange: Promise.resolve(''), goodUntil: Infinity };
+    const from = performance.now();
+    declared.exchange = declare().then(({ exchange, leaseMs }) => {
+      declared.goodUntil = from + leaseMs;
+      return exchange;
+    });
+    this.#delays.set(what, declared);
+    return declared.exchange;
+  }
+}

@@ -1,0 +1,105 @@
+import type { Channel } from 'amqplib';
+import type { Route } from '../transport.js';
+import type { QueueType } from './options.js';
+
+/**
+ * Every name and every declaration there is on the broker: exchange, queues, routing keys. Nothing else spells them.
+ *
+ *   exchange (topic) ──ID──────────▶ Q          to all replicas
+ *                    ──cqrs.Q.ID───▶ Q          to this replica alone
+ *                    ──cqrs.DLQ.ID─▶ DLQ        its dead letters
+ *   default exchange ──────────────▶ unreadable bodies, which have no id
+ *   Q.delay.<ms> (fanout) ─▶ Q.delay.<ms> ──after <ms>──▶ exchange, under the key it came with: cqrs.Q.ID
+ *
+ * The first three are shared with django-cqrs to the letter; the others are ours alone.
+ */
+export class Topology {
+  constructor(
+    readonly exchange: string,
+    private readonly queueType: QueueType,
+  ) {}
+
+  /** The only thing a publisher needs: queues belong to those who read them. */
+  async declareExchange(channel: Channel): Promise<void> {
+    await channel.assertExchange(this.exchange, 'topic', { durable: true });
+  }
+
+  async declareQueue(channel: Channel, queue: string): Promise<void> {
+    await channel.assertQueue(queue, { durable: true, arguments: this.#queueArguments() });
+  }
+
+  async bindBroadcast(channel: Channel, queue: string, cqrsId: string): Promise<void> {
+    await channel.bindQueue(queue, this.exchange, cqrsId);
+  }
+
+  async bindDirect(channel: Channel, queue: string, cqrsId: string | null): Promise<void> {
+    await channel.bindQueue(queue, this.exchange, directKey(queue, cqrsId));
+  }
+
+  /**
+   * Where a message waits before it goes back to the queue. One waiting room a delay, since a queue lets go of
+   * messages only at its head: a long wait there would hold up the short ones behind it. Its own exchange keeps the
+   * routing key, under which the message later returns.
+   *
+   * A waiting room that is not declared again for a while vanishes, full or empty. `leaseMs` says how long one
+   * declaration is good for: whatever is put in until then comes back in time.
+   */
+  async declareDelay(channel: Channel, queue: string, delayMs: number): Promise<{ exchange: string; leaseMs: number }> {
+    const name = `${queue}.delay.${delayMs}`;
+    await channel.assertExchange(name, 'fanout', { durable: true, autoDelete: true });
+    await channel.assertQueue(name, {
+      durable: true,
+      arguments: {
+        ...this.#delayArguments(),
+        'x-message-ttl': delayMs,
+        'x-dead-letter-exchange': this.exchange,
+        'x-expires': delayMs + 2 * DELAY_LEASE_MS,
+      },
+    });
+    await channel.bindQueue(name, name, '');
+    return { exchange: name, leaseMs: DELAY_LEASE_MS };
+  }
+
+  #queueArguments(): Record<string, unknown> {
+    if (this.queueType === 'classic') return {};
+    // From RabbitMQ 4 on a quorum queue throws a message away after 20 deliveries unless told otherwise. How often a
+    // message is tried is ours to decide, and a consumer that crashes often must lose nothing.
+    return { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
+  }
+
+  #delayArguments(): Record<string, unknown> {
+    if (this.queueType === 'classic') return {};
+    // The move back to the work queue is confirmed inside the broker; without it a node that fails at that moment
+    // loses the message. RabbitMQ wants reject-publish with it.
+    return { 'x-queue-type': 'quorum', 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish' };
+  }
+}
+
+const DELAY_LEASE_MS = 300_000;
+/** The longest wait that RabbitMQ takes, less the lease: about 49 days. */
+export const MAX_DELAY_MS = 2 ** 32 - 1 - 2 * DELAY_LEASE_MS;
+
+const MAX_KEY_BYTES = 255;
+
+export function routingKey({ cqrsId, queue }: Route): string {
+  return queue === null ? cqrsId : directKey(queue, cqrsId);
+}
+
+/**
+ * The key that reaches one queue alone. Without an id (the message came by another way), or with one so long that the
+ * key would break AMQP's limit, it ends with the dot and still reaches the queue.
+ */
+export function directKey(queue: string, cqrsId: string | null): string {
+  const key = `cqrs.${queue}.${cqrsId ?? ''}`;
+  return Buffer.byteLength(key) <= MAX_KEY_BYTES ? key : `cqrs.${queue}.`;
+}
+
+/** What a delivery's address says: which id, and whether it was meant for this queue alone. */
+export function readAddress(fields: { exchange: string; routingKey: string }, queue: string): { cqrsId: string | null; direct: boolean } {
+  // The default exchange addresses queues: its key is the queue's name, not an id.
+  if (fields.exchange === '') return { cqrsId: null, direct: true };
+  const prefix = directKey(queue, null);
+  const direct = fields.routingKey.startsWith(prefix);
+  const cqrsId = direct ? fields.routingKey.slice(prefix.length) : fields.routingKey;
+  return { cqrsId: cqrsId || null, direct };
+}

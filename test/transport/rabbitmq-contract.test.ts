@@ -1,0 +1,13 @@
+import { describe, test } from '@jest/globals';
+import { transportContract } from '../../src/testing/index.js';
+import { rabbitMQHarness } from './rabbitmq-server.js';
+
+describe('RabbitMQTransport keeps the contract', () => {
+  for (const { name, run } of transportContract(() => rabbitMQHarness())) test(name, run);
+});
+
+describe('RabbitMQTransport keeps the contract on quorum queues', () => {
+  for (const { name, run } of transportContract(() => rabbitMQHarness({ queueType: 'quorum' }))) {
+    if (/^(close|ack|retry|deadLetter|unreadable)/.test(name)) test(name, run);
+  }
+});
