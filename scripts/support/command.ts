@@ -5,6 +5,7 @@ export interface RunOptions {
   readonly label?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  readonly timeoutMs?: number;
 }
 
 /** A command that failed, with what it printed. */
@@ -30,15 +31,17 @@ export function capture(words: readonly string[], options: RunOptions = {}): Pro
       cwd: options.cwd ?? root,
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(options.timeoutMs && { timeout: options.timeoutMs }),
     });
     const out: Buffer[] = [];
     const all: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => (out.push(chunk), all.push(chunk)));
     child.stderr.on('data', (chunk: Buffer) => all.push(chunk));
     child.on('error', reject);
-    child.on('close', (code) => {
+    child.on('close', (code, signal) => {
+      const label = options.label ?? words.join(' ');
       if (code === 0) resolve(Buffer.concat(out).toString());
-      else reject(new CommandFailed(options.label ?? words.join(' '), Buffer.concat(all).toString()));
+      else reject(new CommandFailed(signal ? `${label} (${signal})` : label, Buffer.concat(all).toString()));
     });
   });
 }

@@ -1,0 +1,32 @@
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { unknownCommands } from './docs/commands.ts';
+import { knownCommands } from './docs/known-commands.ts';
+import { brokenLinks } from './docs/links.ts';
+import { allPages } from './docs/pages.ts';
+import { settingsPage } from './docs/settings-page.ts';
+import { checkSnippets } from './docs/snippets.ts';
+import { mapProblems } from './docs/source-map.ts';
+import { root } from './support/paths.ts';
+import { report } from './support/report.ts';
+
+const pages = allPages();
+const count = pages.flatMap(({ links }) => links).length;
+report(
+  `${count} links`,
+  brokenLinks(pages, (path) => existsSync(`${root}/${path}`)),
+);
+
+const snippets = await checkSnippets(pages);
+report(`${snippets.compiled} snippets compile, ${snippets.ran} run`, snippets.problems);
+
+report('commands', unknownCommands(pages, knownCommands()));
+
+const settings = existsSync(`${root}/docs/settings.md`) && readFileSync(`${root}/docs/settings.md`, 'utf8');
+report(
+  'docs/settings.md',
+  settings === settingsPage() ? [] : ['differs from src/core/settings.ts: npm run docs:settings'],
+);
+
+const map = pages.find(({ path }) => path === 'src/README.md');
+const sources = globSync('**/*.ts', { cwd: `${root}/src` }).map((path) => path.replaceAll('\\', '/'));
+report('src/README.md', map ? mapProblems(map, sources.toSorted()) : ['does not exist']);
