@@ -3,7 +3,7 @@ export function didYouMean(name: string, known: Iterable<string>): string {
   let nearest: string | undefined;
   let best = Math.min(4, Math.ceil(name.length / 3) + 1);
   for (const candidate of known) {
-    const distance = editDistance(plain(name), plain(candidate));
+    const distance = distanceOf(plain(name), plain(candidate));
     if (distance < best) {
       best = distance;
       nearest = candidate;
@@ -15,6 +15,11 @@ export function didYouMean(name: string, known: Iterable<string>): string {
 // `message_ttl` and `MessageTTL` mean `messageTtl`.
 function plain(name: string): string {
   return name.replaceAll('_', '').toLowerCase();
+}
+
+// A name without its unit is near, however long the unit.
+function distanceOf(name: string, candidate: string): number {
+  return name.length >= 3 && candidate.startsWith(name) ? 1 : editDistance(name, candidate);
 }
 
 function editDistance(from: string, to: string): number {

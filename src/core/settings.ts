@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { ConfigurationError, type Problem } from './errors.js';
+import { didYouMean } from './nearest-name.js';
 import type { SignalType } from './payload.js';
 import type { WireValue } from './wire-values.js';
 
@@ -112,15 +113,19 @@ export type Settings = Readonly<z.output<typeof settingsSchema>>;
 export function parseSettings(input: unknown): { settings?: Settings; problems: Problem[] } {
   const parsed = settingsSchema.safeParse(input);
   if (parsed.success) return { settings: deepFreeze(parsed.data), problems: [] };
-  const problems = parsed.error.issues.map((issue): Problem => {
-    const path = issue.path.join('.');
-    if (issue.code === 'unrecognized_keys') {
-      const where = path ? `settings.${path}` : 'settings';
-      return { where, what: `unknown option ${issue.keys.map((key) => `'${key}'`).join(', ')}.`, cure: 'See docs/settings.md for the names.' };
-    }
-    return { where: `settings.${path}`, what: `${issue.message}.`, cure: 'See docs/settings.md for what it may be.' };
+  const problems = parsed.error.issues.flatMap((issue): Problem[] => {
+    const where = ['settings', ...issue.path].join('.');
+    if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownOption(where, key, issue.path));
+    return [{ where, what: `${issue.message}.`, cure: 'See docs/settings.md for what it may be.' }];
   });
   return { problems };
+}
+
+function unknownOption(where: string, key: string, path: readonly PropertyKey[]): Problem {
+  let known: unknown = settingsSchema.parse({});
+  for (const step of path) known = Reflect.get(known as object, step);
+  const hint = didYouMean(key, Object.keys(known as object));
+  return { where, what: `unknown option '${key}'.${hint}`, cure: 'See docs/settings.md for the names.' };
 }
 
 /** @throws ConfigurationError listing every wrong option. */

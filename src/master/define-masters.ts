@@ -26,7 +26,8 @@ export function defineMasters(
       cure: "Declare it: master(Schema, { id: '…' }) or replica(Schema, { id: '…' }), or let its class extend MasterEntity or ReplicaEntity.",
     });
   }
-  for (const meta of entities.filter((one) => isMaster(one.class) && (!one.abstract || speaksForItsChildren(one)))) {
+  const masters = entities.filter((one) => isMaster(one.class) && (!one.abstract || speaksForItsChildren(one)));
+  for (const meta of masters.toSorted((a, b) => (a.className < b.className ? -1 : 1))) {
     const complain: Complain = (what, cure) => void problems.push({ where: meta.className, what, cure });
     const cqrsId = checkShape(meta, complain) && checkId(meta, complain);
     if (!cqrsId || announcedByAncestor(meta, entities)) continue;

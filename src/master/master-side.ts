@@ -46,11 +46,9 @@ export class MasterSide {
     this.runtime = new MasterRuntime({ masters: this.masters, announcer: this.#announcer, log: this.#log });
   }
 
-  /** The outbox as SQL names it; a configured default schema applies to it as to every table. */
+  /** The outbox as SQL names it: by the same rules as every other table. */
   get outboxTable(): string {
-    const { tableName, schema } = OutboxMessage.meta;
-    const wanted = schema ?? this.parts.orm.config.get('schema');
-    return wanted && wanted !== '*' ? `${this.#quote(wanted)}.${this.#quote(tableName)}` : this.#quote(tableName);
+    return this.#driver.getTableName(OutboxMessage.meta, {});
   }
 
   /** Finds the masters among the entities and starts to capture their writes; answers what is wrong with them. */
@@ -67,7 +65,6 @@ export class MasterSide {
   async checkTables(): Promise<Problem[]> {
     if (this.#tables.length === 0) return [];
     const { orm } = this.parts;
-    const driver = orm.driver as unknown as CapturedDriver;
     const connection = (orm.em as SqlEntityManager).getConnection('write');
     await connection.ensureConnection();
     const client = connection.getClient() as unknown as Executor;
@@ -75,7 +72,7 @@ export class MasterSide {
     const fields = outbox.props.flatMap((property) => property.fieldNames);
     return checkTables(client, [
       { where: 'outbox', sqlName: this.outboxTable, fields, master: false },
-      ...this.#tables.map((table) => expectedTable(table, driver.getTableName(table.root, {}))),
+      ...this.#tables.map((table) => expectedTable(table, this.#driver.getTableName(table.root, {}))),
     ]);
   }
 
@@ -93,6 +90,10 @@ export class MasterSide {
     return new MasterSync(this.parts.orm.em, this.#announcer, this.#log);
   }
 
+  get #driver(): CapturedDriver {
+    return this.parts.orm.driver as unknown as CapturedDriver;
+  }
+
   #capture(entities: readonly EntityMetadata[], tables: readonly MasterTable[]): void {
     // Always read back after a write, never compared and never written by MikroORM: what its version columns are,
     // without their optimistic lock.
@@ -103,7 +104,7 @@ export class MasterSide {
       }
       meta.sync();
     }
-    const driver = this.parts.orm.driver as unknown as CapturedDriver;
+    const driver = this.#driver;
     const connection = driver.getConnection('write');
     const isMuted = (): boolean => this.#muted.getStore() === true;
     watchRawSql(connection, tables, this.parts.events, isMuted);
