@@ -96,7 +96,9 @@ export class MemoryTransport implements Transport {
 
   async publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]> {
     const exchange = this.#context?.exchange;
-    return messages.map((message) => (exchange === undefined ? { failed: notConnected() } : this.#publishOne(exchange, message)));
+    return messages.map((message) =>
+      exchange === undefined ? { failed: notConnected() } : this.#publishOne(exchange, message),
+    );
   }
 
   async consume(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<Subscription> {
@@ -112,10 +114,18 @@ export class MemoryTransport implements Transport {
       return broadcast || direct;
     });
     if (!existed) events.emit('cqrs.inbox.gap', { queue: options.queue, missing: 'queue', cqrsIds: options.cqrsIds });
-    else if (newlyBound.length > 0) events.emit('cqrs.inbox.gap', { queue: options.queue, missing: 'binding', cqrsIds: newlyBound });
+    else if (newlyBound.length > 0)
+      events.emit('cqrs.inbox.gap', { queue: options.queue, missing: 'binding', cqrsIds: newlyBound });
 
     const consumer: MemoryConsumer = new MemoryConsumer(queue, options.prefetch, (message) =>
-      onDelivery(new MemoryDelivery(message, consumer, this.broker, { queue, deadLetters, unreadable, deadLetterTtlMs: options.deadLetterTtlMs })),
+      onDelivery(
+        new MemoryDelivery(message, consumer, this.broker, {
+          queue,
+          deadLetters,
+          unreadable,
+          deadLetterTtlMs: options.deadLetterTtlMs,
+        }),
+      ),
     );
     this.#consumers.add(consumer);
     queue.addConsumer(consumer);
@@ -143,7 +153,13 @@ export class MemoryTransport implements Transport {
     const key = route.queue === null ? route.cqrsId : directKey(route.queue, route.cqrsId);
     const queues = this.broker.route(exchange, key);
     if (queues.size === 0) return 'unroutable';
-    const content: MessageContent = { body: encode(body), headers, cqrsId: route.cqrsId, direct: route.queue !== null, expiresAt: null };
+    const content: MessageContent = {
+      body: encode(body),
+      headers,
+      cqrsId: route.cqrsId,
+      direct: route.queue !== null,
+      expiresAt: null,
+    };
     for (const queue of queues) queue.put(content);
     return 'confirmed';
   }
@@ -190,7 +206,7 @@ class MemoryQueue {
     const given = [...messages];
     if (given.length === 0) return;
     for (const message of given) message.redelivered = true;
-    this.#messages = [...given, ...this.#messages.slice(this.#front)].sort((a, b) => a.position - b.position);
+    this.#messages = [...given, ...this.#messages.slice(this.#front)].toSorted((a, b) => a.position - b.position);
     this.#front = 0;
     this.pump();
   }
@@ -321,7 +337,8 @@ class MemoryDelivery implements Delivery {
   }
 
   async retry(body: string, delayMs: number, headers: OutgoingMessage['headers'] = {}): Promise<void> {
-    if (this.consumer.letGo(this.message)) this.broker.putAfter(delayMs, this.ways.queue, this.#reissue(body, headers, null));
+    if (this.consumer.letGo(this.message))
+      this.broker.putAfter(delayMs, this.ways.queue, this.#reissue(body, headers, null));
   }
 
   async deadLetter(body: string, headers: OutgoingMessage['headers'] = {}): Promise<void> {
@@ -332,7 +349,11 @@ class MemoryDelivery implements Delivery {
 
   async unreadable(reason: string): Promise<void> {
     if (!this.consumer.letGo(this.message)) return;
-    this.ways.unreadable.put({ ...this.message, headers: { ...this.headers, [Header.reason]: reason }, expiresAt: null });
+    this.ways.unreadable.put({
+      ...this.message,
+      headers: { ...this.headers, [Header.reason]: reason },
+      expiresAt: null,
+    });
   }
 
   #reissue(body: string, headers: Readonly<Record<string, unknown>>, expiresAt: number | null): MessageContent {

@@ -39,19 +39,16 @@ export class BrokerConnection {
     // The manager quotes a URL it cannot parse in its errors; parts leave it nothing to parse.
     const hosts = options.addresses.map(toConnectOptions);
     this.#addresses = new Map(hosts.map((host, index) => [host, options.addresses[index]!]));
-    this.#manager = new AmqpConnectionManager(
-      hosts,
-      {
-        heartbeatIntervalInSeconds: this.#address.heartbeat,
-        connectionOptions: {
-          ...options.tls,
-          noDelay: true,
-          keepAlive: true,
-          timeout: options.connectTimeoutMs,
-          clientProperties: { connection_name: options.connectionName },
-        } as object,
-      },
-    );
+    this.#manager = new AmqpConnectionManager(hosts, {
+      heartbeatIntervalInSeconds: this.#address.heartbeat,
+      connectionOptions: {
+        ...options.tls,
+        noDelay: true,
+        keepAlive: true,
+        timeout: options.connectTimeoutMs,
+        clientProperties: { connection_name: options.connectionName },
+      } as object,
+    });
     this.#listen();
   }
 
@@ -179,9 +176,12 @@ export async function openChannel<C extends Channel | ConfirmChannel>(open: () =
 
 /** Ends a channel after everything already written to it, which a connection that closes may overtake. */
 export async function closeChannel(channel: Channel): Promise<void> {
-  const gone = once(channel, 'close').then(() => {});
   try {
-    await new Deadline(GOODBYE_MS).cap(Promise.race([channel.close(), gone]), 'RabbitMQ', 'closing a channel');
+    await new Deadline(GOODBYE_MS).cap(
+      Promise.race([channel.close(), once(channel, 'close')]),
+      'RabbitMQ',
+      'closing a channel',
+    );
   } catch {
     // It is closed already, or its connection is about to be.
   }

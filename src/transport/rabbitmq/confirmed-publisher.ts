@@ -51,13 +51,18 @@ export class ConfirmedPublisher {
   }
 
   /** Publishes one message that is made once its channel is there, e.g. after it has declared where it goes. */
-  async publishMade(make: (channel: ConfirmChannel) => Promise<PublishedMessage>, deadline: Deadline): Promise<PublishResult> {
+  async publishMade(
+    make: (channel: ConfirmChannel) => Promise<PublishedMessage>,
+    deadline: Deadline,
+  ): Promise<PublishResult> {
     const { broker } = this.connection;
     const publish = async (): Promise<PublishResult> => {
       const channel = await this.#ready();
       return this.#publishOne(channel, await make(channel));
     };
-    return deadline.cap(publish(), broker, 'publishing').catch((error) => ({ failed: brokerError(broker, 'publishing', error) }));
+    return deadline
+      .cap(publish(), broker, 'publishing')
+      .catch((error) => ({ failed: brokerError(broker, 'publishing', error) }));
   }
 
   /** Resolves when everything is there that publishing needs; rejects with a TransportError. */
@@ -104,7 +109,10 @@ export class ConfirmedPublisher {
     }
   }
 
-  #publishOne(channel: ConfirmChannel, { exchange, routingKey, body, properties }: PublishedMessage): Promise<PublishResult> {
+  #publishOne(
+    channel: ConfirmChannel,
+    { exchange, routingKey, body, properties }: PublishedMessage,
+  ): Promise<PublishResult> {
     const inFlight = this.#inFlight.get(channel)!;
     const message: InFlightMessage = { exchange, routingKey, body, returned: false };
     const { broker } = this.connection;

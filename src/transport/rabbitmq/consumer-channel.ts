@@ -39,10 +39,7 @@ export class ConsumerChannel {
   /** Acknowledges together with all others of this turn of the event loop, in as few words as possible. */
   ack(tag: number): Promise<void> {
     this.#acks.settle(tag);
-    return (this.#flushing ??= Promise.resolve().then(() => {
-      this.#flushing = undefined;
-      this.#flush();
-    }));
+    return (this.#flushing ??= this.#flushSoon());
   }
 
   giveBack(message: ConsumeMessage): void {
@@ -66,7 +63,9 @@ export class ConsumerChannel {
     if (this.#alive) await closeChannel(this.amqp);
   }
 
-  #flush(): void {
+  async #flushSoon(): Promise<void> {
+    await Promise.resolve();
+    this.#flushing = undefined;
     for (const { tag, multiple } of this.#acks.take()) {
       if (!this.#alive) return;
       this.amqp.ack({ fields: { deliveryTag: tag } } as ConsumeMessage, multiple);

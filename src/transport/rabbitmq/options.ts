@@ -12,23 +12,38 @@ export const rabbitMQOptionsSchema = z.strictObject({
   url: z
     .union([text, z.array(text).min(1)])
     .optional()
-    .describe('`amqp://user:password@host:port/vhost` or `amqps://…`; several for fail-over, tried in turn. `?heartbeat=` is understood.'),
+    .describe(
+      '`amqp://user:password@host:port/vhost` or `amqps://…`; several for fail-over, tried in turn. `?heartbeat=` is understood.',
+    ),
   host: text.optional().describe('Instead of `url`.'),
   port: z.int().min(1).max(65_535).optional().describe('With `host`; default 5672, with TLS 5671.'),
   user: text.optional().describe('With `host`; default `guest`.'),
   password: z.string().optional().describe('With `host`; default `guest`.'),
   vhost: text.optional().describe('With `host`; default `/`.'),
   tls: z
-    .custom<TlsOptions>((value) => typeof value === 'object' && value !== null, 'expected the options of node:tls, e.g. { ca }')
+    .custom<TlsOptions>(
+      (value) => typeof value === 'object' && value !== null,
+      'expected the options of node:tls, e.g. { ca }',
+    )
     .optional()
     .describe('Options of node:tls (`ca`, `cert`, `key`, …). Wants amqps:// URLs; with `host` it turns TLS on.'),
-  heartbeatSeconds: z.int().min(0).max(3_600).default(10).describe('How often the two sides show they are alive; 0 = never.'),
+  heartbeatSeconds: z
+    .int()
+    .min(0)
+    .max(3_600)
+    .default(10)
+    .describe('How often the two sides show they are alive; 0 = never.'),
   connectTimeoutMs: z.int().min(1).default(10_000).describe('How long one attempt to reach one host may take.'),
   queueType: z
     .enum(['classic', 'quorum'])
     .default('classic')
-    .describe('`classic` queues carry no arguments, so that Python processes may declare them too; `quorum` queues are replicated.'),
-  dialect: z.enum(['pika', 'kombu']).default('pika').describe('Whose message properties to send: those of django-cqrs over pika or over kombu.'),
+    .describe(
+      '`classic` queues carry no arguments, so that Python processes may declare them too; `quorum` queues are replicated.',
+    ),
+  dialect: z
+    .enum(['pika', 'kombu'])
+    .default('pika')
+    .describe('Whose message properties to send: those of django-cqrs over pika or over kombu.'),
   prefetchLimit: z
     .int()
     .min(1)
@@ -80,7 +95,11 @@ export function parseRabbitMQOptions(input: RabbitMQOptions): BrokerOptions {
   const { url, host, port, user, password, vhost, tls, heartbeatSeconds, ...rest } = parsed.data;
   const problems: Problem[] = [];
   if (url !== undefined && [host, port, user, password, vhost].some((part) => part !== undefined)) {
-    problems.push({ where: 'transportOptions.url', what: 'it is given beside host, port, user, password or vhost.', cure: 'Give one or the other.' });
+    problems.push({
+      where: 'transportOptions.url',
+      what: 'it is given beside host, port, user, password or vhost.',
+      cure: 'Give one or the other.',
+    });
   }
   const byParts = (): BrokerAddress =>
     address({
@@ -103,7 +122,11 @@ export function parseRabbitMQOptions(input: RabbitMQOptions): BrokerOptions {
           return [];
         });
   if (tls && addresses.some(({ protocol }) => protocol === 'amqp')) {
-    problems.push({ where: 'transportOptions.tls', what: 'it has no effect on an amqp:// URL.', cure: 'Use amqps://.' });
+    problems.push({
+      where: 'transportOptions.tls',
+      what: 'it has no effect on an amqp:// URL.',
+      cure: 'Use amqps://.',
+    });
   }
   if (problems.length > 0) throw new ConfigurationError(problems);
   return { ...rest, tls, addresses };
@@ -118,7 +141,8 @@ function readUrl(text: string, heartbeatSeconds: number): BrokerAddress | string
   const unknown = [...url.searchParams.keys()].find((key) => key !== 'heartbeat');
   if (unknown !== undefined) return `its parameter '${unknown}' is unknown`;
   const heartbeat = Number(url.searchParams.get('heartbeat') ?? heartbeatSeconds);
-  if (!Number.isInteger(heartbeat) || heartbeat < 0) return "its parameter 'heartbeat' is not a whole number of seconds";
+  if (!Number.isInteger(heartbeat) || heartbeat < 0)
+    return "its parameter 'heartbeat' is not a whole number of seconds";
   try {
     const named = url.username !== '' || url.password !== '';
     return address({

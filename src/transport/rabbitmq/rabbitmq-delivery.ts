@@ -41,7 +41,9 @@ export class RabbitMQDelivery implements Delivery {
   }
 
   unreadable(reason: string): Promise<void> {
-    return this.#moveBy(() => this.settler.unreadable(this.options.unreadableQueue, this.message.content, this.headers, reason));
+    return this.#moveBy(() =>
+      this.settler.unreadable(this.options.unreadableQueue, this.message.content, this.headers, reason),
+    );
   }
 
   async #moveBy(put: () => Promise<void>): Promise<void> {

@@ -108,7 +108,8 @@ export class RabbitMQSubscription implements Subscription {
 
   /** Only a channel that had begun to deliver is replaced; a set-up that fails is reported by its own error. */
   #onLost(channel: ConsumerChannel): void {
-    if (channel.consumed && channel === this.#channel && !this.#ended.signal.aborted) void this.#resume(channel.failure);
+    if (channel.consumed && channel === this.#channel && !this.#ended.signal.aborted)
+      void this.#resume(channel.failure);
   }
 
   async #resume(failure: Error | undefined): Promise<void> {

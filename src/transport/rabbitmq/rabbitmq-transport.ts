@@ -143,7 +143,9 @@ class Session {
     this.#publishing.end();
     consuming?.connection.end();
     await Promise.all([
-      ...[...this.#subscriptions].map((starting) => starting.then((subscription) => subscription.close()).catch(() => {})),
+      ...[...this.#subscriptions].map((starting) =>
+        starting.then((subscription) => subscription.close()).catch(() => {}),
+      ),
       this.#publisher.close(),
       this.#settler.close(),
     ]);
@@ -157,7 +159,10 @@ class Session {
     await this.#publisher.prepared(new Deadline(publishTimeoutMs));
   }
 
-  async #startSubscription(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<RabbitMQSubscription> {
+  async #startSubscription(
+    options: ConsumeOptions,
+    onDelivery: (delivery: Delivery) => void,
+  ): Promise<RabbitMQSubscription> {
     const { events } = this.context;
     return RabbitMQSubscription.start(options, onDelivery, {
       connection: await this.#openConsuming(),

@@ -32,14 +32,23 @@ export class Settler {
   }
 
   /** Back to the queue it came from, after the delay. */
-  retry(queue: string, cqrsId: string | null, body: string, delayMs: number, headers: OutgoingMessage['headers']): Promise<void> {
+  retry(
+    queue: string,
+    cqrsId: string | null,
+    body: string,
+    delayMs: number,
+    headers: OutgoingMessage['headers'],
+  ): Promise<void> {
     const { topology } = this.parts;
     const wait = Math.min(Math.ceil(delayMs), MAX_DELAY_MS);
     return this.#put(async (channel, made) => {
       // An id that came by an old binding may have no way back; from a waiting room it would vanish without a word.
       await made.once(`${queue} ${cqrsId}`, () => topology.bindDirect(channel, queue, cqrsId));
       return {
-        exchange: wait <= 0 ? topology.exchange : await made.delay(`${queue} ${wait}`, () => topology.declareDelay(channel, queue, wait)),
+        exchange:
+          wait <= 0
+            ? topology.exchange
+            : await made.delay(`${queue} ${wait}`, () => topology.declareDelay(channel, queue, wait)),
         routingKey: directKey(queue, cqrsId),
         body: Buffer.from(body),
         properties: messageProperties(this.parts.dialect, { headers }),
@@ -87,7 +96,10 @@ export class Settler {
     const { broker } = this.parts.connection;
     const deadline = new Deadline(this.parts.timeoutMs);
     for (const attempt of ['first', 'last'] as const) {
-      const result = await this.#publisher.publishMade((channel) => make(channel, this.#madeOn(channel, attempt === 'last')), deadline);
+      const result = await this.#publisher.publishMade(
+        (channel) => make(channel, this.#madeOn(channel, attempt === 'last')),
+        deadline,
+      );
       if (result === 'confirmed') return;
       if (result !== 'unroutable') throw result.failed;
     }

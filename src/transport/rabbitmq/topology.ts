@@ -95,7 +95,10 @@ export function directKey(queue: string, cqrsId: string | null): string {
 }
 
 /** What a delivery's address says: which id, and whether it was meant for this queue alone. */
-export function readAddress(fields: { exchange: string; routingKey: string }, queue: string): { cqrsId: string | null; direct: boolean } {
+export function readAddress(
+  fields: { exchange: string; routingKey: string },
+  queue: string,
+): { cqrsId: string | null; direct: boolean } {
   // The default exchange addresses queues: its key is the queue's name, not an id.
   if (fields.exchange === '') return { cqrsId: null, direct: true };
   const prefix = directKey(queue, null);
