@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Events } from '../../src/core/events.js';
 import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
@@ -24,7 +25,7 @@ await master.orm.schema.create();
 await replica.orm.schema.create();
 
 function spawn(file: string, env: Record<string, string> = {}, args: string[] = []): ChildProcess {
-  const child = fork(new URL(file, import.meta.url), args, {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
     env: { ...process.env, ...env, CHAOS_SCENE: JSON.stringify(scene) },
     execArgv: process.execArgv,
   });
