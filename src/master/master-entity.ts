@@ -15,8 +15,17 @@ import type { MasterManager } from './bulk.js';
 import { type CqrsSerializer, isMaster, MASTER, type MasterStatics } from './master-definition.js';
 import type { MasterRuntime } from './master-runtime.js';
 
-/** Property names of an entity, for `static CQRS_FIELDS = […] as const satisfies FieldsOf<Account>`. */
-export type FieldsOf<Entity> = readonly Exclude<Extract<keyof Entity, string>, keyof MasterMembers>[];
+/**
+ * The properties of an entity that can travel, for `static CQRS_FIELDS = […] as const satisfies FieldsOf<Account>`:
+ * all but methods, collections and what every master has.
+ */
+export type FieldsOf<Entity> = readonly {
+  [Name in Exclude<Extract<keyof Entity, string>, keyof MasterMembers>]: Entity[Name] extends
+    | ((...args: never[]) => unknown)
+    | { isInitialized(fully?: boolean): boolean; removeAll(): void }
+    ? never
+    : Name;
+}[Exclude<Extract<keyof Entity, string>, keyof MasterMembers>][];
 
 /** The three columns that come with a master; spread them into `defineEntity({ properties })` where no base class fits. */
 export const masterProperties = {

@@ -170,9 +170,9 @@ export interface ReplicaOptions<Entity> extends Partial<Pick<ReplicaClass, 'shou
  * `properties: { ...replicaProperties, … }`, and no class.
  * @returns the same schema, for `entities: [replica(AccountRefSchema, { id: 'account' })]`.
  */
-export function replica<Schema extends { meta: EntitySchema['meta'] }, Entity = InferSchema<Schema>>(
+export function replica<Schema extends { meta: EntitySchema['meta'] }>(
   schema: Schema,
-  options: ReplicaOptions<Entity>,
+  options: ReplicaOptions<InferSchema<Schema>>,
 ): Schema {
   const entity = schema.meta.class as Function;
   const define = (owner: object, name: PropertyKey, value: unknown): void => {
@@ -197,7 +197,7 @@ export function replica<Schema extends { meta: EntitySchema['meta'] }, Entity = 
   for (const [name, value] of Object.entries(statics)) define(entity, name, value);
   const { cqrsUpdate } = options;
   if (cqrsUpdate) {
-    define(entity.prototype as object, 'cqrsUpdate', function (this: Entity, em: EntityManager, context: CreateContext) {
+    define(entity.prototype as object, 'cqrsUpdate', function (this: InferSchema<Schema>, em: EntityManager, context: CreateContext) {
       return cqrsUpdate(this, em, context);
     });
   }
