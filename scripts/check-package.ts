@@ -3,11 +3,16 @@ import { contentProblems } from './package/contents.ts';
 import { tryInEmptyProject } from './package/empty-project.ts';
 import { undeclaredImports, type Manifest } from './package/imports.ts';
 import { pack } from './package/pack.ts';
+import { build } from './support/build.ts';
 import { capture, CommandFailed } from './support/command.ts';
 import { report } from './support/report.ts';
 import { root } from './support/paths.ts';
 
 const manifest = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as Manifest;
+const { problems } = await build();
+report('build', problems ? [problems.trim()] : []);
+if (problems) process.exit();
+
 const { tarball, files } = await pack();
 const bytes = files.reduce((sum, { size }) => sum + size, 0);
 

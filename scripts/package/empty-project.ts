@@ -17,9 +17,8 @@ export interface Tried {
 /** Installs the tarball where nothing else is, compiles and runs test/package/empty-project, and asks the command its version. */
 export async function tryInEmptyProject(tarball: string, manifest: Manifest): Promise<Tried> {
   const folder = mkdtempSync(join(tmpdir(), 'cqrs-empty-project-'));
-  const pinned = [...Object.keys(manifest.peerDependencies), ...TOOLS].map(
-    (name) => `${name}@${versionOf(name, manifest)}`,
-  );
+  const peers = Object.keys(manifest.peerDependencies).filter((name) => !manifest.peerDependenciesMeta[name]?.optional);
+  const pinned = [...peers, ...TOOLS].map((name) => `${name}@${versionOf(name, manifest)}`);
   try {
     writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'empty', private: true, type: 'module' }));
     for (const file of ['program.ts', 'tsconfig.json']) {

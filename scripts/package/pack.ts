@@ -1,5 +1,4 @@
 import { mkdirSync, rmSync } from 'node:fs';
-import { build } from '../support/build.ts';
 import { capture } from '../support/command.ts';
 import { cache } from '../support/paths.ts';
 
@@ -8,10 +7,8 @@ export interface Packed {
   readonly files: readonly { readonly path: string; readonly size: number; readonly mode: number }[];
 }
 
-/** Builds and packs what would be published. */
+/** Packs dist as it would be published. */
 export async function pack(): Promise<Packed> {
-  const { problems } = await build();
-  if (problems) throw new Error(`the package does not compile:\n${problems.trim()}`);
   const folder = `${cache}/package`;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
