@@ -51,7 +51,7 @@ export function defineReplicas(entities: readonly EntityMetadata[], names: SqlNa
     const statics = meta.class as unknown as ReplicaStatics;
     const cqrsId = checkId(meta, statics, ids, complain);
     if (cqrsId === undefined || !checkShape(meta, complain)) continue;
-    const definition = define({ meta, statics, cqrsId, names, order: orders.get(meta) ?? 0 }, complain);
+    const definition = define({ meta, statics, cqrsId, names, order: orders.get(meta.root.class) ?? 0 }, complain);
     definitions.push(definition);
     for (const property of uniqueProperties(definition)) {
       warnings.push({
@@ -222,16 +222,18 @@ function uniqueProperties({ meta, columns, path }: ReplicaDefinition): string[] 
     .map((properties) => properties.join(', '));
 }
 
-/** A rank for each entity: greater than the ranks of all that its foreign keys point to, as far as there is no cycle. */
-function parentsFirst(entities: readonly EntityMetadata[]): Map<EntityMetadata, number> {
-  const orders = new Map<EntityMetadata, number>();
-  const visit = (meta: EntityMetadata, path: readonly EntityMetadata[]): void => {
-    if (orders.has(meta) || path.includes(meta)) return;
-    for (const relation of meta.relations) {
-      if (relation.targetMeta && isRelation(relation) && isStored(relation)) visit(relation.targetMeta, [...path, meta]);
+/** A rank for each table, by its root entity's class: greater than the ranks of all that its foreign keys point to, cycles aside. */
+function parentsFirst(entities: readonly EntityMetadata[]): Map<Function, number> {
+  const orders = new Map<Function, number>();
+  // By class, since a relation may know its target by a copy of the metadata; by the root's, since tables are meant.
+  const byClass = new Map<Function, EntityMetadata>(entities.map((meta) => [meta.class, meta]));
+  const visit = (entity: Function, path: readonly Function[]): void => {
+    if (orders.has(entity) || path.includes(entity)) return;
+    for (const relation of byClass.get(entity)?.props.filter((property) => isRelation(property) && isStored(property)) ?? []) {
+      if (relation.targetMeta) visit(relation.targetMeta.root.class, [...path, entity]);
     }
-    orders.set(meta, orders.size);
+    orders.set(entity, orders.size);
   };
-  for (const meta of [...entities].sort((a, b) => (a.className < b.className ? -1 : 1))) visit(meta, []);
+  for (const { root } of [...entities].sort((a, b) => (a.className < b.className ? -1 : 1))) visit(root.class, []);
   return orders;
 }
