@@ -57,10 +57,11 @@ export interface MasterMembers {
   /** Extra JSON that travels with the DELETE of this row, under `custom`. Default: none. */
   getCustomCqrsDeleteData(): WireValue | undefined;
   /**
-   * This entity as it is in memory, in the form in which its row travels.
-   * @param options.em default: the EntityManager that loaded it. `sync`: true for the form of a SYNC (the same today).
+   * This entity as it is in memory, in the form in which its row travels: its fields, or what the serializer answers.
+   * @param options.em default: the EntityManager that loaded it; mandatory for a new entity that is not persisted.
+   *   `sync`: true for the form of a SYNC (the same today).
    */
-  toCqrsDict(options?: { em?: EntityManager; sync?: boolean }): WireObject;
+  toCqrsDict(options?: { em?: EntityManager; sync?: boolean }): Promise<WireObject>;
   /** Former values of tracked fields that differ from what was loaded; null when nothing is tracked or the row is new. */
   getTrackedFieldsData(options?: { em?: EntityManager }): WireObject | null;
   /**
@@ -159,12 +160,12 @@ function mix(base: AbstractConstructor, name: string): AbstractConstructor<Maste
       return undefined;
     }
 
-    toCqrsDict({ em = managerOf(this) }: { em?: EntityManager; sync?: boolean } = {}): WireObject {
-      return runtimeOf(em, this.constructor).toDict(this);
+    async toCqrsDict({ em = managerOf(this) }: { em?: EntityManager; sync?: boolean } = {}): Promise<WireObject> {
+      return runtimeOf(em, this.constructor).toDict(this, em!);
     }
 
     getTrackedFieldsData({ em = managerOf(this) }: { em?: EntityManager } = {}): WireObject | null {
-      return runtimeOf(em, this.constructor).trackedData(this);
+      return runtimeOf(em, this.constructor).trackedData(this, em!);
     }
 
     cqrsSync({ em = managerOf(this), queue }: { em?: EntityManager; queue?: string } = {}): Promise<boolean> {

@@ -29,12 +29,12 @@ export class MasterRuntime {
     return new MasterManager(entity, em);
   }
 
-  toDict(entity: object): WireObject {
-    return toDict(this.#definition(entity.constructor), entity);
+  async toDict(entity: object, em: EntityManager): Promise<WireObject> {
+    return toDict(this.#definition(entity.constructor), entity, em);
   }
 
-  trackedData(entity: object): WireObject | null {
-    return trackedData(this.#definition(entity.constructor), entity);
+  trackedData(entity: object, em: EntityManager): WireObject | null {
+    return trackedData(this.#definition(entity.constructor), entity, em);
   }
 
   async syncEntity(entity: object, em: EntityManager, queue: string | null): Promise<boolean> {
@@ -50,7 +50,12 @@ export class MasterRuntime {
   }
 
   /** Announces rows that were written behind capture's back; answers how many were found. */
-  async announceRows(entity: Function, em: EntityManager, rows: readonly object[], how: 'created' | 'updated'): Promise<number> {
+  async announceRows(
+    entity: Function,
+    em: EntityManager,
+    rows: readonly object[],
+    how: 'created' | 'updated',
+  ): Promise<number> {
     const definition = this.#definition(entity);
     const { table, meta } = definition;
     const keys = rows.map((row) => keyOf(definition, row)).filter((key) => key !== undefined);
@@ -60,8 +65,13 @@ export class MasterRuntime {
       const fork = em.fork() as SqlEntityManager;
       return inTransaction(em, async (transaction) => {
         fork.setTransactionContext(transaction);
-        const where = { $or: keys.map((key) => Object.fromEntries(meta.primaryKeys.map((name, index) => [name, key[index]]))) };
-        const builder = fork.createQueryBuilder(meta.class as never).update({} as never).where(where as never);
+        const where = {
+          $or: keys.map((key) => Object.fromEntries(meta.primaryKeys.map((name, index) => [name, key[index]]))),
+        };
+        const builder = fork
+          .createQueryBuilder(meta.class as never)
+          .update({} as never)
+          .where(where as never);
         return ((await builder.execute('run')) as { affectedRows: number }).affectedRows;
       });
     }
@@ -82,7 +92,11 @@ export class MasterRuntime {
     const definition = this.parts.masters.byEntity(entity);
     if (definition) return definition;
     throw new ConfigurationError([
-      { where: entity.name, what: 'it is not a master of this service.', cure: 'Declare it with a CQRS_ID and list it in `entities`.' },
+      {
+        where: entity.name,
+        what: 'it is not a master of this service.',
+        cure: 'Declare it with a CQRS_ID and list it in `entities`.',
+      },
     ]);
   }
 }

@@ -1,3 +1,4 @@
+import { UnsupportedWriteError } from '../core/errors.js';
 import type { MetaContext, Settings } from '../core/settings.js';
 import { SignalType } from '../core/payload.js';
 import { parseJson, stringifyJson, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
@@ -39,7 +40,8 @@ export async function toOutboxEntry(announcement: Announcement, settings: Settin
   const instanceData =
     signalType === SignalType.DELETE ? deletionJson(announcement, pk) : await instanceJson(announcement);
   const previousData = signalType === SignalType.SAVE ? previousJson(announcement) : 'null';
-  const correlationId = settings.correlationFunction?.({ cqrsId, signalType, instancePk: parseJson(pk), queue }) ?? null;
+  const correlationId =
+    settings.correlationFunction?.({ cqrsId, signalType, instancePk: parseJson(pk), queue }) ?? null;
   const meta = metaOf(announcement, settings, pk, instanceData, previousData);
   const body =
     `{"signal_type":"${signalType}","cqrs_id":${JSON.stringify(cqrsId)},"instance_data":${instanceData},` +
@@ -49,9 +51,9 @@ export async function toOutboxEntry(announcement: Announcement, settings: Settin
 }
 
 async function instanceJson({ definition, row, entity }: Announcement): Promise<string> {
-  const { table, serializer } = definition;
-  if (serializer) {
-    const data = await runSerializer(serializer, entity!);
+  const { table } = definition;
+  if (definition.serializer) {
+    const data = await runSerializer(definition, entity!);
     return stringifyJson({
       ...data,
       cqrs_revision: table.revision(row),
@@ -112,12 +114,26 @@ export function keyJson(table: MasterTable, row: RowImage): string {
   return parts.length === 1 ? parts[0]! : `[${parts.join(',')}]`;
 }
 
-async function runSerializer(serializer: CqrsSerializer, entity: object): Promise<object> {
-  if (/^class\b/.test(Function.prototype.toString.call(serializer))) {
-    const Serializer = serializer as new (entity: object) => { data: object | Promise<object> };
-    return new Serializer(entity).data;
-  }
-  return (serializer as (entity: object) => object | Promise<object>)(entity);
+/**
+ * What a master's serializer makes of an entity.
+ * @throws UnsupportedWriteError when that is no object: a message without data would harm every replica.
+ */
+export async function runSerializer({ serializer, meta }: MasterDefinition, entity: object): Promise<object> {
+  const data: unknown = await (isClass(serializer!)
+    ? new serializer(entity).data
+    : (serializer as AnyFunction)(entity));
+  if (typeof data === 'object' && data !== null && !Array.isArray(data)) return data;
+  throw new UnsupportedWriteError(
+    meta.className,
+    'its CQRS_SERIALIZER answered no object',
+    'Return the data of the row.',
+  );
+}
+
+type AnyFunction = (entity: object) => unknown;
+
+function isClass(serializer: CqrsSerializer): serializer is new (entity: object) => { data: object | Promise<object> } {
+  return /^class\b/.test(Function.prototype.toString.call(serializer));
 }
 
 function updatedOf(table: MasterTable, row: RowImage): WireValue {

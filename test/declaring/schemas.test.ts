@@ -116,7 +116,7 @@ describe('a master without a base class', () => {
     expect(await service.take()).toMatchObject([{ pk: keys[0], meta: { length: 3 } }]);
     const ada = await em.findOneOrFail(Account, { name: 'ada' });
     expect(await (ada as unknown as MasterEntity).cqrsSync()).toBe(true);
-    expect((ada as unknown as MasterEntity).toCqrsDict()).toEqual({
+    expect(await (ada as unknown as MasterEntity).toCqrsDict()).toEqual({
       id: ada.id,
       cqrs_revision: 0,
       cqrs_updated: expect.any(String),

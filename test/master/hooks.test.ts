@@ -214,7 +214,7 @@ test('toCqrsDict and getTrackedFieldsData show the entity in memory', async () =
   const plain = em.create(Plain, { id: 77, shown: 'a' });
   await em.flush();
   plain.shown = 'b';
-  expect(plain.toCqrsDict()).toEqual({ id: 77, shown: 'b', cqrs_revision: 0, cqrs_updated: expect.any(String) });
+  expect(await plain.toCqrsDict()).toEqual({ id: 77, shown: 'b', cqrs_revision: 0, cqrs_updated: expect.any(String) });
   expect(plain.getTrackedFieldsData()).toBeNull();
 });
 
