@@ -125,6 +125,7 @@ export const WORDS: Words = {
     text: `${message(fields)} claims to be ${duration(fields.aheadMs)} from the future; its revision alone decided. Check the clock of its master`,
     alike: fields.cqrsId,
   }),
+  'cqrs.replica.warned': ({ where, what, cure }) => ({ level: 'warn', text: `${where} ${what} ${cure}` }),
   'cqrs.replica.tombstones-purged': ({ count }) => ({ level: 'debug', text: `${plural(count, 'tombstone')} purged` }),
 
   'cqrs.worker.started': ({ worker, pid }) => ({ level: 'info', text: `worker ${worker} started (pid ${pid})` }),

@@ -3,7 +3,7 @@ import { describeError } from '../core/describe-error.js';
 import type { CqrsEventName, CqrsEvents, Events } from '../core/events.js';
 import { LOG_LEVELS, sumText, WORDS, type Line, type LogLevel, type Sum } from './log-lines.js';
 
-export type { LogLevel } from './log-lines.js';
+export { LOG_LEVELS, type LogLevel } from './log-lines.js';
 
 export interface LogOptions {
   /** The least important level that is written. Default `info`; `debug` has a line for every message. */

@@ -80,6 +80,10 @@ const EXAMPLES: Examples = {
     { ...message, aheadMs: 10_800_000 },
     'WARN  SAVE of account 7 claims to be 3 h from the future; its revision alone decided. Check the clock of its master',
   ],
+  'cqrs.replica.warned': [
+    { where: 'AccountRef', what: 'has a unique constraint.', cure: 'Leave it to the master.' },
+    'WARN  AccountRef has a unique constraint. Leave it to the master.',
+  ],
   'cqrs.replica.tombstones-purged': [{ count: 1 }, 'DEBUG 1 tombstone purged'],
   'cqrs.worker.started': [{ worker: 1, pid: 99 }, 'INFO  worker 1 started (pid 99)'],
   'cqrs.worker.exited': [

@@ -1,0 +1,92 @@
+import { fork } from 'node:child_process';
+import { Events } from '../core/events.js';
+import type { Settings } from '../core/settings.js';
+import { UsageError, wholeNumber, type Options, type Values } from './arguments.js';
+import { Exit } from './command.js';
+import { LOG_OPTIONS, loadService, SERVICE_OPTIONS, startLog } from './service.js';
+import { aborted, onShutdown } from './shutdown.js';
+import { Supervisor } from './supervisor.js';
+import { WORKER_VARIABLE, workerLine } from './worker-process.js';
+
+export const CONSUME_OPTIONS = {
+  workers: {
+    type: 'string',
+    short: 'w',
+    value: '<n>',
+    help: 'Run n worker processes and start again those that die; default: this process alone.',
+  },
+  'cqrs-id': {
+    type: 'string',
+    multiple: true,
+    value: '<id>',
+    help: 'Only this id, from a queue of its own; repeatable.',
+  },
+  queue: {
+    type: 'string',
+    value: '<queue>',
+    help: "The queue; default: the service's, with --cqrs-id <queue>.<ids joined by ->.",
+  },
+  ...SERVICE_OPTIONS,
+  ...LOG_OPTIONS,
+} as const satisfies Options;
+
+type ConsumeValues = Values<typeof CONSUME_OPTIONS>;
+
+/** `cqrs consume`: this process alone, or as many as `-w` says under a supervisor. */
+export async function consume(values: ConsumeValues): Promise<number> {
+  const workers = wholeNumber('workers', values.workers, 1);
+  const line = workerLine();
+  return workers === undefined || line ? work(values, line) : supervise(workers, values);
+}
+
+async function work(values: ConsumeValues, line: ReturnType<typeof workerLine>): Promise<number> {
+  const stop = line?.stop ?? onShutdown();
+  await using service = await loadService(values);
+  const { cqrs } = service;
+  using _ = startLog(cqrs, values, line && `worker ${line.number}`);
+  const consumer = cqrs.createConsumer(subscription(cqrs.settings, values));
+  await cqrs.start();
+  const stopped = aborted(stop).then(() => consumer.stop());
+  await consumer.start();
+  line?.ready();
+  await stopped;
+  return Exit.done;
+}
+
+async function supervise(workers: number, values: ConsumeValues): Promise<number> {
+  const events = new Events();
+  using _ = startLog({ events }, values);
+  await using supervisor = new Supervisor({
+    workers,
+    events,
+    // The same command line with the same Node options, so that loaders such as tsx come along.
+    fork: (worker) =>
+      fork(process.argv[1]!, process.argv.slice(2), { env: { ...process.env, [WORKER_VARIABLE]: String(worker) } }),
+  });
+  const stop = onShutdown(() => supervisor.kill());
+  await supervisor.start();
+  void aborted(stop).then(() => supervisor.stop());
+  return await supervisor.finished;
+}
+
+/**
+ * What to consume. Some ids only: never from the service's own queue, where a worker that leaves out an id would bury
+ * the messages that the others wait for.
+ * @throws UsageError
+ */
+export function subscription(
+  settings: Pick<Settings, 'queue'>,
+  { 'cqrs-id': given, queue }: Pick<ConsumeValues, 'cqrs-id' | 'queue'>,
+): { queue?: string; cqrsIds?: readonly string[] } {
+  if (given === undefined) return { queue };
+  const cqrsIds = [...new Set(given)].toSorted();
+  if (queue !== undefined && queue === settings.queue) {
+    throw new UsageError(
+      `--cqrs-id cannot consume '${queue}': it is the queue of the whole service, and messages of other ids would be lost to it. Leave out --queue, or name another.`,
+    );
+  }
+  if (queue === undefined && settings.queue === null) {
+    throw new UsageError('--cqrs-id needs --queue where settings.queue names none.');
+  }
+  return { queue: queue ?? `${settings.queue}.${cqrsIds.join('-')}`, cqrsIds };
+}

@@ -1,0 +1,57 @@
+import { describeError } from '../core/describe-error.js';
+import { CqrsError } from '../core/errors.js';
+import { parseOptions, UsageError } from './arguments.js';
+import { Exit, type Command } from './command.js';
+import { manual, overview } from './help.js';
+
+/** What the user has to correct before it can work; trying again does not help. */
+const SETUP_CODES = new Set(['configuration', 'unknown-cqrs-id']);
+
+/** Obeys one command line and answers with the exit code; never throws. */
+export async function run(commands: readonly Command[], version: string, argv: readonly string[]): Promise<number> {
+  const [name, ...args] = argv;
+  try {
+    if (name === undefined) {
+      console.error(overview(commands));
+      return Exit.setup;
+    }
+    if (name === '--help' || name === '-h' || (name === 'help' && args.length === 0)) return print(overview(commands));
+    if (name === '--version' || name === '-V') return print(version);
+    const wanted = name === 'help' ? args[0] : name;
+    const command = commands.find((one) => one.name === wanted);
+    if (!command) {
+      throw new UsageError(`Unknown command '${wanted}'. There are ${commands.map((one) => one.name).join(', ')}.`);
+    }
+    if (name === 'help' || args.includes('--help') || args.includes('-h')) return print(manual(command));
+    return await obey(command, args);
+  } catch (error) {
+    const { text, code } = explain(error);
+    console.error(`cqrs: ${text}`);
+    return code;
+  }
+}
+
+async function obey(command: Command, args: readonly string[]): Promise<number> {
+  let values;
+  try {
+    values = parseOptions(command.options, args);
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`${error.message} See: cqrs ${command.name} --help`);
+    throw error;
+  }
+  return command.run(values);
+}
+
+function explain(error: unknown): { text: string; code: number } {
+  if (error instanceof UsageError) return { text: error.message, code: Exit.setup };
+  // By its code, too: the user's configuration may bring another copy of this package.
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+  if (typeof code === 'string' && SETUP_CODES.has(code)) return { text: (error as Error).message, code: Exit.setup };
+  if (error instanceof CqrsError) return { text: error.message, code: Exit.failed };
+  return { text: describeError(error), code: Exit.failed };
+}
+
+function print(text: string): number {
+  console.log(text);
+  return Exit.done;
+}

@@ -1,0 +1,101 @@
+import type { ChildProcess } from 'node:child_process';
+import type { Events } from '../core/events.js';
+import { backoffMilliseconds, pause, Service } from '../core/service.js';
+import { Exit } from './command.js';
+
+export interface SupervisorParts {
+  readonly workers: number;
+  /** Starts the process of a worker, counted from 1, with an IPC channel. */
+  readonly fork: (worker: number) => ChildProcess;
+  readonly events: Events;
+}
+
+/** A worker that lived this long was well; if it dies now, it is started again without delay. */
+const WELL_AFTER_MS = 60_000;
+
+/**
+ * Keeps a number of worker processes running.
+ *
+ *   fork ─▶ running ──dies──▶ wait (200 ms, 400 ms … 30 s) ─▶ fork
+ *              │ └─ ends with `setup`: started again it would end the same way → all stop, `finished` says so
+ *              └─ stop: told to drain ─▶ ended
+ *
+ * The first worker goes ahead: the others are started once it works, so that a mistake is told once and a database
+ * that comes up is not stormed.
+ */
+export class Supervisor extends Service {
+  readonly #parts: SupervisorParts;
+  readonly #children = new Set<ChildProcess>();
+  readonly #firstReady = Promise.withResolvers<void>();
+  readonly #finished = Promise.withResolvers<number>();
+  #workers: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: SupervisorParts) {
+    super();
+    this.#parts = parts;
+  }
+
+  /** Resolves with the exit code when there is no point in going on, or all workers have ended after `stop`. */
+  get finished(): Promise<number> {
+    return this.#finished.promise;
+  }
+
+  /** Ends all workers at once; what they had in hand is delivered again. */
+  kill(): void {
+    for (const child of this.#children) child.kill('SIGKILL');
+  }
+
+  protected override async onStart(): Promise<void> {
+    const numbers = Array.from({ length: this.#parts.workers }, (_, index) => index + 1);
+    this.signal.addEventListener('abort', () => this.#firstReady.resolve(), { once: true });
+    this.#workers = Promise.all(
+      numbers.map(async (worker) => {
+        if (worker > 1) await this.#firstReady.promise;
+        await this.#keepRunning(worker);
+      }),
+    );
+  }
+
+  protected override async onStop(): Promise<void> {
+    for (const child of this.#children) tellToStop(child);
+    await this.#workers;
+    this.#finished.resolve(Exit.done);
+  }
+
+  async #keepRunning(worker: number): Promise<void> {
+    const { events } = this.#parts;
+    for (let failures = 0; !this.signal.aborted;) {
+      const startedAt = performance.now();
+      const code = await this.#run(worker);
+      const hopeless = code === Exit.setup;
+      if (performance.now() - startedAt > WELL_AFTER_MS) failures = 0;
+      const ending = this.signal.aborted || hopeless;
+      const restartInMs = ending ? null : backoffMilliseconds(failures++, { base: 200, max: 30_000 });
+      events.emit('cqrs.worker.exited', { worker, code, restartInMs });
+      if (hopeless) this.#finished.resolve(code);
+      if (restartInMs === null) return;
+      await pause(restartInMs, this.signal);
+    }
+  }
+
+  /** Resolves with the exit code, null when it was killed. */
+  #run(worker: number): Promise<number | null> {
+    const child = this.#parts.fork(worker);
+    this.#children.add(child);
+    child.on('message', (message) => message === 'ready' && this.#firstReady.resolve());
+    return new Promise((resolve) => {
+      const ended = (code: number | null): void => {
+        this.#children.delete(child);
+        resolve(code);
+      };
+      child.once('exit', ended);
+      child.once('error', () => child.pid === undefined && ended(Exit.failed)); // it could not even be started
+      if (child.pid !== undefined) this.#parts.events.emit('cqrs.worker.started', { worker, pid: child.pid });
+    });
+  }
+}
+
+function tellToStop(child: ChildProcess): void {
+  // A worker whose line is cut has been told by that.
+  if (child.connected) child.send('stop', () => {});
+}

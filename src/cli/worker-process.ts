@@ -1,0 +1,31 @@
+/**
+ * The two ends of the line between a supervisor and its worker processes.
+ *
+ *   supervisor ──fork, CQRS_WORKER=n──▶ worker
+ *              ◀──────── 'ready' ──────         it consumes
+ *              ───────── 'stop' ───────▶        it drains and ends; so it does when the supervisor is gone
+ */
+
+/** Which worker this is, counted from 1; undefined in a process that stands for itself. */
+export const WORKER_VARIABLE = 'CQRS_WORKER';
+
+export interface WorkerLine {
+  readonly number: number;
+  /** Aborted when this worker is to drain and end. */
+  readonly stop: AbortSignal;
+  ready(): void;
+}
+
+/** The line of this process to its supervisor, if it has one. */
+export function workerLine(): WorkerLine | undefined {
+  const number = Number(process.env[WORKER_VARIABLE]);
+  if (!number || !process.connected) return undefined;
+  const stopping = new AbortController();
+  const stop = (): void => stopping.abort();
+  process.on('message', (message) => message === 'stop' && stop());
+  process.on('disconnect', stop);
+  // A terminal and a service manager signal the whole group; the supervisor alone decides what "at once" is.
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  return { number, stop: stopping.signal, ready: () => void process.send?.('ready') };
+}

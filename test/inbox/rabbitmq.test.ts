@@ -1,0 +1,5 @@
+import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { amqpUrl } from '../support/broker.js';
+import { tellInboxStories } from './stories.js';
+
+tellInboxStories({ name: 'RabbitMQ', make: () => ({ join: () => new RabbitMQTransport({ url: amqpUrl }) }) });
