@@ -24,7 +24,10 @@ export class ReplicaSide {
     });
     if (problems.length > 0) return problems;
     this.warnings.push(...warnings);
-    for (const definition of definitions) this.replicas.add(definition);
+    for (const definition of definitions) {
+      this.replicas.add(definition);
+      if (definition.path === 'none') hideFromSchema(definition.meta);
+    }
     return [];
   }
 
@@ -65,4 +68,10 @@ export class ReplicaSide {
     const wanted = schema ?? this.parts.orm.config.get('schema');
     return wanted && wanted !== '*' ? `${this.#quote(wanted)}.${this.#quote(tableName)}` : this.#quote(tableName);
   }
+}
+
+// MikroORM makes no tables for entities that are read through an expression; this one gives no rows.
+function hideFromSchema(meta: EntityMetadata): void {
+  meta.expression = 'select null where false';
+  meta.virtual = true;
 }
