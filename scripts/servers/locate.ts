@@ -44,7 +44,7 @@ export async function locate(service: Service, machine: Machine): Promise<Locate
 
   throw new ServerMissing(
     `The tests need ${service.label}, and none answers on port ${service.port}. One of these helps:\n` +
-      `  · start one there (logins tried: ${service.loginsOn(service.port).map(withoutPassword).join(', ')})\n` +
+      `  · start one there (logins tried: ${[...new Set(service.loginsOn(service.port).map(withoutPassword))].join(', ')})\n` +
       `  · set ${service.variable} to the URL of one\n` +
       `  · start a container engine with compose (docker or podman)\n` +
       `  · run as root on Debian or Ubuntu, where the tests install it`,
