@@ -14,7 +14,9 @@ export class ReplicaSide {
   /** What does not keep the service from starting, and will hurt one day. Filled by `discover`. */
   readonly warnings: Problem[] = [];
 
-  constructor(private readonly parts: { readonly orm: MikroORM; readonly settings: Settings; readonly events: Events }) {}
+  constructor(
+    private readonly parts: { readonly orm: MikroORM; readonly settings: Settings; readonly events: Events },
+  ) {}
 
   /** Finds the replicas among the entities; answers what is wrong with them. */
   discover(entities: readonly EntityMetadata[]): Problem[] {
@@ -63,10 +65,10 @@ export class ReplicaSide {
     return this.parts.orm.driver.getPlatform().quoteIdentifier(identifier);
   }
 
-  // A configured default schema applies to every table without one of its own.
-  #table({ schema, tableName }: Pick<EntityMetadata, 'schema' | 'tableName'>): string {
-    const wanted = schema ?? this.parts.orm.config.get('schema');
-    return wanted && wanted !== '*' ? `${this.#quote(wanted)}.${this.#quote(tableName)}` : this.#quote(tableName);
+  // By the rules of every other table: a configured schema, else whatever the connection's search path says.
+  #table(meta: EntityMetadata): string {
+    const driver = this.parts.orm.driver as unknown as { getTableName(meta: EntityMetadata, options: object): string };
+    return driver.getTableName(meta, {});
   }
 }
 

@@ -6,6 +6,7 @@ import { Migrator } from '@mikro-orm/migrations';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../src/cqrs.js';
 import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { replica, replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
 import { createDatabase } from '../support/database.js';
 
 const AccountSchema = defineEntity({
@@ -102,6 +103,37 @@ test('the outbox lives in the schema that the service is configured for', async 
     await cqrs.start();
     await orm.em.fork().insert(Account, { name: 'ada' });
     expect(await orm.em.execute('select cqrs_id from shop.cqrs_outbox')).toEqual([{ cqrs_id: 'account' }]);
+  } finally {
+    await cqrs.stop();
+    await orm.close();
+    await database.drop();
+  }
+});
+
+test('tables are found where the search path of the connection says', async () => {
+  const database = await createDatabase();
+  const AccountRef = replica(
+    defineEntity({ name: 'AccountRef', extends: ReplicaEntity, properties: { id: p.integer().primary() } }),
+    { id: 'account' },
+  );
+  const cqrs = new Cqrs({ transport: 'MemoryTransport', queue: 'replica', relay: { enabled: false } });
+  const admin = await MikroORM.init({
+    clientUrl: database.url,
+    entities: [],
+    discovery: { warnWhenNoEntities: false },
+  });
+  await admin.em.execute('create schema shop');
+  await admin.em.execute(`alter database ${new URL(database.url).pathname.slice(1)} set search_path = shop`);
+  await admin.close();
+  const orm = await MikroORM.init({ clientUrl: database.url, entities: [Account, AccountRef], extensions: [cqrs] });
+  try {
+    await orm.schema.create();
+    await cqrs.start();
+    await orm.em.fork().insert(Account, { name: 'ada' });
+    expect(await orm.em.execute('select cqrs_id from shop.cqrs_outbox')).toEqual([{ cqrs_id: 'account' }]);
+    const data = { id: 1, cqrs_revision: 0, cqrs_updated: '2026-11-21 10:00:00+00:00' };
+    await replicaClass(AccountRef).cqrsSave(orm.em.fork(), data);
+    expect(await orm.em.execute('select id from shop.account_ref')).toEqual([{ id: 1 }]);
   } finally {
     await cqrs.stop();
     await orm.close();
