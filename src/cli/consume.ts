@@ -46,7 +46,10 @@ async function work(values: ConsumeValues, line: ReturnType<typeof workerLine>):
   using _ = startLog(cqrs, values, line && `worker ${line.number}`);
   const consumer = cqrs.createConsumer(subscription(cqrs.settings, values));
   await cqrs.start();
-  const stopped = aborted(stop).then(() => consumer.stop());
+  const stopped = aborted(stop).then((reason) => {
+    cqrs.events.emit('cqrs.worker.stopping', { reason });
+    return consumer.stop();
+  });
   await consumer.start();
   line?.ready();
   await stopped;
@@ -65,7 +68,10 @@ async function supervise(workers: number, values: ConsumeValues): Promise<number
   });
   const stop = onShutdown(() => supervisor.kill());
   await supervisor.start();
-  void aborted(stop).then(() => supervisor.stop());
+  void aborted(stop).then((reason) => {
+    events.emit('cqrs.worker.stopping', { reason });
+    return supervisor.stop();
+  });
   return await supervisor.finished;
 }
 

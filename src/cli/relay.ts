@@ -15,6 +15,6 @@ export async function relay(values: Values<typeof RELAY_OPTIONS>): Promise<numbe
   using _ = startLog(cqrs, values);
   await using running = cqrs.createRelay();
   await running.start();
-  await aborted(stop);
+  cqrs.events.emit('cqrs.worker.stopping', { reason: await aborted(stop) });
   return Exit.done;
 }

@@ -65,7 +65,7 @@ async function loadConfiguration(path: string | undefined): Promise<Configuratio
     return await CLIHelper.getConfiguration(undefined, path === undefined ? undefined : [path]);
   } catch (error) {
     if (error instanceof Error && /config file not found|needs to be installed/.test(error.message)) {
-      throw new UsageError(`${error.message.replace(/[.!]?$/, '.')} Name it: --config <path>.`, { cause: error });
+      throw new UsageError(error.message, { cause: error });
     }
     if (error instanceof ValidationError) throw new UsageError(error.message, { cause: error });
     throw error;

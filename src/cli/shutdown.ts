@@ -1,14 +1,14 @@
 const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
 
 /**
- * Aborted by the first SIGTERM or SIGINT: finish what is in hand and end. The second one calls `atOnce` and ends the
+ * Aborted, with the signal's name as its reason, by the first SIGTERM or SIGINT: finish what is in hand and end. The second one calls `atOnce` and ends the
  * process there and then, with 128 + the signal's number as shells expect it.
  */
 export function onShutdown(atOnce: () => void = () => {}): AbortSignal {
   const stopping = new AbortController();
   for (const [name, number] of Object.entries(SIGNALS)) {
     process.on(name, () => {
-      if (!stopping.signal.aborted) return stopping.abort();
+      if (!stopping.signal.aborted) return stopping.abort(name);
       atOnce();
       process.exit(128 + number);
     });
@@ -16,10 +16,11 @@ export function onShutdown(atOnce: () => void = () => {}): AbortSignal {
   return stopping.signal;
 }
 
-/** Resolves when the signal is aborted. */
-export function aborted(signal: AbortSignal): Promise<void> {
+/** Resolves with the reason when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<string> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
+    const done = (): void => resolve(String(signal.reason));
+    if (signal.aborted) done();
+    else signal.addEventListener('abort', done, { once: true });
   });
 }

@@ -29,7 +29,8 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
       onProgress: ({ synced, withdrawn }) => progress.show(`${synced + withdrawn} rows`),
     })
     .catch((error: unknown) => {
-      if (error instanceof ValidationError) throw new UsageError(`--filter: ${error.message}`, { cause: error });
+      if (error instanceof ValidationError || isBadFilter(error))
+        throw new UsageError(`--filter: ${error.message}`, { cause: error });
       throw error;
     })
     .finally(() => progress.clear());
@@ -57,6 +58,11 @@ export function parseFilter(text: string | undefined): FilterQuery<object> | und
     throw new UsageError(`--filter must be a JSON object such as '{"id":{"$gt":5}}', not ${text}`);
   }
   return filter as FilterQuery<object>;
+}
+
+// MikroORM has no class of its own for a property that an entity does not have.
+function isBadFilter(error: unknown): error is Error {
+  return error instanceof Error && error.message.startsWith('Trying to query by');
 }
 
 // Rewritten in place for a person; a log file or a pipe gets the result alone.

@@ -21,10 +21,10 @@ export function workerLine(): WorkerLine | undefined {
   const number = Number(process.env[WORKER_VARIABLE]);
   if (!number || !process.connected) return undefined;
   const stopping = new AbortController();
-  const stop = (): void => stopping.abort();
-  process.on('message', (message) => message === 'stop' && stop());
-  process.on('disconnect', stop);
-  // A terminal and a service manager signal the whole group; the supervisor alone decides what "at once" is.
+  const stop = (reason: string): void => stopping.abort(reason);
+  process.on('message', (message) => message === 'stop' && stop('supervisor'));
+  process.on('disconnect', () => stop('supervisor gone'));
+  // No second signal counts here: terminals and service managers signal the whole group, and the supervisor ends us.
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   return { number, stop: stopping.signal, ready: () => void process.send?.('ready') };

@@ -57,6 +57,8 @@ export interface CqrsEvents {
 
   /** A worker process of `cqrs consume -w N` came or went. */
   'cqrs.worker.started': { worker: number; pid: number };
+  /** A process was told to end, by a signal or by its supervisor; it finishes what is in hand. */
+  'cqrs.worker.stopping': { reason: string };
   'cqrs.worker.exited': { worker: number; code: number | null; restartInMs: number | null };
 }
 

@@ -42,6 +42,7 @@ export async function readStatus(cqrs: Cqrs): Promise<Status> {
   for (const definition of cqrs.replicas) {
     if (definition.table) replicas.push(await readReplica(cqrs, definition));
   }
+  replicas.sort((one, other) => one.cqrsId.localeCompare(other.cqrsId));
   const outbox = (await cqrs.outboxState()) ?? null;
   try {
     return { outbox, broker: { error: null }, queues: await readQueues(cqrs), replicas };

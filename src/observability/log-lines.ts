@@ -129,6 +129,10 @@ export const WORDS: Words = {
   'cqrs.replica.tombstones-purged': ({ count }) => ({ level: 'debug', text: `${plural(count, 'tombstone')} purged` }),
 
   'cqrs.worker.started': ({ worker, pid }) => ({ level: 'info', text: `worker ${worker} started (pid ${pid})` }),
+  'cqrs.worker.stopping': ({ reason }) => ({
+    level: 'info',
+    text: `${reason}: stopping once the work in hand is done; a second signal ends it at once`,
+  }),
   'cqrs.worker.exited': ({ worker, code, restartInMs }) => ({
     level: restartInMs === null ? 'info' : 'error',
     text: `worker ${worker} ${code === null ? 'was killed' : `exited with ${code}`}${restartInMs === null ? '' : `; it is started again in ${duration(restartInMs)}`}`,

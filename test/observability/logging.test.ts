@@ -86,6 +86,10 @@ const EXAMPLES: Examples = {
   ],
   'cqrs.replica.tombstones-purged': [{ count: 1 }, 'DEBUG 1 tombstone purged'],
   'cqrs.worker.started': [{ worker: 1, pid: 99 }, 'INFO  worker 1 started (pid 99)'],
+  'cqrs.worker.stopping': [
+    { reason: 'SIGTERM' },
+    'INFO  SIGTERM: stopping once the work in hand is done; a second signal ends it at once',
+  ],
   'cqrs.worker.exited': [
     { worker: 1, code: null, restartInMs: 900 },
     'ERROR worker 1 was killed; it is started again in 900 ms',

@@ -1,0 +1,231 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { MikroORM } from '@mikro-orm/postgresql';
+import type { Cqrs } from '../../src/cqrs.js';
+import { Events } from '../../src/core/events.js';
+import { EXTENSION } from '../../src/core/extension.js';
+import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { saveOf, numbers } from '../inbox/harness.js';
+import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { CqrsProcess, isAlive } from './cqrs-process.js';
+import { Account } from './service/entities.js';
+
+const exchange = uniqueName('cli');
+const queue = uniqueName('cli');
+const env: Record<string, string> = {
+  CLI_TEST_AMQP: amqpUrl,
+  CLI_TEST_EXCHANGE: exchange,
+  CLI_TEST_QUEUE: queue,
+  MIKRO_ORM_CLI_CONFIG: 'test/cli/service/mikro-orm.config.ts',
+};
+let database: TestDatabase;
+let orm: MikroORM;
+let transport: RabbitMQTransport;
+
+const cqrs = (...args: string[]): CqrsProcess => new CqrsProcess(args, env);
+const consuming = /consuming \S+ for \S+/;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  env['CLI_TEST_DATABASE'] = database.url;
+  Object.assign(process.env, env);
+  const { default: config } = await import('./service/mikro-orm.config.js');
+  orm = await MikroORM.init(config);
+  await orm.schema.create();
+  transport = new RabbitMQTransport({ url: amqpUrl });
+  await transport.connect({ events: new Events(), exchange, publishTimeoutMs: 10_000 });
+});
+
+afterAll(async () => {
+  await orm?.config.getExtension<Cqrs>(EXTENSION)?.stop();
+  await orm?.close(true);
+  await transport?.close();
+  const queues = [queue, `${queue}.account`, `${queue}.stuck`];
+  await deleteTopology(
+    exchange,
+    queues.flatMap((name) => [name, `dead_letter_${name}`, `unreadable_${name}`]),
+  );
+  await database?.drop();
+});
+
+async function send(cqrsId: string, ...ids: number[]): Promise<void> {
+  const results = await transport.publish(
+    ids.map((id) => ({ route: { cqrsId, queue: null }, body: saveOf(id, { cqrs_id: cqrsId }) })),
+  );
+  expect(results.every((result) => result === 'confirmed')).toBe(true);
+}
+
+async function rowsFrom(first: number): Promise<number> {
+  const rows = await orm.em
+    .getConnection()
+    .execute(`select count(*)::int as count from account_ref where id >= ${first}`);
+  return rows[0]!.count;
+}
+
+describe('a command line that cannot be obeyed ends with 2 and one line', () => {
+  test.each([
+    [['consume', '--bogus'], "cqrs: Unknown option '--bogus'. See: cqrs consume --help"],
+    [['consume', 'account'], /^cqrs: Unexpected argument 'account'\..* See: cqrs consume --help$/],
+    [['consume', '-w', '0'], "cqrs: --workers must be a whole number from 1 on, not '0'."],
+    [['explode'], "cqrs: Unknown command 'explode'. There are consume, relay, status, sync."],
+    [['status', '--config', 'nowhere.config.ts'], /^cqrs: .*nowhere\.config\.ts/],
+    [['sync', '--cqrs-id', 'ghost'], "cqrs: Unknown CQRS_ID 'ghost'. Known here: account."],
+    [['sync', '--cqrs-id', 'account', '--filter', '{'], 'cqrs: --filter is not JSON: {'],
+    [['sync', '--cqrs-id', 'account', '--filter', '{"nothing":1}'], /^cqrs: --filter: .*Account.nothing/],
+    [
+      ['consume', '--cqrs-id', 'account', '--queue', queue],
+      `cqrs: --cqrs-id cannot consume '${queue}': it is the queue of the whole service, and messages of other ids would be lost to it. Leave out --queue, or name another.`,
+    ],
+  ])('cqrs %p', async (args, expected) => {
+    await using process = cqrs(...args);
+    expect(await process.exited).toBe(2);
+    expect(process.err.trimEnd().split('\n')).toEqual([
+      typeof expected === 'string' ? expected : expect.stringMatching(expected),
+    ]);
+  });
+
+  test('a configuration without a Cqrs', async () => {
+    await using process = new CqrsProcess(['status'], { ...env, CLI_TEST_WITHOUT_CQRS: '1' });
+    expect(await process.exited).toBe(2);
+    expect(process.err).toMatch(/has no Cqrs; add it: extensions/);
+  });
+
+  test('an id without a replica, told once and not tried again by the supervisor', async () => {
+    await using process = cqrs('consume', '-w', '3', '--cqrs-id', 'ghost');
+    expect(await process.exited).toBe(2);
+    expect(process.err.match(/'ghost'/g)).toHaveLength(1);
+    expect(process.err).not.toMatch(/started again/);
+  });
+});
+
+describe('cqrs --help', () => {
+  test('names every command, and each has examples', async () => {
+    await using overview = cqrs('--help');
+    expect(await overview.exited).toBe(0);
+    expect(overview.out).toMatch(/consume .*\n.*relay .*\n.*status .*\n.*sync /);
+    await using manual = cqrs('consume', '--help');
+    expect(await manual.exited).toBe(0);
+    expect(manual.out).toMatch(/-w, --workers <n>/);
+    expect(manual.out).toMatch(/Examples:\n {2}cqrs consume\n/);
+  });
+});
+
+describe('a service in four commands', () => {
+  test('relay, consume, status and sync do the main job', async () => {
+    await using consumer = cqrs('consume');
+    await consumer.until(consuming);
+    const em = orm.em.fork();
+    for (const id of [1, 2, 3]) em.create(Account, { id, name: `account ${id}` });
+    await em.flush();
+
+    await using before = cqrs('status', '--json');
+    expect(await before.exited).toBe(0);
+    expect(JSON.parse(before.out)).toMatchObject({
+      outbox: { depth: 3, oldestAgeMs: expect.any(Number) },
+      broker: { error: null },
+      queues: [
+        { role: 'queue', name: queue, state: { messages: 0, consumers: 1 } },
+        { role: 'dead letters', name: `dead_letter_${queue}`, state: { messages: 0 } },
+        { role: 'unreadable', name: `unreadable_${queue}` },
+      ],
+      replicas: [
+        { cqrsId: 'account', rows: 0, lastUpdated: null },
+        { cqrsId: 'stuck', rows: 0 },
+      ],
+    });
+
+    await using relay = cqrs('relay');
+    await relay.until(/relay started/);
+    relay.kill('SIGTERM');
+    expect(await relay.exited).toBe(0);
+    consumer.kill('SIGTERM');
+    expect(await consumer.exited).toBe(0);
+    expect(consumer.err).toMatch(/3 messages of \S+ done, .* behind at most/);
+
+    await using after = cqrs('status');
+    expect(await after.exited).toBe(0);
+    expect(after.out).toMatch(/^outbox +0 waiting$/m);
+    expect(after.out).toMatch(/^replica account +3 rows, last change of the master applied: 20\d\d-/m);
+
+    await using sync = cqrs('sync', '--cqrs-id', 'account', '--filter', '{"id":{"$gt":1}}', '--queue', queue);
+    expect(await sync.exited).toBe(0);
+    expect(sync.out).toBe(`account: 2 rows sent to queue ${queue}, 0 withdrawn that no longer match.\n`);
+    expect(await transport.inspect(queue)).toMatchObject({ messages: 2 });
+
+    await using lost = cqrs('sync', '--cqrs-id', 'account', '--queue', 'nowhere');
+    expect(await lost.exited).toBe(1);
+    expect(lost.err).toMatch(/3 messages reached no queue; is 'nowhere' the queue of a replica of account\?/);
+  });
+
+  test('--cqrs-id consumes a queue of its own', async () => {
+    await using process = cqrs('consume', '--cqrs-id', 'account', '--json');
+    await process.until(/"cqrs.consumer.started"/);
+    expect(process.err).toContain(`"queue":"${queue}.account","cqrsIds":["account"]`);
+    process.kill('SIGINT');
+    expect(await process.exited).toBe(0);
+  });
+});
+
+describe('cqrs consume -w', () => {
+  const started = (worker: number): RegExp => new RegExp(`worker ${worker} started \\(pid (\\d+)\\)`);
+  const pidOf = async (process: CqrsProcess, worker: number): Promise<number> =>
+    Number((await process.until(started(worker)))[1]);
+  const consumes = (worker: number): RegExp => new RegExp(`\\[worker ${worker}\\] consuming`);
+
+  test('starts a worker again that was killed, and nothing is lost', async () => {
+    await using supervisor = cqrs('consume', '-w', '2');
+    await supervisor.until(consumes(1));
+    await supervisor.until(consumes(2));
+    const pid = await pidOf(supervisor, 1);
+    await send('account', ...numbers(2_000).map((id) => 1_000 + id));
+    process.kill(pid, 'SIGKILL');
+    await supervisor.until(/worker 1 was killed; it is started again in \d+ ms/);
+    const [, again] = await supervisor.until(
+      /worker 1 was killed[^]*worker 1 started \(pid (\d+)\)[^]*\[worker 1\] consuming/,
+    );
+    expect(Number(again)).not.toBe(pid);
+    supervisor.kill('SIGTERM');
+    expect(await supervisor.exited).toBe(0);
+    expect(isAlive(Number(again))).toBe(false);
+    await using rest = cqrs('consume');
+    await rest.until(consuming);
+    while ((await rowsFrom(1_000)) < 2_000) await new Promise(setImmediate);
+    rest.kill('SIGTERM');
+    expect(await rest.exited).toBe(0);
+    expect(await transport.inspect(queue)).toMatchObject({ messages: 0 });
+  });
+
+  test('signals to the whole group, as a terminal sends them, drain once and do not force', async () => {
+    await using supervisor = cqrs('consume', '-w', '1');
+    await supervisor.until(consumes(1));
+    process.kill(await pidOf(supervisor, 1), 'SIGINT');
+    supervisor.kill('SIGINT');
+    expect(await supervisor.exited).toBe(0);
+    expect(supervisor.err).toMatch(/\[worker 1\] stopped consuming/);
+  });
+
+  test('workers end when their supervisor is killed', async () => {
+    await using supervisor = cqrs('consume', '-w', '1');
+    await supervisor.until(consumes(1));
+    supervisor.kill('SIGKILL');
+    // all output is closed only when the worker has ended, too
+    expect(await supervisor.exited).toBe('SIGKILL');
+    expect(supervisor.err).toMatch(/\[worker 1\] stopped consuming/);
+  });
+});
+
+describe('a second signal ends at once', () => {
+  test.each([
+    [['consume', '--cqrs-id', 'stuck'], 'SIGTERM', 143],
+    [['consume', '--cqrs-id', 'stuck', '-w', '1'], 'SIGINT', 130],
+  ] as const)('cqrs %p', async (args, signal, code) => {
+    await using process = cqrs(...args);
+    await process.until(/consuming/);
+    await send('stuck', 1);
+    await process.until(/^stuck$/m);
+    process.kill(signal);
+    await process.until(/stopping/);
+    process.kill(signal);
+    expect(await process.exited).toBe(code);
+  });
+});
