@@ -1,7 +1,15 @@
 import type { EntityMetadata, EntityProperty } from '@mikro-orm/core';
 import type { Problem } from '../core/errors.js';
 import type { Definition } from '../core/registry.js';
-import { canBeLeftOut, columnsOf, discriminatorOf, isRelation, isStored, type ReplicaColumn, replicable } from './replica-columns.js';
+import {
+  canBeLeftOut,
+  columnsOf,
+  discriminatorOf,
+  isRelation,
+  isStored,
+  type ReplicaColumn,
+  replicable,
+} from './replica-columns.js';
 import { type HookName, overriddenHooks, REPLICA, type ReplicaStatics } from './replica-hooks.js';
 import { ReplicaTable } from './replica-table.js';
 
@@ -65,24 +73,37 @@ export function defineReplicas(entities: readonly EntityMetadata[], names: SqlNa
 }
 
 function isConcreteReplica(meta: EntityMetadata): boolean {
-  return meta.class !== undefined && REPLICA in meta.class && !meta.abstract && !meta.embeddable;
+  if (meta.class === undefined || !(REPLICA in meta.class) || meta.embeddable) return false;
+  // The abstract root of a single table takes the messages for its children that have no id of their own.
+  return !meta.abstract || (meta.root.inheritanceType === 'sti' && Object.hasOwn(meta.class, 'CQRS_ID'));
 }
 
-function checkId(meta: EntityMetadata, statics: ReplicaStatics, ids: Map<string, string>, complain: Complain): string | undefined {
+function checkId(
+  meta: EntityMetadata,
+  statics: ReplicaStatics,
+  ids: Map<string, string>,
+  complain: Complain,
+): string | undefined {
   const cqrsId = statics.CQRS_ID;
   if (!cqrsId) {
     complain('has no CQRS_ID.', "Add the master's: static CQRS_ID = '…'. If it is only a base, declare it abstract.");
     return undefined;
   }
   if (!/^[^*#\s]{1,120}$/.test(cqrsId)) {
-    complain(`has the CQRS_ID '${cqrsId}'.`, "Use 1 to 120 characters without blanks, '*' and '#': it is a routing key.");
+    complain(
+      `has the CQRS_ID '${cqrsId}'.`,
+      "Use 1 to 120 characters without blanks, '*' and '#': it is a routing key.",
+    );
   }
   // A subclass in the same table that declares no id of its own is written under its parent's.
   const inherits = !Object.hasOwn(meta.class, 'CQRS_ID') && meta.root !== meta;
   if (inherits && (meta.root.class as unknown as ReplicaStatics).CQRS_ID === cqrsId) return undefined;
   const former = ids.get(cqrsId);
   if (former !== undefined) {
-    complain(`has the same CQRS_ID '${cqrsId}' as ${former}.`, 'One service has one replica of a master; give it an id of its own.');
+    complain(
+      `has the same CQRS_ID '${cqrsId}' as ${former}.`,
+      'One service has one replica of a master; give it an id of its own.',
+    );
     return undefined;
   }
   ids.set(cqrsId, meta.className);
@@ -91,11 +112,17 @@ function checkId(meta: EntityMetadata, statics: ReplicaStatics, ids: Map<string,
 
 function checkShape(meta: EntityMetadata, complain: Complain): boolean {
   if (Symbol.for('mikro-orm-cqrs.master') in meta.class) {
-    complain('is a master and a replica at once.', 'Make two entities: both sides count their revisions in the same columns.');
+    complain(
+      'is a master and a replica at once.',
+      'Make two entities: both sides count their revisions in the same columns.',
+    );
     return false;
   }
   if (meta.inheritanceType === 'tpt' || meta.tptParent) {
-    complain('is spread over several tables (table-per-type inheritance).', 'Use single-table inheritance, or an abstract base.');
+    complain(
+      'is spread over several tables (table-per-type inheritance).',
+      'Use single-table inheritance, or an abstract base.',
+    );
     return false;
   }
   if (meta.schema === '*') {
@@ -106,7 +133,13 @@ function checkShape(meta: EntityMetadata, complain: Complain): boolean {
 }
 
 function define(
-  { meta, statics, cqrsId, names, order }: { meta: EntityMetadata; statics: ReplicaStatics; cqrsId: string; names: SqlNames; order: number },
+  {
+    meta,
+    statics,
+    cqrsId,
+    names,
+    order,
+  }: { meta: EntityMetadata; statics: ReplicaStatics; cqrsId: string; names: SqlNames; order: number },
   complain: Complain,
 ): ReplicaDefinition {
   const overrides = overriddenHooks(meta.class);
@@ -119,12 +152,18 @@ function define(
 
   if (none) {
     if (!overrides.has('cqrsSave') && !overrides.has('cqrsCreate')) {
-      complain('has CQRS_NO_DB_OPERATIONS and nothing that handles messages.', 'Override static cqrsSave and static cqrsDelete.');
+      complain(
+        'has CQRS_NO_DB_OPERATIONS and nothing that handles messages.',
+        'Override static cqrsSave and static cqrsDelete.',
+      );
     }
   } else {
     checkKey(meta, columns, complain);
     if (custom && !overrides.has('cqrsCreate')) {
-      complain('has CQRS_CUSTOM_SERIALIZATION and no cqrsCreate of its own.', 'Override static cqrsCreate and cqrsUpdate: only they know the data.');
+      complain(
+        'has CQRS_CUSTOM_SERIALIZATION and no cqrsCreate of its own.',
+        'Override static cqrsCreate and cqrsUpdate: only they know the data.',
+      );
     }
     if (!custom) checkTypes(columns, complain);
     if (mapping && !overrides.has('cqrsCreate')) checkUnmapped(meta, columns, complain);
@@ -137,7 +176,15 @@ function define(
     mapping,
     columns,
     keyColumns,
-    table: none ? undefined : new ReplicaTable({ name: names.table(meta), columns, keyColumns, discriminator: discriminatorOf(meta), quote: names.quote }),
+    table: none
+      ? undefined
+      : new ReplicaTable({
+          name: names.table(meta),
+          columns,
+          keyColumns,
+          discriminator: discriminatorOf(meta),
+          quote: names.quote,
+        }),
     overrides,
     path: none ? 'none' : overrides.size > 0 || custom ? 'hooks' : 'rows',
     order,
@@ -149,7 +196,11 @@ function ownNames(meta: EntityMetadata, complain: Complain): ReplicaColumn[] {
   return withoutRivals(columns, complain);
 }
 
-function mappedColumns(meta: EntityMetadata, mapping: Readonly<Record<string, string>>, complain: Complain): ReplicaColumn[] {
+function mappedColumns(
+  meta: EntityMetadata,
+  mapping: Readonly<Record<string, string>>,
+  complain: Complain,
+): ReplicaColumn[] {
   const properties = new Map(replicable(meta).map((property) => [property.name as string, property]));
   const taken = new Map<string, string>();
   const columns = Object.entries(mapping).flatMap(([field, name]) => {
@@ -197,7 +248,10 @@ function checkKey(meta: EntityMetadata, columns: readonly ReplicaColumn[], compl
 
 function checkTypes(columns: readonly ReplicaColumn[], complain: Complain): void {
   for (const { property, kind, type } of columns.filter((column) => column.kind.startsWith('unsupported'))) {
-    complain(`has the property '${property.name}' of type ${type} (${kind}), which cannot travel.`, 'Leave it out of CQRS_MAPPING, or use CQRS_CUSTOM_SERIALIZATION.');
+    complain(
+      `has the property '${property.name}' of type ${type} (${kind}), which cannot travel.`,
+      'Leave it out of CQRS_MAPPING, or use CQRS_CUSTOM_SERIALIZATION.',
+    );
   }
 }
 
@@ -205,7 +259,10 @@ function checkUnmapped(meta: EntityMetadata, columns: readonly ReplicaColumn[], 
   const mapped = new Set(columns.map((column) => column.property.name));
   for (const property of replicable(meta)) {
     if (mapped.has(property.name) || canBeLeftOut(property)) continue;
-    complain(`does not map '${property.name}', and no row can do without it.`, 'Map it, make it nullable, or give it a default in the database.');
+    complain(
+      `does not map '${property.name}', and no row can do without it.`,
+      'Map it, make it nullable, or give it a default in the database.',
+    );
   }
 }
 
@@ -216,7 +273,9 @@ function uniqueProperties({ meta, columns, path }: ReplicaDefinition): string[] 
   const listed = [...meta.uniques, ...meta.indexes.filter((index) => (index as { type?: unknown }).type === 'unique')]
     .filter((unique) => !('deferMode' in unique && unique.deferMode))
     .map((unique) => [unique.properties ?? []].flat() as string[]);
-  const single = meta.props.filter((property) => property.unique && !property.primary).map((property) => [property.name as string]);
+  const single = meta.props
+    .filter((property) => property.unique && !property.primary)
+    .map((property) => [property.name as string]);
   return [...listed, ...single]
     .filter((properties) => properties.some((name) => replicated.has(name)))
     .map((properties) => properties.join(', '));
@@ -229,7 +288,9 @@ function parentsFirst(entities: readonly EntityMetadata[]): Map<Function, number
   const byClass = new Map<Function, EntityMetadata>(entities.map((meta) => [meta.class, meta]));
   const visit = (entity: Function, path: readonly Function[]): void => {
     if (orders.has(entity) || path.includes(entity)) return;
-    for (const relation of byClass.get(entity)?.props.filter((property) => isRelation(property) && isStored(property)) ?? []) {
+    for (const relation of byClass
+      .get(entity)
+      ?.props.filter((property) => isRelation(property) && isStored(property)) ?? []) {
       if (relation.targetMeta) visit(relation.targetMeta.root.class, [...path, entity]);
     }
     orders.set(entity, orders.size);
