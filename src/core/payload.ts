@@ -171,6 +171,32 @@ export class TransportPayload {
   }
 }
 
+/** A body that is put together from JSON texts, so that what PostgreSQL printed is not read and written once more. */
+export interface BodyTexts {
+  readonly signalType: SignalType;
+  readonly cqrsId: string;
+  readonly instanceData: string;
+  readonly previousData: string;
+  readonly instancePk: string;
+  readonly correlationId: string;
+  readonly meta: string;
+  readonly incarnation: number;
+}
+
+/** The body of a new message, all but `expires`, which `stampExpires` adds when it is published. */
+export function bodyOf(texts: BodyTexts): string {
+  return (
+    `{"signal_type":"${texts.signalType}","cqrs_id":${JSON.stringify(texts.cqrsId)},` +
+    `"instance_data":${texts.instanceData},"previous_data":${texts.previousData},"instance_pk":${texts.instancePk},` +
+    `"correlation_id":${texts.correlationId},"retries":0,"meta":${texts.meta},"cqrs_incarnation":${texts.incarnation}}`
+  );
+}
+
+/** @param body what `bodyOf` made. */
+export function stampExpires(body: string, expires: Date | null): string {
+  return `${body.slice(0, -1)},"expires":${expires === null ? 'null' : `"${formatExpires(expires)}"`}}`;
+}
+
 /** Seconds precision and an explicit offset: the one form that every django-cqrs consumer survives. */
 export function formatExpires(expires: Date): string {
   return `${expires.toISOString().slice(0, 19)}+00:00`;

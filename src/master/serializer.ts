@@ -1,6 +1,6 @@
 import { UnsupportedWriteError } from '../core/errors.js';
 import type { MetaContext, Settings } from '../core/settings.js';
-import { SignalType } from '../core/payload.js';
+import { bodyOf, SignalType } from '../core/payload.js';
 import { parseJson, stringifyJson, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { OutboxEntry } from '../outbox/outbox.js';
 import type { CqrsSerializer, MasterDefinition } from './master-definition.js';
@@ -43,10 +43,16 @@ export async function toOutboxEntry(announcement: Announcement, settings: Settin
   const correlationId =
     settings.correlationFunction?.({ cqrsId, signalType, instancePk: parseJson(pk), queue }) ?? null;
   const meta = metaOf(announcement, settings, pk, instanceData, previousData);
-  const body =
-    `{"signal_type":"${signalType}","cqrs_id":${JSON.stringify(cqrsId)},"instance_data":${instanceData},` +
-    `"previous_data":${previousData},"instance_pk":${pk},"correlation_id":${stringifyJson(correlationId)},` +
-    `"retries":0,"meta":${stringifyJson(meta)},"cqrs_incarnation":${table.incarnation(row)}}`;
+  const body = bodyOf({
+    signalType,
+    cqrsId,
+    instanceData,
+    previousData,
+    instancePk: pk,
+    correlationId: stringifyJson(correlationId),
+    meta: stringifyJson(meta),
+    incarnation: table.incarnation(row),
+  });
   return { cqrsId, signalType, key: table.keyOf(row), queue, body };
 }
 

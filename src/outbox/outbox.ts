@@ -48,7 +48,7 @@ const outboxProperties = {
   id: p.bigint('string').primary().autoincrement(),
   bucket: p.smallint(),
   cqrsId: p.text().name('cqrs_id'),
-  signalType: p.text().name('signal_type'),
+  signalType: p.text().name('signal'),
   key: p.text(),
   queue: p.text().nullable(),
   body: p.text(),
@@ -76,7 +76,7 @@ export async function append(transaction: Executor, table: string, entries: read
   ];
   const { rows } = await transaction.executeQuery<{ id: string }>(
     CompiledQuery.raw(
-      `insert into ${table} (bucket, cqrs_id, signal_type, key, queue, body)
+      `insert into ${table} (bucket, cqrs_id, signal, key, queue, body)
        select * from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
        returning id::text as id`,
       columns,
@@ -99,7 +99,7 @@ export async function claim(transaction: Executor, table: string, limit: number)
   if (locks.length === 0) return [];
   const { rows } = await transaction.executeQuery<OutboxRow>(
     CompiledQuery.raw(
-      `select o.id::text as id, cqrs_id as "cqrsId", signal_type as "signalType", key, queue, body,
+      `select o.id::text as id, cqrs_id as "cqrsId", signal as "signalType", key, queue, body,
               (extract(epoch from created_at) * 1000)::float8 as "committedAtMs"
          from ${table} as o
         where failure is null${locks.length === BUCKETS ? '' : ' and bucket = any($2::smallint[])'}

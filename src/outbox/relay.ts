@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { Events } from '../core/events.js';
 import { Header } from '../core/headers.js';
-import { formatExpires } from '../core/payload.js';
+import { stampExpires } from '../core/payload.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
 import type { OutgoingMessage, PublishResult, Transport } from '../transport/transport.js';
@@ -105,10 +105,10 @@ export class Relay extends Service {
   #toMessage(row: OutboxRow): OutgoingMessage {
     const ttl = this.parts.settings.master.messageTtlSeconds;
     // Stamped now, not at commit: an outage longer than the time to live loses nothing.
-    const expires = ttl === null ? 'null' : `"${formatExpires(new Date(Date.now() + ttl * 1000))}"`;
+    const expires = ttl === null ? null : new Date(Date.now() + ttl * 1000);
     return {
       route: { cqrsId: row.cqrsId, queue: row.queue },
-      body: `${row.body.slice(0, -1)},"expires":${expires}}`,
+      body: stampExpires(row.body, expires),
       headers: { [Header.committedAt]: Math.round(row.committedAtMs) },
     };
   }
