@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { capture, run, succeeds } from '../support/command.ts';
 import { cache } from '../support/paths.ts';
-import { probeUntilReady } from './probe.ts';
+import { probe, probeUntilReady } from './probe.ts';
 import type { Service } from './service.ts';
 
 /**
@@ -41,35 +41,29 @@ async function isInstalled(name: string): Promise<boolean> {
 
 async function startPostgres(service: Service, say: Say): Promise<string> {
   await install(service, say);
+  const password = keptPassword();
+  const url = `postgresql://${ROLE}:${password}@127.0.0.1:${service.port}/postgres`;
+  if ('version' in (await probe(service, url))) return url;
   const clusters = parseClusters(await capture(['pg_lsclusters', '--no-header']));
   const cluster = clusters.find(({ port }) => port === service.port);
   if (!cluster) {
     const version = clusters[0]?.version ?? (await newestPostgres());
     say(`creating a PostgreSQL ${version} cluster on port ${service.port}`);
-    await run(['pg_createcluster', version, ROLE, '--port', String(service.port), '--start']);
+    await run(['pg_createcluster', version, `cqrs_test_${service.port}`, '--port', String(service.port), '--start']);
   } else if (!cluster.online) {
     say(`starting PostgreSQL ${cluster.version} on port ${service.port}`);
     await run(['pg_ctlcluster', cluster.version, cluster.name, 'start']);
   }
   say(`creating the PostgreSQL role ${ROLE}`);
-  const password = keptPassword();
-  await run(
-    [
-      'su',
-      'postgres',
-      '-s',
-      '/bin/sh',
-      '-c',
-      `psql -qX -v ON_ERROR_STOP=1 -p ${service.port} -c "${roleSql(password)}"`,
-    ],
-    {
-      label: `creating the role ${ROLE}`,
-      cwd: '/',
-    },
-  );
-  const url = `postgresql://${ROLE}:${password}@127.0.0.1:${service.port}/postgres`;
+  await createRole(service.port, password);
   await probeUntilReady(service, url, READY_MS);
   return url;
+}
+
+/** As the system's user postgres, whom Debian lets in without a password. */
+async function createRole(port: number, password: string): Promise<void> {
+  const psql = `psql -qX -v ON_ERROR_STOP=1 -p ${port} -c "${roleSql(password)}"`;
+  await run(['su', 'postgres', '-s', '/bin/sh', '-c', psql], { label: `creating the role ${ROLE}`, cwd: '/' });
 }
 
 /** `pg_lsclusters --no-header`: version, name, port, status, … */
