@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { isNativeError } from 'node:util/types';
 
 /** One option of a command, as the help shows it. */
 export interface Option {
@@ -55,7 +56,7 @@ export function oneOf<T extends string>(name: string, text: string | undefined, 
 
 // Node explains at length how to pass arguments that look like options, which no command here takes.
 function firstSentence(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = isNativeError(error) ? error.message : String(error);
   const [sentence] = message.split(/\.\s|\n/);
   return `${sentence!.replace(/\.$/, '')}.`;
 }

@@ -65,12 +65,8 @@ async function rowsFrom(first: number): Promise<number> {
 describe('a command line that cannot be obeyed ends with 2 and one line', () => {
   test.each([
     [['consume', '--bogus'], "cqrs: Unknown option '--bogus'. See: cqrs consume --help"],
-    [['consume', 'account'], /^cqrs: Unexpected argument 'account'\..* See: cqrs consume --help$/],
-    [['consume', '-w', '0'], "cqrs: --workers must be a whole number from 1 on, not '0'."],
-    [['explode'], "cqrs: Unknown command 'explode'. There are consume, relay, status, sync."],
     [['status', '--config', 'nowhere.config.ts'], /^cqrs: .*nowhere\.config\.ts/],
     [['sync', '--cqrs-id', 'ghost'], "cqrs: Unknown CQRS_ID 'ghost'. Known here: account."],
-    [['sync', '--cqrs-id', 'account', '--filter', '{'], 'cqrs: --filter is not JSON: {'],
     [['sync', '--cqrs-id', 'account', '--filter', '{"nothing":1}'], /^cqrs: --filter: .*Account.nothing/],
     [
       ['consume', '--cqrs-id', 'account', '--queue', queue],

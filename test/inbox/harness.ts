@@ -10,7 +10,13 @@ import { uniqueName } from '../support/broker.js';
 /** A broker that the stories are told on: every participant gets a transport of its own. */
 export interface TestBroker {
   readonly name: string;
-  make(): { join(): Transport };
+  make(): BrokerOfOneStage;
+}
+
+interface BrokerOfOneStage {
+  join(): Transport;
+  /** Removes what was made on a broker that others use, too. */
+  clear?(exchange: string, queues: readonly string[]): Promise<void>;
 }
 
 export const memory: TestBroker = {
@@ -110,7 +116,7 @@ export interface RawMessage {
 export class Stage implements AsyncDisposable {
   readonly exchange = uniqueName('exchange');
   readonly queue = uniqueName('queue');
-  readonly #broker: { join(): Transport };
+  readonly #broker: BrokerOfOneStage;
   readonly #toClose: Transport[] = [];
   #sender: Promise<Transport> | undefined;
 
@@ -175,8 +181,8 @@ export class Stage implements AsyncDisposable {
         .consume(
           {
             queue,
-            deadLetterQueue: uniqueName('none'),
-            unreadableQueue: uniqueName('none'),
+            deadLetterQueue: `${this.queue}.none`,
+            unreadableQueue: `${this.queue}.none`,
             cqrsIds: [],
             prefetch: 1,
             deadLetterTtlMs: null,
@@ -203,6 +209,8 @@ export class Stage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const transport of this.#toClose) await transport.close();
+    const { queue } = this;
+    await this.#broker.clear?.(this.exchange, [queue, `dead_letter_${queue}`, `unreadable_${queue}`, `${queue}.none`]);
   }
 }
 

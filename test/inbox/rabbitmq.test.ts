@@ -1,5 +1,8 @@
 import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
-import { amqpUrl } from '../support/broker.js';
+import { amqpUrl, deleteTopology } from '../support/broker.js';
 import { tellInboxStories } from './stories.js';
 
-tellInboxStories({ name: 'RabbitMQ', make: () => ({ join: () => new RabbitMQTransport({ url: amqpUrl }) }) });
+tellInboxStories({
+  name: 'RabbitMQ',
+  make: () => ({ join: () => new RabbitMQTransport({ url: amqpUrl }), clear: deleteTopology }),
+});
