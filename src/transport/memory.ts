@@ -1,7 +1,11 @@
 import { ConfigurationError, TransportError } from '../core/errors.js';
 import { Header } from '../core/headers.js';
+import { MemoryDeadLetters } from './memory-dead-letters.js';
+import { MemoryConsumer, MemoryQueue, type MessageContent, type StoredMessage } from './memory-queue.js';
 import type {
   ConsumeOptions,
+  DeadLetterOptions,
+  DeadLetters,
   Delivery,
   OutgoingMessage,
   PublishResult,
@@ -139,6 +143,12 @@ export class MemoryTransport implements Transport {
     return this.broker.find(name)?.state();
   }
 
+  async openDeadLetters({ queue, deadLetterQueue }: DeadLetterOptions): Promise<DeadLetters | undefined> {
+    this.#connected();
+    const deadLetters = this.broker.find(deadLetterQueue);
+    return deadLetters && new MemoryDeadLetters(deadLetters, (content) => this.#queue(queue).put(content));
+  }
+
   async close(): Promise<void> {
     const context = this.#context;
     if (!context) return;
@@ -164,6 +174,12 @@ export class MemoryTransport implements Transport {
     return 'confirmed';
   }
 
+  #queue(name: string): MemoryQueue {
+    const queue = this.broker.find(name);
+    if (queue) return queue;
+    throw new TransportError(`The memory transport has no queue '${name}'`, { broker: BROKER_NAME });
+  }
+
   #connected(): TransportContext {
     if (this.#context) return this.#context;
     throw notConnected();
@@ -173,139 +189,6 @@ export class MemoryTransport implements Transport {
 const BROKER_NAME = 'memory';
 const MAX_TIMER_MS = 2 ** 31 - 1;
 const NO_QUEUES: ReadonlySet<MemoryQueue> = new Set();
-
-interface MessageContent {
-  readonly body: Uint8Array;
-  readonly headers: Readonly<Record<string, unknown>>;
-  readonly cqrsId: string | null;
-  readonly direct: boolean;
-  readonly expiresAt: number | null;
-}
-
-interface StoredMessage extends MessageContent {
-  /** Grows with every message of the queue: what is given back finds its old place. */
-  readonly position: number;
-  redelivered: boolean;
-}
-
-/** One queue: what waits, in order, and who takes it in turn. Taking from the front costs the same at any length. */
-class MemoryQueue {
-  #messages: StoredMessage[] = [];
-  #front = 0;
-  #lastPosition = 0;
-  #consumers: MemoryConsumer[] = [];
-  #turn = 0;
-  #pumping = false;
-
-  put(content: MessageContent): void {
-    this.#messages.push({ ...content, position: ++this.#lastPosition, redelivered: false });
-    this.pump();
-  }
-
-  giveBack(messages: Iterable<StoredMessage>): void {
-    const given = [...messages];
-    if (given.length === 0) return;
-    for (const message of given) message.redelivered = true;
-    this.#messages = [...given, ...this.#messages.slice(this.#front)].toSorted((a, b) => a.position - b.position);
-    this.#front = 0;
-    this.pump();
-  }
-
-  addConsumer(consumer: MemoryConsumer): void {
-    this.#consumers.push(consumer);
-    this.pump();
-  }
-
-  removeConsumer(consumer: MemoryConsumer): void {
-    this.#consumers = this.#consumers.filter((other) => other !== consumer);
-  }
-
-  state(): QueueState {
-    this.#dropExpired();
-    return { messages: this.#messages.length - this.#front, consumers: this.#consumers.length };
-  }
-
-  /** Delivers on a later turn of the event loop, as a broker does: never from within the caller's own call. */
-  pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    setImmediate(() => {
-      this.#pumping = false;
-      for (let consumer = this.#nextConsumer(); consumer; consumer = this.#nextConsumer()) {
-        const message = this.#take();
-        if (!message) return;
-        consumer.deliver(message);
-      }
-    });
-  }
-
-  #nextConsumer(): MemoryConsumer | undefined {
-    for (let step = 0; step < this.#consumers.length; step++) {
-      const consumer = this.#consumers[this.#turn++ % this.#consumers.length]!;
-      if (consumer.hasRoom) return consumer;
-    }
-    return undefined;
-  }
-
-  #take(): StoredMessage | undefined {
-    this.#dropExpired();
-    const message = this.#messages[this.#front];
-    if (message) this.#advance();
-    return message;
-  }
-
-  // Only the front is looked at: one queue's messages all have the same time to live.
-  #dropExpired(): void {
-    for (let first = this.#messages[this.#front]; first?.expiresAt != null; first = this.#messages[this.#front]) {
-      if (first.expiresAt > Date.now()) return;
-      this.#advance();
-    }
-  }
-
-  #advance(): void {
-    this.#front++;
-    if (this.#front < 1_000 || this.#front * 2 < this.#messages.length) return;
-    this.#messages = this.#messages.slice(this.#front);
-    this.#front = 0;
-  }
-}
-
-/**
- * One subscription and what it has in hand.
- *
- *   taking ──cancel──▶ settling only ──close──▶ closed (what was in hand is back in the queue)
- */
-class MemoryConsumer {
-  readonly #inHand = new Set<StoredMessage>();
-
-  constructor(
-    private readonly queue: MemoryQueue,
-    private readonly prefetch: number,
-    private readonly onMessage: (message: StoredMessage) => void,
-  ) {}
-
-  get hasRoom(): boolean {
-    return this.#inHand.size < this.prefetch;
-  }
-
-  deliver(message: StoredMessage): void {
-    this.#inHand.add(message);
-    this.onMessage(message);
-  }
-
-  /** Whether the message was still in hand; afterwards it is not. */
-  letGo(message: StoredMessage): boolean {
-    const wasInHand = this.#inHand.delete(message);
-    if (wasInHand) this.queue.pump();
-    return wasInHand;
-  }
-
-  close(): void {
-    this.queue.removeConsumer(this);
-    this.queue.giveBack(this.#inHand);
-    this.#inHand.clear();
-  }
-}
 
 class MemoryDelivery implements Delivery {
   readonly body: Uint8Array;

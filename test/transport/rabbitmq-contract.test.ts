@@ -8,6 +8,6 @@ describe('RabbitMQTransport keeps the contract', () => {
 
 describe('RabbitMQTransport keeps the contract on quorum queues', () => {
   for (const { name, run } of transportContract(() => rabbitMQHarness({ queueType: 'quorum' }))) {
-    if (/^(close|ack|retry|deadLetter|unreadable)/.test(name)) test(name, run);
+    if (/^(close|ack|retry|deadLetter|unreadable|dead letters)/.test(name)) test(name, run);
   }
 });

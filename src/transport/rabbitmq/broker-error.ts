@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import { TransportError } from '../../core/errors.js';
 
 /**
@@ -12,7 +13,7 @@ export function brokerError(broker: string, doing: string, error: unknown): Tran
 
 /** Why a connection could not be opened. Servers that refuse say so in many ways; people need one of three. */
 export function connectionError(broker: string, error: unknown): TransportError {
-  const said = error instanceof Error ? error.message : '';
+  const said = isNativeError(error) ? error.message : '';
   if (/ACCESS[-_]REFUSED/.test(said)) return new TransportError(`${broker} refused the user or password`, { broker });
   // The server answers to the request for the vhost with the end of the connection.
   if (/Expected ConnectionOpenOk/.test(said)) {
@@ -24,19 +25,19 @@ export function connectionError(broker: string, error: unknown): TransportError 
 
 /** The reply code of a channel that the server closed, e.g. 404 or 406. */
 export function replyCode(error: unknown): number | undefined {
-  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+  const code: unknown = isNativeError(error) ? Reflect.get(error, 'code') : undefined;
   return typeof code === 'number' ? code : undefined;
 }
 
 export function withoutUser(error: unknown): Error {
-  const said = error instanceof Error ? error.message || firstOf(error) : `thrown ${typeof error}`;
+  const said = isNativeError(error) ? error.message || firstOf(error) : `thrown ${typeof error}`;
   const clean = new Error(said.replace(/user '[^']*'/g, 'the user'));
-  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+  const code: unknown = isNativeError(error) ? Reflect.get(error, 'code') : undefined;
   return typeof code === 'string' || typeof code === 'number' ? Object.assign(clean, { code }) : clean;
 }
 
 // Node reports "all addresses of this name refused" as an AggregateError without a message.
 function firstOf(error: Error): string {
-  const [first]: unknown[] = error instanceof AggregateError ? error.errors : [];
-  return first instanceof Error ? first.message : error.name;
+  const [first]: unknown[] = 'errors' in error && Array.isArray(error.errors) ? error.errors : [];
+  return isNativeError(first) ? first.message : error.name;
 }

@@ -3,8 +3,10 @@ import { TransportError } from '../../core/errors.js';
 import type { PublishResult } from '../transport.js';
 import { closeChannel, openChannel, type BrokerConnection } from './broker-connection.js';
 import { brokerError } from './broker-error.js';
-import type { Deadline } from './deadline.js';
+import { Deadline } from './deadline.js';
 import { InFlight, type InFlightMessage } from './in-flight.js';
+
+const PATIENCE_MS = 2_000;
 
 export interface PublishedMessage {
   readonly exchange: string;
@@ -34,7 +36,7 @@ export class ConfirmedPublisher {
   async publish(messages: readonly PublishedMessage[], deadline: Deadline): Promise<PublishResult[]> {
     let channel: ConfirmChannel;
     try {
-      channel = await deadline.cap(this.#ready(), this.connection.broker, 'publishing');
+      channel = await deadline.cap(this.#ready(deadline), this.connection.broker, 'publishing');
     } catch (error) {
       const failed = brokerError(this.connection.broker, 'publishing', error);
       return messages.map(() => ({ failed }));
@@ -57,8 +59,10 @@ export class ConfirmedPublisher {
   ): Promise<PublishResult> {
     const { broker } = this.connection;
     const publish = async (): Promise<PublishResult> => {
-      const channel = await this.#ready();
-      return this.#publishOne(channel, await make(channel));
+      const channel = await this.#ready(deadline);
+      const message = await make(channel);
+      deadline.check(broker, 'publishing'); // who was told that it failed must not find it sent after all
+      return this.#publishOne(channel, message);
     };
     return deadline
       .cap(publish(), broker, 'publishing')
@@ -68,7 +72,7 @@ export class ConfirmedPublisher {
   /** Resolves when everything is there that publishing needs; rejects with a TransportError. */
   async prepared(deadline: Deadline): Promise<void> {
     const { broker } = this.connection;
-    await deadline.cap(this.#ready(), broker, 'preparing to publish').catch((error: unknown) => {
+    await deadline.cap(this.#ready(deadline), broker, 'preparing to publish').catch((error: unknown) => {
       throw brokerError(broker, 'preparing to publish', error);
     });
   }
@@ -78,9 +82,11 @@ export class ConfirmedPublisher {
     if (channel) await closeChannel(channel);
   }
 
-  async #ready(): Promise<ConfirmChannel> {
+  /** Outlasts a short break, no more: the caller keeps the messages and has better means to wait for a long one. */
+  async #ready(deadline: Deadline): Promise<ConfirmChannel> {
+    const patience = new Deadline(Math.min(PATIENCE_MS, deadline.leftMs));
     // A blocked connection is waited for as well: the broker does not read, and what is written now piles up in memory.
-    await this.connection.ready();
+    await patience.cap(this.connection.ready(), this.connection.broker, 'waiting for the connection');
     return this.#channel ?? this.#open();
   }
 
@@ -120,10 +126,10 @@ export class ConfirmedPublisher {
       const failed = (error: unknown): void => resolve({ failed: brokerError(broker, 'publishing', error) });
       inFlight.add(message);
       try {
-        channel.publish(exchange, routingKey, body, properties, (error: unknown) => {
+        channel.publish(exchange, routingKey, body, properties, (error: Error | null) => {
           inFlight.remove(message);
           if (!error) resolve(message.returned ? 'unroutable' : 'confirmed');
-          else if (error instanceof Error && error.message === 'message nacked') {
+          else if (error.message === 'message nacked') {
             resolve({ failed: new TransportError(`${broker} could not store a message`, { broker, routingKey }) });
           } else failed(error);
         });

@@ -6,20 +6,20 @@ import { ConfigurationError, type Problem } from '../../core/errors.js';
  * What `new RabbitMQTransport(options)` takes: the broker by `url`, or by `host` and its companions, and how to talk
  * to it. Everything has a default; alone it means `amqp://guest:guest@localhost:5672/`.
  */
-const text = z.string().min(1);
+const filled = z.string().min(1);
 
 export const rabbitMQOptionsSchema = z.strictObject({
   url: z
-    .union([text, z.array(text).min(1)])
+    .union([filled, z.array(filled).min(1)])
     .optional()
     .describe(
       '`amqp://user:password@host:port/vhost` or `amqps://…`; several for fail-over, tried in turn. `?heartbeat=` is understood.',
     ),
-  host: text.optional().describe('Instead of `url`.'),
+  host: filled.optional().describe('Instead of `url`.'),
   port: z.int().min(1).max(65_535).optional().describe('With `host`; default 5672, with TLS 5671.'),
-  user: text.optional().describe('With `host`; default `guest`.'),
+  user: filled.optional().describe('With `host`; default `guest`.'),
   password: z.string().optional().describe('With `host`; default `guest`.'),
-  vhost: text.optional().describe('With `host`; default `/`.'),
+  vhost: filled.optional().describe('With `host`; default `/`.'),
   tls: z
     .custom<TlsOptions>(
       (value) => typeof value === 'object' && value !== null,
@@ -51,7 +51,7 @@ export const rabbitMQOptionsSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('Upper bound of `replica.prefetch` for this transport; null = none.'),
-  connectionName: text.default('mikro-orm-cqrs').describe("How the connections are called in RabbitMQ's own tools."),
+  connectionName: filled.default('mikro-orm-cqrs').describe("How the connections are called in RabbitMQ's own tools."),
 });
 
 export type RabbitMQOptions = z.input<typeof rabbitMQOptionsSchema>;

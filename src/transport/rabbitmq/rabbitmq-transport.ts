@@ -1,6 +1,8 @@
 import { ConfigurationError, TransportError } from '../../core/errors.js';
 import type {
   ConsumeOptions,
+  DeadLetterOptions,
+  DeadLetters,
   Delivery,
   OutgoingMessage,
   PublishResult,
@@ -12,6 +14,7 @@ import type {
 import { BrokerConnection } from './broker-connection.js';
 import { brokerError } from './broker-error.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
+import { RabbitMQDeadLetters } from './dead-letters.js';
 import { Deadline } from './deadline.js';
 import { messageProperties } from './message-properties.js';
 import { parseRabbitMQOptions, type BrokerOptions, type RabbitMQOptions } from './options.js';
@@ -47,6 +50,7 @@ export class RabbitMQTransport implements Transport {
       await session.opened;
     } catch (error) {
       if (this.#session === session) this.#session = undefined;
+      void session.close();
       throw error;
     }
   }
@@ -64,6 +68,11 @@ export class RabbitMQTransport implements Transport {
   async inspect(queue: string): Promise<QueueState | undefined> {
     if (!this.#session) throw this.#notConnected();
     return this.#session.inspect(queue);
+  }
+
+  async openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined> {
+    if (!this.#session) throw this.#notConnected();
+    return this.#session.openDeadLetters(options);
   }
 
   async close(): Promise<void> {
@@ -132,6 +141,14 @@ class Session {
     const deadline = new Deadline(this.context.publishTimeoutMs);
     const found = await deadline.cap(connection.findQueue(queue), connection.broker, `looking at queue '${queue}'`);
     return found && { messages: found.messageCount, consumers: found.consumerCount };
+  }
+
+  async openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined> {
+    return RabbitMQDeadLetters.open(options, {
+      connection: await this.#openConsuming(),
+      settler: this.#settler,
+      timeoutMs: this.context.publishTimeoutMs,
+    });
   }
 
   close(): Promise<void> {

@@ -1,0 +1,125 @@
+import type { Channel, GetMessage } from 'amqplib';
+import { TransportError } from '../../core/errors.js';
+import type { DeadLetter, DeadLetterOptions, DeadLetters, OutgoingMessage } from '../transport.js';
+import { closeChannel, openChannel, type BrokerConnection } from './broker-connection.js';
+import { brokerError, replyCode } from './broker-error.js';
+import { Deadline } from './deadline.js';
+import type { Settler } from './settler.js';
+import { readAddress } from './topology.js';
+
+interface DeadLetterParts {
+  readonly connection: BrokerConnection;
+  readonly settler: Settler;
+  /** How long the broker may take for one answer. */
+  readonly timeoutMs: number;
+}
+
+/**
+ * Dead letters on a channel of their own.
+ *
+ *   open ─▶ take, take … (`basic.get`, unacknowledged) ─▶ close: what is still unacknowledged goes back to its old place
+ *
+ * AMQP has no way to look at a message without taking it. Taken and given back it keeps its place and its time to live;
+ * it comes to others marked as redelivered, which nothing here or in django-cqrs looks at. To give each back at once
+ * would show the same first one for ever, so they are held until the end: meanwhile others see a shorter queue. A
+ * process that dies, or a connection that breaks, gives everything back too.
+ */
+export class RabbitMQDeadLetters implements DeadLetters {
+  #lost?: Error;
+  readonly #inHand = new Set<GetMessage['fields']['deliveryTag']>();
+
+  private constructor(
+    private readonly channel: Channel,
+    readonly count: number,
+    private readonly options: DeadLetterOptions,
+    private readonly parts: DeadLetterParts,
+  ) {
+    channel.once('close', () => (this.#lost ??= new Error('the channel is closed')));
+  }
+
+  static async open(options: DeadLetterOptions, parts: DeadLetterParts): Promise<RabbitMQDeadLetters | undefined> {
+    const { connection, timeoutMs } = parts;
+    const { deadLetterQueue } = options;
+    const deadline = new Deadline(timeoutMs);
+    const open = async (): Promise<RabbitMQDeadLetters> => {
+      const model = await connection.ready({ orBlocked: true });
+      const channel = await openChannel(() => model.createChannel());
+      const { messageCount } = await channel.checkQueue(deadLetterQueue);
+      return new RabbitMQDeadLetters(channel, messageCount, options, parts);
+    };
+    try {
+      return await deadline.cap(open(), connection.broker, `opening '${deadLetterQueue}'`);
+    } catch (error) {
+      if (replyCode(error) === 404) return undefined;
+      throw brokerError(connection.broker, `opening '${deadLetterQueue}'`, error);
+    }
+  }
+
+  async take(limit: number): Promise<readonly DeadLetter[]> {
+    const letters: DeadLetter[] = [];
+    while (letters.length < limit) {
+      const message = await this.#ask('reading a dead letter', () => this.channel.get(this.options.deadLetterQueue));
+      if (message === false) break;
+      letters.push(this.#letter(message));
+    }
+    return letters;
+  }
+
+  async purge(): Promise<number> {
+    const { deadLetterQueue } = this.options;
+    const { messageCount } = await this.#ask('purging', () => this.channel.purgeQueue(deadLetterQueue));
+    return messageCount;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#lost) return;
+    // Acknowledgements have no answer, and a quorum queue forgets those it still owes when the channel closes; it
+    // answers a question after them. It also gives back in any order what a closed channel held, hence one by one.
+    await this.#settled();
+    for (const tag of this.#inHand) this.channel.nack({ fields: { deliveryTag: tag } } as GetMessage, false, true);
+    this.#inHand.clear();
+    await this.#settled();
+    await closeChannel(this.channel);
+  }
+
+  async #settled(): Promise<void> {
+    await this.#ask('finishing', () => this.channel.checkQueue(this.options.deadLetterQueue)).catch(() => {});
+  }
+
+  #letter(message: GetMessage): DeadLetter {
+    const { content, fields, properties } = message;
+    this.#inHand.add(fields.deliveryTag);
+    const { cqrsId } = readAddress(fields, this.options.deadLetterQueue);
+    return {
+      body: content,
+      headers: properties.headers ?? {},
+      cqrsId,
+      putBack: async (body: string, headers?: OutgoingMessage['headers']) => {
+        this.#check(); // without its channel it lies there again, and a copy would be one too many
+        await this.parts.settler.retry(this.options.queue, cqrsId, body, 0, headers);
+        this.#acknowledge(message);
+      },
+      remove: async () => this.#acknowledge(message),
+    };
+  }
+
+  #acknowledge(message: GetMessage): void {
+    this.#check();
+    if (this.#inHand.delete(message.fields.deliveryTag)) this.channel.ack(message);
+  }
+
+  async #ask<T>(doing: string, question: () => Promise<T>): Promise<T> {
+    const { broker } = this.parts.connection;
+    this.#check();
+    try {
+      return await new Deadline(this.parts.timeoutMs).cap(question(), broker, doing);
+    } catch (error) {
+      throw brokerError(broker, doing, error);
+    }
+  }
+
+  #check(): void {
+    const { broker } = this.parts.connection;
+    if (this.#lost) throw new TransportError(`${broker}: the dead letters in hand were given back`, { broker }, { cause: this.#lost });
+  }
+}
