@@ -1,0 +1,257 @@
+import { TransportPayload, type SignalType } from '../../../src/core/payload.js';
+import { formatMicroseconds } from '../../../src/core/wire-values.js';
+import type { Received } from '../../../src/inbox/handler.js';
+
+/** One thing that happens to a master's rows. `row` and `other` are small numbers; each step means what is possible. */
+export interface Step {
+  readonly kind: (typeof STEPS)[number];
+  readonly row: number;
+  readonly other: number;
+  /** Which of the two writers does it. */
+  readonly writer: 0 | 1;
+  /** Time since the step before, in microseconds. */
+  readonly gap: number;
+}
+
+export const ROWS = 3;
+export const STEPS = ['create', 'update', 'update', 'delete', 'replace', 'move', 'leave', 'enter', 'lose', 'bulk', 'sync', 'restore'] as const;
+
+/** What a history has led to: every message it sent, in the order of the commits, and what a replica should hold. */
+export interface Announced {
+  readonly messages: readonly Received[];
+  readonly rows: ReadonlyMap<number, string>;
+}
+
+/** Something that writes rows with the keys `firstKey`, `firstKey` + 1 … and announces them. */
+export interface Master {
+  run(steps: readonly Step[], firstKey: number): Promise<Announced>;
+}
+
+const SECOND = 1_000_000;
+const CQRS_ID = 'account';
+
+interface Row {
+  incarnation: number | null;
+  revision: number;
+  updated: number;
+  name: string;
+  matches: boolean;
+}
+
+/** Rows in memory, and the clock that their writers read. */
+abstract class ModelledMaster implements Master {
+  protected readonly rows = new Map<number, Row>();
+  protected readonly lost = new Set<number>();
+  protected clock = 0;
+  protected firstKey = 0;
+  #messages: Received[] = [];
+  #names = 0;
+  #backup = new Map<number, Row>();
+
+  async run(steps: readonly Step[], firstKey: number): Promise<Announced> {
+    this.rows.clear();
+    this.lost.clear();
+    this.#messages = [];
+    this.#backup = new Map();
+    this.firstKey = firstKey;
+    this.clock = Date.now() * 1000 - 86_400 * SECOND;
+    for (const [index, step] of steps.entries()) {
+      this.clock += step.gap;
+      if (index === Math.floor(steps.length / 3)) this.#backup = this.#copy();
+      this.take(step, this.firstKey + step.row, this.firstKey + step.other);
+    }
+    // What vanished without a word is missed by nobody until its key is heard of again.
+    this.clock += 10 * SECOND;
+    for (const key of this.lost) {
+      const row = this.rows.get(key);
+      if (!row) this.insert(key, 0);
+      else if (row.incarnation !== null && !row.matches) this.send('DELETE', key, row);
+    }
+    return { messages: this.#messages, rows: this.expected() };
+  }
+
+  protected abstract take(step: Step, key: number, other: number): void;
+  protected abstract insert(key: number, writer: 0 | 1): void;
+  protected abstract expected(): Map<number, string>;
+
+  protected nextName(): string {
+    return `n${this.#names++}`;
+  }
+
+  protected restoreBackup(): void {
+    for (const key of this.rows.keys()) if (!this.#backup.has(key)) this.lost.add(key);
+    this.rows.clear();
+    for (const [key, row] of this.#backup) this.rows.set(key, { ...row });
+  }
+
+  protected send(signalType: SignalType, key: number, row: Row, { revision = row.revision, updated = row.updated } = {}): void {
+    const version = { cqrs_revision: revision, cqrs_updated: formatMicroseconds(updated) };
+    const payload = new TransportPayload({
+      signalType,
+      cqrsId: CQRS_ID,
+      instanceData: signalType === 'DELETE' ? { id: key, ...version } : { id: key, name: row.name, ...version },
+      instancePk: key,
+      incarnation: row.incarnation,
+    });
+    this.#messages.push({ payload, committedAt: null, direct: false, expired: false });
+  }
+
+  #copy(): Map<number, Row> {
+    return new Map([...this.rows].map(([key, row]) => [key, { ...row }]));
+  }
+}
+
+/** A model of our own masters: numbered lives, times that only grow. */
+export class OurMasterModel extends ModelledMaster {
+  protected take(step: Step, key: number, other: number): void {
+    const row = this.rows.get(key);
+    if (step.kind === 'create') return row ? undefined : this.insert(key);
+    if (step.kind === 'restore') return this.#restore();
+    if (!row) return;
+    switch (step.kind) {
+      case 'update':
+        return this.#update(key, row);
+      case 'bulk':
+        for (const [each, one] of this.rows) this.#update(each, one);
+        return;
+      case 'leave':
+        return this.#update(key, row, false);
+      case 'enter':
+        return this.#update(key, row, true);
+      case 'delete':
+        this.rows.delete(key);
+        return this.#bury(key, row);
+      case 'replace':
+        Object.assign(row, { ...this.#next(row), incarnation: Math.max(this.clock, row.incarnation! + 1), name: this.nextName() });
+        return row.matches ? this.send('SAVE', key, row) : undefined;
+      case 'move': {
+        if (this.rows.has(other)) return;
+        this.rows.delete(key);
+        this.#bury(key, row);
+        Object.assign(row, { ...this.#next(row), incarnation: Math.max(this.clock, row.incarnation! + 1) });
+        this.rows.set(other, row);
+        return row.matches ? this.send('SAVE', other, row) : undefined;
+      }
+      case 'lose':
+        this.rows.delete(key);
+        return void this.lost.add(key);
+      case 'sync':
+        return this.send(row.matches ? 'SYNC' : 'DELETE', key, row);
+    }
+  }
+
+  protected insert(key: number): void {
+    const row: Row = { incarnation: this.clock, revision: 0, updated: this.clock, name: this.nextName(), matches: true };
+    this.rows.set(key, row);
+    this.send('SAVE', key, row);
+  }
+
+  protected expected(): Map<number, string> {
+    return new Map([...this.rows].filter(([, row]) => row.matches).map(([key, row]) => [key, row.name]));
+  }
+
+  #update(key: number, row: Row, matches = row.matches): void {
+    const matched = row.matches;
+    Object.assign(row, { ...this.#next(row), name: this.nextName(), matches });
+    if (matches) this.send('SAVE', key, row);
+    else if (matched) this.send('DELETE', key, row);
+  }
+
+  #bury(key: number, row: Row): void {
+    if (row.matches) this.send('DELETE', key, row, { revision: row.revision + 1, updated: Math.max(this.clock, row.updated + 1) });
+  }
+
+  #next({ revision, updated }: Row): Pick<Row, 'revision' | 'updated'> {
+    return { revision: revision + 1, updated: Math.max(this.clock, updated + 1) };
+  }
+
+  // From a backup, then `cqrs new-incarnation`: every row is sent as the beginning of a new life.
+  #restore(): void {
+    this.restoreBackup();
+    for (const [key, row] of this.rows) {
+      row.incarnation = this.clock;
+      this.send(row.matches ? 'SYNC' : 'DELETE', key, row);
+    }
+  }
+}
+
+/**
+ * A model of a Python master within the bounds that are promised: two clocks less than a second apart, lives that last
+ * longer than that, and re-creation more than two seconds after the end of the last life. Revisions of deletions come
+ * from memory; rows that leave the filter are not announced; revisions have gaps.
+ */
+export class PythonMasterModel extends ModelledMaster {
+  readonly #announced = new Map<number, string>();
+  readonly #notBefore = new Map<number, number>();
+
+  override run(steps: readonly Step[], firstKey: number): Promise<Announced> {
+    this.#announced.clear();
+    this.#notBefore.clear();
+    return super.run(steps, firstKey);
+  }
+
+  protected take({ kind, writer, other: memory }: Step, key: number): void {
+    const row = this.rows.get(key);
+    this.clock = Math.max(this.clock, this.#notBefore.get(key) ?? 0);
+    if (!row) return kind === 'create' ? this.insert(key, writer) : undefined;
+    switch (kind) {
+      case 'update':
+        return this.#update(key, row, writer);
+      case 'bulk':
+        for (const [each, one] of this.rows) this.#update(each, one, writer);
+        return;
+      case 'leave':
+        row.matches = false;
+        return;
+      case 'enter':
+        row.matches = true;
+        return this.#update(key, row, writer);
+      case 'delete': {
+        this.#end(key);
+        this.#announced.delete(key);
+        const remembered = Math.max(0, row.revision - (memory - this.firstKey));
+        return this.send('DELETE', key, row, { revision: remembered + 1, updated: this.#time(writer) });
+      }
+      case 'lose':
+        this.#end(key);
+        return void this.lost.add(key);
+      case 'sync':
+        return row.matches && this.#announced.has(key) ? this.#announce('SYNC', key, row) : undefined;
+      default:
+        return;
+    }
+  }
+
+  protected insert(key: number, writer: 0 | 1): void {
+    this.clock = Math.max(this.clock, this.#notBefore.get(key) ?? 0);
+    const row: Row = { incarnation: null, revision: 0, updated: this.#time(writer), name: this.nextName(), matches: true };
+    this.rows.set(key, row);
+    this.#notBefore.set(key, this.clock + 2 * SECOND);
+    this.#announce('SAVE', key, row);
+  }
+
+  protected expected(): Map<number, string> {
+    return new Map(this.#announced);
+  }
+
+  #update(key: number, row: Row, writer: 0 | 1): void {
+    row.revision += 1 + (row.revision % 2);
+    row.updated = this.#time(writer);
+    row.name = this.nextName();
+    if (row.matches) this.#announce('SAVE', key, row);
+  }
+
+  #announce(signalType: SignalType, key: number, row: Row): void {
+    this.#announced.set(key, row.name);
+    this.send(signalType, key, row);
+  }
+
+  #end(key: number): void {
+    this.rows.delete(key);
+    this.#notBefore.set(key, this.clock + 4 * SECOND);
+  }
+
+  #time(writer: 0 | 1): number {
+    return this.clock + (writer === 0 ? 0 : 0.9 * SECOND);
+  }
+}
