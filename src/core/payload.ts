@@ -77,6 +77,7 @@ export class TransportPayload {
   readonly retries: number;
   readonly meta: WireValue;
   readonly incarnation: number | null;
+  #version?: Version;
 
   constructor(init: TransportPayloadInit) {
     this.signalType = init.signalType;
@@ -119,7 +120,7 @@ export class TransportPayload {
       meta: wire.meta ?? {},
       incarnation: wire.cqrs_incarnation,
     });
-    payload.version; // a body without a readable version has its defined end here, not deep in the applier
+    payload.#version = payload.#readVersion(); // a body without a readable version has its defined end here, not deep in the applier
     return payload;
   }
 
@@ -128,13 +129,18 @@ export class TransportPayload {
    * @throws InvalidPayloadError when `cqrs_revision` or `cqrs_updated` is missing or unreadable.
    */
   get version(): Version {
+    return (this.#version ??= this.#readVersion());
+  }
+
+  #readVersion(): Version {
+    const { cqrsId } = this;
     const revision = wholeNumber.safeParse(this.instanceData['cqrs_revision']);
     if (!revision.success) {
-      throw new InvalidPayloadError("'instance_data.cqrs_revision' is not a whole number", { cqrsId: this.cqrsId });
+      throw new InvalidPayloadError("'instance_data.cqrs_revision' is not a whole number", { cqrsId });
     }
     const updated = parseMicroseconds(this.instanceData['cqrs_updated']);
     if (updated === undefined) {
-      throw new InvalidPayloadError("'instance_data.cqrs_updated' is not a date", { cqrsId: this.cqrsId });
+      throw new InvalidPayloadError("'instance_data.cqrs_updated' is not a date", { cqrsId });
     }
     return { incarnation: this.incarnation, revision: revision.data, updated };
   }

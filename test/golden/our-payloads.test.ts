@@ -31,7 +31,7 @@ beforeAll(async () => {
       master: {
         correlationFunction: ({ signalType, cqrsId, instancePk, queue }) =>
           Number(instancePk) === 51 ? `corr-${signalType}-${cqrsId}-${String(instancePk)}-${queue ?? 'None'}` : null,
-        metaFunction: ({ signalType, instancePk }) => (Number(instancePk) === 50 ? { signal: signalType, cls: 'Product' } : {}),
+        metaFunction: ({ signalType, instancePk }) => (Number(instancePk) === 50 ? { signal: signalType, cls: 'Product' } : null),
       },
     },
   });
@@ -175,11 +175,11 @@ describe('our payloads beside the recorded ones', () => {
       await service.sql('delete from cqrs_outbox');
       await doing();
       const rows = await service.sql<{ body: string }>('select body from cqrs_outbox order by id');
-      const ours = rows.map(({ body }) => parseJson(body) as WireObject).sort(byKey);
+      const ours = rows.map(({ body }) => parseJson(body) as WireObject).toSorted(byKey);
       const theirs = recordings
         .filter((recording) => recording.case === name && recording.body)
         .map((recording) => parseJson(recording.body!) as WireObject)
-        .sort(byKey);
+        .toSorted(byKey);
       if (deviation) expect(docs).toContain(`## ${deviation.heading}`);
       if (deviation?.messages !== undefined) return expect(ours).toHaveLength(deviation.messages);
       expect(ours.length).toBe(theirs.length);

@@ -237,13 +237,13 @@ test('single-table inheritance: each row under the id of its class, with its own
   em.create(Cat, { name: 'tom', lives: 9 });
   await em.flush();
   const sent = await service.take();
-  expect(sent.map((one) => [one.cqrsId, one.data['name']]).sort()).toEqual([['cat', 'tom'], ['dog', 'rex']]);
+  expect(sent.map((one) => [one.cqrsId, one.data['name']]).toSorted()).toEqual([['cat', 'tom'], ['dog', 'rex']]);
   expect(sent.find((one) => one.cqrsId === 'dog')!.data).not.toHaveProperty('lives');
   dog.barks = false;
   await em.flush();
   expect(await service.take()).toMatchObject([{ cqrsId: 'dog', data: { barks: false, cqrs_revision: 1 } }]);
   await fork().nativeUpdate(Animal as never, {}, { name: 'all' } as never);
-  expect((await service.take()).map((one) => one.cqrsId).sort()).toEqual(['cat', 'dog']);
+  expect((await service.take()).map((one) => one.cqrsId).toSorted()).toEqual(['cat', 'dog']);
 });
 
 async function rawBodies(): Promise<string[]> {
