@@ -75,6 +75,7 @@ export class Topology {
   }
 }
 
+// A part of the declaration: RabbitMQ refuses to declare a waiting room that exists with another value.
 const DELAY_LEASE_MS = 300_000;
 /** The longest wait that RabbitMQ takes, less the lease: about 49 days. */
 export const MAX_DELAY_MS = 2 ** 32 - 1 - 2 * DELAY_LEASE_MS;
