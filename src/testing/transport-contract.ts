@@ -1,5 +1,6 @@
 import { Bench, type TransportHarness } from './transport-contract/bench.js';
 import { consumingCases } from './transport-contract/consuming.js';
+import { deadLetterCases } from './transport-contract/dead-letters.js';
 import { publishingCases } from './transport-contract/publishing.js';
 import { settlingCases } from './transport-contract/settling.js';
 
@@ -20,7 +21,7 @@ export interface TransportContractCase {
  * Each case uses an exchange and queues of its own and takes a few seconds at most.
  */
 export function transportContract(makeHarness: () => TransportHarness): readonly TransportContractCase[] {
-  return [...publishingCases, ...consumingCases, ...settlingCases].map(([name, run]) => ({
+  return [...publishingCases, ...consumingCases, ...settlingCases, ...deadLetterCases].map(([name, run]) => ({
     name,
     run: async () => {
       await using bench = new Bench(makeHarness());

@@ -1,6 +1,8 @@
 import { resolveTransport, type TransportOption } from './by-name.js';
 import type {
   ConsumeOptions,
+  DeadLetterOptions,
+  DeadLetters,
   Delivery,
   OutgoingMessage,
   PublishResult,
@@ -42,6 +44,10 @@ export class LazyTransport implements Transport {
 
   async inspect(queue: string): Promise<QueueState | undefined> {
     return (await this.#transport()).inspect(queue);
+  }
+
+  async openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined> {
+    return (await this.#transport()).openDeadLetters(options);
   }
 
   async close(): Promise<void> {

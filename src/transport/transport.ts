@@ -30,6 +30,9 @@ export interface Transport {
   /** How many messages wait in a queue and how many consumers it has; undefined when there is no such queue. */
   inspect(queue: string): Promise<QueueState | undefined>;
 
+  /** Opens dead letters for an operator to look through; undefined when there is no such queue. Makes nothing. */
+  openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined>;
+
   /** Settles nothing: what is unsettled comes again elsewhere. May be called at any time, more than once. */
   close(): Promise<void>;
 }
@@ -98,4 +101,34 @@ export interface Delivery {
 export interface QueueState {
   readonly messages: number;
   readonly consumers: number;
+}
+
+export interface DeadLetterOptions {
+  readonly deadLetterQueue: string;
+  /** The queue that letters are put back to. */
+  readonly queue: string;
+}
+
+/**
+ * Dead letters in an operator's hands. Others do not see what was taken until this is closed; then whatever was neither
+ * put back nor removed is there again, its time to live running on, and in the same order where the broker can.
+ */
+export interface DeadLetters extends AsyncDisposable {
+  /** How many there were when it was opened. */
+  readonly count: number;
+  /** The next ones, oldest first; fewer than `limit`, or none, at the end. Never waits for more to come. */
+  take(limit: number): Promise<readonly DeadLetter[]>;
+  /** Removes all that nobody has taken; answers how many. */
+  purge(): Promise<number>;
+}
+
+/** One dead letter in hand. At most one of the two ends is called; it is there again when neither is. */
+export interface DeadLetter {
+  readonly body: Uint8Array;
+  readonly headers: Readonly<Record<string, unknown>>;
+  /** The id in the routing key; null when the key has another form. */
+  readonly cqrsId: string | null;
+  /** Sends it to its queue with this body. It leaves the dead letters only once the broker has confirmed the copy. */
+  putBack(body: string, headers?: OutgoingMessage['headers']): Promise<void>;
+  remove(): Promise<void>;
 }

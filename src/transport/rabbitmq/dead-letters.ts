@@ -19,14 +19,14 @@ interface DeadLetterParts {
  *
  *   open ─▶ take, take … (`basic.get`, unacknowledged) ─▶ close: what is still unacknowledged goes back to its old place
  *
- * AMQP has no way to look at a message without taking it. Taken and given back it keeps its place and its time to live;
- * it comes to others marked as redelivered, which nothing here or in django-cqrs looks at. To give each back at once
- * would show the same first one for ever, so they are held until the end: meanwhile others see a shorter queue. A
- * process that dies, or a connection that breaks, gives everything back too.
+ * AMQP has no way to look at a message without taking it. Taken and given back it keeps its time to live and, in a
+ * classic queue, its place; a quorum queue puts more than a few back in any order. It comes to others marked as
+ * redelivered, which nothing here or in django-cqrs looks at. To give each back at once would show the first one for
+ * ever, so they are held until the end: meanwhile others see a shorter queue. A process that dies, or a connection that
+ * breaks, gives everything back too.
  */
 export class RabbitMQDeadLetters implements DeadLetters {
   #lost?: Error;
-  readonly #inHand = new Set<GetMessage['fields']['deliveryTag']>();
 
   private constructor(
     private readonly channel: Channel,
@@ -73,22 +73,14 @@ export class RabbitMQDeadLetters implements DeadLetters {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#lost) return;
-    // Acknowledgements have no answer, and a quorum queue forgets those it still owes when the channel closes; it
-    // answers a question after them. It also gives back in any order what a closed channel held, hence one by one.
-    await this.#settled();
-    for (const tag of this.#inHand) this.channel.nack({ fields: { deliveryTag: tag } } as GetMessage, false, true);
-    this.#inHand.clear();
-    await this.#settled();
+    // Acknowledgements have no answer, and a quorum queue forgets those that it still owes when the channel closes; it
+    // answers this question after them.
+    await this.#ask('finishing', () => this.channel.get(this.options.deadLetterQueue)).catch(() => {});
     await closeChannel(this.channel);
-  }
-
-  async #settled(): Promise<void> {
-    await this.#ask('finishing', () => this.channel.checkQueue(this.options.deadLetterQueue)).catch(() => {});
   }
 
   #letter(message: GetMessage): DeadLetter {
     const { content, fields, properties } = message;
-    this.#inHand.add(fields.deliveryTag);
     const { cqrsId } = readAddress(fields, this.options.deadLetterQueue);
     return {
       body: content,
@@ -105,7 +97,7 @@ export class RabbitMQDeadLetters implements DeadLetters {
 
   #acknowledge(message: GetMessage): void {
     this.#check();
-    if (this.#inHand.delete(message.fields.deliveryTag)) this.channel.ack(message);
+    this.channel.ack(message);
   }
 
   async #ask<T>(doing: string, question: () => Promise<T>): Promise<T> {
@@ -120,6 +112,11 @@ export class RabbitMQDeadLetters implements DeadLetters {
 
   #check(): void {
     const { broker } = this.parts.connection;
-    if (this.#lost) throw new TransportError(`${broker}: the dead letters in hand were given back`, { broker }, { cause: this.#lost });
+    if (this.#lost)
+      throw new TransportError(
+        `${broker}: the dead letters in hand were given back`,
+        { broker },
+        { cause: this.#lost },
+      );
   }
 }
