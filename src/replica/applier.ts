@@ -58,26 +58,37 @@ export class Applier implements Handler, ReplicaRuntime {
 
   /**
    * @param options.anyAge also create rows from messages older than tombstones are kept, as a bulk load does.
+   * @param options.within an EntityManager whose open transaction takes the batch in, in a savepoint, instead of one of
+   *   its own; the batch is durable when that one is.
+   * @param options.rehearse take everything back and answer what would have become of it. Replicas without database
+   *   operations are not called. What hooks do outside of the database does happen.
    * @see Handler.handle
    */
-  async handle(batch: readonly Received[], { anyAge = false }: { anyAge?: boolean } = {}): Promise<readonly Outcome[]> {
+  async handle(
+    batch: readonly Received[],
+    { anyAge = false, within, rehearse = false }: { anyAge?: boolean; within?: EntityManager; rehearse?: boolean } = {},
+  ): Promise<readonly Outcome[]> {
     const work = new Batch(this.parts, batch, { anyAge, bySave: true });
     const stored = work.prepared.filter(({ definition }) => definition.path !== 'none');
     if (stored.length > 0) {
       try {
-        await this.parts.em
-          .fork()
-          .transactional((em) => work.apply(em, stored), { isolationLevel: IsolationLevel.READ_COMMITTED });
+        await inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
+          await work.apply(em, stored);
+          if (rehearse) await takeBack(em);
+        });
       } catch (error) {
         const [only, ...others] = stored;
         const outcome = others.length === 0 ? certainOutcome(error, only!.definition) : undefined;
-        if (!outcome) throw error;
-        work.settle(only!, outcome);
+        if (outcome) work.settle(only!, outcome);
+        else if (!(error instanceof TakenBack)) throw error;
       }
     }
     work.reportClocks();
     // Last: they cannot be taken back when the transaction fails.
-    for (const message of work.prepared) if (message.definition.path === 'none') await this.#callBare(work, message);
+    for (const message of work.prepared.filter(({ definition }) => definition.path === 'none')) {
+      if (rehearse) work.settle(message, { kind: 'skipped', reason: 'no-database' });
+      else await this.#callBare(work, message);
+    }
     return work.outcomes as Outcome[];
   }
 
@@ -242,6 +253,19 @@ function certainOutcome(error: unknown, { cqrsId, path }: ReplicaDefinition): Ou
   // Not as its cause: PostgreSQL quotes the value.
   const refused = new MappingError(cqrsId, `the database refuses its values (${describeError(error)})`);
   return { kind: 'dead-letter', reason: refused.code, error: refused };
+}
+
+/** Ends a rehearsal. */
+class TakenBack extends Error {}
+
+async function takeBack(em: EntityManager): Promise<never> {
+  await new SqlSession(em).run({ text: 'set constraints all immediate', parameters: [] });
+  throw new TakenBack('rehearsal');
+}
+
+function inSavepointOf<T>(em: EntityManager, work: (em: EntityManager) => Promise<T>): Promise<T> {
+  if (em.isInTransaction()) return em.transactional(work);
+  return em.transactional(work, { isolationLevel: IsolationLevel.READ_COMMITTED });
 }
 
 function inTransaction<T>(em: EntityManager, work: (em: EntityManager) => Promise<T>): Promise<T> {

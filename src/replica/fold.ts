@@ -14,6 +14,8 @@ export interface Change {
   readonly action: 'create' | 'update' | 'replace' | 'delete' | 'remember';
   /** Index of the message whose state is written. */
   readonly winner: number;
+  /** A DELETE among them took the former row: it goes whatever its version, and what comes after begins on nothing. */
+  readonly deleted: boolean;
 }
 
 /**
@@ -24,7 +26,8 @@ export function fold(stored: Stored, messages: readonly Incoming[], options: Rul
   const decisions: Folded['decisions'][number][] = [];
   let current = stored;
   let winner: number | undefined;
-  let endedALife = false;
+  let deleted = false;
+  let replaced = false;
   for (const [index, message] of messages.entries()) {
     const decision = decide(current, message, options);
     decisions.push(decision);
@@ -33,11 +36,12 @@ export function fold(stored: Stored, messages: readonly Incoming[], options: Rul
       decisions[winner] = { action: 'superseded', aheadBy: decisions[winner]!.aheadBy };
     }
     winner = index;
-    endedALife ||= decision.action === 'delete' || decision.action === 'replace';
+    deleted ||= decision.action === 'delete';
+    replaced ||= decision.action === 'replace';
     current = after(decision);
   }
   if (winner === undefined) return { decisions, final: current };
-  return { decisions, final: current, change: { action: shortcut(stored, current, endedALife), winner } };
+  return { decisions, final: current, change: { action: shortcut(stored, current, deleted || replaced), winner, deleted } };
 }
 
 /** What is stored after a decision that stores something. */

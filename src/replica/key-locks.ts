@@ -23,6 +23,15 @@ export function lockKeys(locks: Iterable<KeyLock>): Statement {
     const bucket = bucketOf(`${cqrsId}\u0000${key}`);
     buckets.set(bucket, alone || buckets.get(bucket) === true);
   }
+  return lockBuckets(buckets);
+}
+
+/** Locks every key there is, for who is about to work on a whole table; the others then wait, in the same order. */
+export function lockAllKeys({ alone }: { alone: boolean }): Statement {
+  return lockBuckets(new Map(Array.from({ length: BUCKETS }, (_, bucket) => [bucket, alone])));
+}
+
+function lockBuckets(buckets: ReadonlyMap<number, boolean>): Statement {
   const sorted = [...buckets].sort(([a], [b]) => a - b);
   return {
     text: `select case when u.alone then pg_advisory_xact_lock(${LOCK_CLASS}, u.bucket)

@@ -14,14 +14,17 @@ export interface Statement {
   readonly parameters: readonly unknown[];
 }
 
+/** Whether the old row is deleted in the same statement: when the new one is newer, or for certain, as a DELETE asked. */
+export type Replacing = 'no' | 'if-newer' | 'certainly';
+
 export interface WriteOptions {
   /** Which of the table's columns the rows have; most messages have them all. */
   readonly columns: readonly ReplicaColumn[];
   readonly rows: readonly RowTexts[];
   /** SYNC also writes over an equal version. */
   readonly sync: boolean;
-  /** A new life over an old row: the old one is deleted in the same statement. */
-  readonly replace: boolean;
+  /** A new life over an old row. */
+  readonly replace: Replacing;
   readonly rules: RuleOptions;
 }
 
@@ -156,6 +159,7 @@ export class ReplicaTable {
 
   #writeText({ columns, sync, replace, rules }: WriteOptions): string {
     const width = columns.length;
+    const replaces = replace !== 'no';
     const casts = [...columns.map((column) => column.cast), 'int', 'timestamptz', 'bigint'];
     const fields = [...columns.map((column) => column.field), REVISION, UPDATED, INCARNATION].map((field) => this.#quote(field));
     const kind = this.#discriminator;
@@ -169,17 +173,17 @@ export class ReplicaTable {
         select ${casts.map((cast, index) => `u.c${index}::${cast} as ${fields[index]}`).join(', ')}, u.n as "cqrs:n"
         from ${this.#unnest(width + 3)}
       )${
-        replace
+        replaces
           ? `, former as (
         delete from ${this.name} t using incoming e
-        where ${key.map((field) => `t.${field} = e.${field}`).join(' and ')} and (${guard('t', 'e')}) returning 1
+        where ${key.map((field) => `t.${field} = e.${field}`).join(' and ')}${replace === 'certainly' ? '' : ` and (${guard('t', 'e')})`} returning 1
       )`
           : ''
       }
       insert into ${this.name} as t (${targets.join(', ')})
       select ${sources.join(', ')} from incoming ${
         // the count makes PostgreSQL finish the deletion before the first row goes in
-        replace ? 'where (select count(*) from former) >= 0 ' : ''
+        replaces ? 'where (select count(*) from former) >= 0 ' : ''
       }order by "cqrs:n"
       on conflict (${key.join(', ')}) do update set ${assignments}
       where ${guard('t', 'excluded')}

@@ -12,6 +12,7 @@ export interface RowKey {
   readonly text: string;
 }
 
+const PLAIN_TYPES: ReadonlySet<string> = new Set(['text', 'varchar', 'character varying', 'bpchar', 'citext', 'uuid']);
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
@@ -49,7 +50,7 @@ export function rowKey(parts: readonly string[]): RowKey {
 }
 
 function isPlain(column: ReplicaColumn): boolean {
-  return column.kind === 'integer' || column.kind === 'text';
+  return column.kind === 'integer' || PLAIN_TYPES.has(column.cast);
 }
 
 function unreadable({ cqrsId }: ReplicaDefinition, column: ReplicaColumn): MappingError {

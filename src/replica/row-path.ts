@@ -3,7 +3,7 @@ import { fold } from './fold.js';
 import type { Prepared } from './prepare.js';
 import type { ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
-import type { RowTexts } from './replica-table.js';
+import type { Replacing, RowTexts } from './replica-table.js';
 import type { Decision, RuleOptions, Stored } from './revision-rules.js';
 import { rowKey, type RowKey } from './row-keys.js';
 import type { SqlSession } from './sql-session.js';
@@ -13,7 +13,7 @@ import type { Burial } from './tombstones.js';
 interface WriteGroup {
   readonly columns: readonly ReplicaColumn[];
   readonly sync: boolean;
-  readonly replace: boolean;
+  readonly replace: Replacing;
   readonly rows: { readonly message: Prepared; readonly texts: RowTexts }[];
 }
 
@@ -47,7 +47,7 @@ export function planRows(
       else if ('reason' in decision) settle(message, refusal(message, decision));
     }
     if (!folded.change) continue;
-    const { action, winner } = folded.change;
+    const { action, winner, deleted } = folded.change;
     const message = group[winner]!;
     settle(message, applied(message, action));
     if (action === 'delete' || action === 'remember') {
@@ -57,9 +57,10 @@ export function planRows(
     }
     const { columns, values } = message.row!;
     const sync = message.incoming.signalType === 'SYNC';
-    const shape = `${sync}|${action === 'replace'}|${columns.map((column) => column.field).join()}`;
+    const replace: Replacing = action !== 'replace' ? 'no' : deleted ? 'certainly' : 'if-newer';
+    const shape = `${sync}|${replace}|${columns.map((column) => column.field).join()}`;
     let into = writes.get(shape);
-    if (!into) writes.set(shape, (into = { columns, sync, replace: action === 'replace', rows: [] }));
+    if (!into) writes.set(shape, (into = { columns, sync, replace, rows: [] }));
     into.rows.push({ message, texts: { values, version: message.incoming.version } });
   }
   return { definition, writes: [...writes.values()], deletes, burials };
