@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import { connect } from 'amqplib';
 import pg from 'pg';
 import type { Answer } from './locate.ts';
@@ -15,18 +16,23 @@ export async function probe(service: Service, url: string): Promise<Answer> {
 }
 
 async function postgresVersion(url: string): Promise<string> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: TIMEOUT_MS });
-  await client.connect();
+  const stream = new Socket();
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: TIMEOUT_MS, stream: () => stream });
+  client.on('error', () => {}); // said by connect, too
   try {
+    await client.connect();
     const { rows } = await client.query<{ server_version: string }>('show server_version');
+    await client.end();
     return rows[0]?.server_version.split(' ')[0] ?? 'unknown';
   } finally {
-    await client.end();
+    // pg leaves a refused login open, and a backend that waits for a password holds up every DROP DATABASE of its server
+    stream.destroy();
   }
 }
 
 async function rabbitmqVersion(url: string): Promise<string> {
   const connection = await connect(url, { timeout: TIMEOUT_MS });
+  connection.on('error', () => {});
   const { version } = connection.connection.serverProperties;
   await connection.close();
   return version;
