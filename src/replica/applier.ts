@@ -1,5 +1,5 @@
 import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
-import { describeError } from '../core/describe-error.js';
+import { describeError, toError } from '../core/describe-error.js';
 import { MappingError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
@@ -7,7 +7,7 @@ import { type Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import { stringifyJson, type WireObject } from '../core/wire-values.js';
 import type { Handler, Outcome, Received, RetryRules } from '../inbox/handler.js';
-import { classifyDatabaseError } from './database-errors.js';
+import { classifyDatabaseError, withoutValues } from './database-errors.js';
 import { mapKey } from './field-mapping.js';
 import { callSave, HookPath, inVersionOrder } from './hook-path.js';
 import { lockKeys } from './key-locks.js';
@@ -248,7 +248,9 @@ function distinctKeys(messages: readonly Prepared[]): Prepared['key'][] {
 /** How a message ends that failed alone, where the database's error leaves no doubt. */
 function certainOutcome(error: unknown, { cqrsId, path }: ReplicaDefinition): Outcome | undefined {
   const fault = classifyDatabaseError(error);
-  if (fault === 'foreign-key-missing') return { kind: 'failed', error: toError(error), reason: 'foreign-key' };
+  if (fault === 'foreign-key-missing') {
+    return { kind: 'failed', error: toError(withoutValues(error)), reason: 'foreign-key' };
+  }
   if (fault !== 'bad-data' || path !== 'rows') return undefined;
   // Not as its cause: PostgreSQL quotes the value.
   const refused = new MappingError(cqrsId, `the database refuses its values (${describeError(error)})`);
@@ -271,8 +273,4 @@ function inSavepointOf<T>(em: EntityManager, work: (em: EntityManager) => Promis
 function inTransaction<T>(em: EntityManager, work: (em: EntityManager) => Promise<T>): Promise<T> {
   if (em.isInTransaction()) return work(em);
   return em.transactional(work, { isolationLevel: IsolationLevel.READ_COMMITTED });
-}
-
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(describeError(error));
 }

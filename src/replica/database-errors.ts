@@ -1,4 +1,4 @@
-import { sqlState } from '../core/describe-error.js';
+import { causes, describeError, sqlState } from '../core/describe-error.js';
 import { faultOf } from '../inbox/faults.js';
 
 /**
@@ -15,7 +15,6 @@ export type DatabaseFault = 'transient' | 'foreign-key-missing' | 'bad-data' | '
 const BAD_DATA = [
   '22', // out of range, too long, unreadable
   '23502', // null where none may be
-  '42804', // of another type
 ];
 
 /** @see DatabaseFault */
@@ -26,4 +25,33 @@ export function classifyDatabaseError(error: unknown): DatabaseFault {
   // A referenced row that ON DELETE RESTRICT protects has a state of its own.
   if (fault === 'foreign-key' || state === '23001') return 'foreign-key-missing';
   return state !== undefined && BAD_DATA.some((beginning) => state.startsWith(beginning)) ? 'bad-data' : 'other';
+}
+
+/** An error of the database, told by its state and the part of the schema it names: PostgreSQL's own quotes values. */
+export class DatabaseError extends Error {
+  override readonly name = 'DatabaseError';
+
+  constructor(
+    message: string,
+    /** The SQLSTATE. */
+    readonly code: string,
+    readonly severity: string,
+    readonly table?: string,
+    readonly column?: string,
+    readonly constraint?: string,
+  ) {
+    super(message);
+  }
+}
+
+/** The same error without any value of a row; errors of another kind stay as they are. */
+export function withoutValues(error: unknown): unknown {
+  const state = sqlState(error);
+  if (state === undefined || error instanceof DatabaseError) return error;
+  const origin = [...causes(error)].at(-1)!;
+  const [table, column, constraint] = ['table', 'column', 'constraint'].map((fact): string | undefined => {
+    const value: unknown = Reflect.get(origin, fact);
+    return typeof value === 'string' ? value : undefined;
+  });
+  return new DatabaseError(describeError(error), state, 'ERROR', table, column, constraint);
 }

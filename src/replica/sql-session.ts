@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
+import { withoutValues } from './database-errors.js';
 import type { Statement } from './replica-table.js';
 
 /** Every value is read as text: drivers disagree about the rest. */
@@ -20,8 +21,13 @@ export class SqlSession {
     this.#transaction = transaction;
   }
 
+  /** @throws DatabaseError when PostgreSQL refuses. */
   async run({ text, parameters }: Statement): Promise<Record<string, string>[]> {
-    const { rows } = await this.#transaction.executeQuery(CompiledQuery.raw(text, [...parameters]));
-    return rows as Record<string, string>[];
+    try {
+      const { rows } = await this.#transaction.executeQuery(CompiledQuery.raw(text, [...parameters]));
+      return rows as Record<string, string>[];
+    } catch (error) {
+      throw withoutValues(error);
+    }
   }
 }

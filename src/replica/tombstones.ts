@@ -1,4 +1,5 @@
 import { defineEntity, p, type EntityManager } from '@mikro-orm/core';
+import { describeError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Version } from '../core/payload.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
@@ -101,14 +102,19 @@ export class TombstonePurge extends Service {
     return count;
   }
 
+  #warn(error: unknown): void {
+    const what = `could not be purged (${describeError(error)}).`;
+    this.parts.events.emit('cqrs.replica.warned', { where: 'Tombstone', what, cure: 'It is tried again by itself.' });
+  }
+
   async #run(): Promise<void> {
     for (let failures = 0; !this.signal.aborted; ) {
       try {
         await this.purge();
         failures = 0;
         await pause(PURGE_INTERVAL_MS, this.signal);
-      } catch {
-        // Nothing depends on it: a database that is away is reported by those who need it now.
+      } catch (error) {
+        if (failures === 0) this.#warn(error);
         await pause(backoffMilliseconds(failures++, { max: PURGE_INTERVAL_MS }), this.signal);
       }
     }

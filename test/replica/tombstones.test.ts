@@ -66,6 +66,16 @@ describe('the purge', () => {
   });
 });
 
+test('a purge that fails says so once, and the service goes on', async () => {
+  await service.rows('alter table cqrs_tombstones rename to hidden');
+  const warned = service.events.next('cqrs.replica.warned');
+  const purge = service.side.createPurge();
+  await purge.start();
+  expect(await warned).toMatchObject({ where: 'Tombstone', what: expect.stringContaining('42P01') });
+  await purge.stop();
+  await service.rows('alter table hidden rename to cqrs_tombstones');
+});
+
 test('a dead letter put back after its tombstone was purged does not bring the row back', async () => {
   const late = message({ id: 1, name: 'Ada' }, { committedAt: new Date(Date.now() - (WEEK + 120) * 1000) });
   await bury(1);

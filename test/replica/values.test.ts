@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { TransportPayload } from '../../src/core/payload.js';
 import type { Outcome } from '../../src/inbox/handler.js';
@@ -110,4 +111,20 @@ describe('what can never fit becomes a dead letter at once, without its value', 
 
 test('a text that does not fit into its column is not cut', async () => {
   expect(brief(await apply('short', '"four"'))).toEqual(['dead-letter mapping']);
+});
+
+test('what the database says of a batch quotes no value', async () => {
+  const bad = (id: number) => ({
+    payload: new TransportPayload({
+      signalType: 'SAVE',
+      cqrsId: 'kinds',
+      instanceData: { id, uid: 'secret', cqrs_revision: 0, cqrs_updated: '2026-01-01 00:00:00+00:00' },
+    }),
+    committedAt: new Date(),
+    direct: false,
+    expired: false,
+  });
+  const error = await service.handle([bad(900), bad(901)]).catch((thrown: unknown) => thrown as Error);
+  expect(error).toMatchObject({ name: 'DatabaseError', code: '22P02' });
+  expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('secret');
 });
