@@ -37,7 +37,7 @@ export default {
       { decoratorVersion: '2023-11' },
       {
         testMatch: ['<rootDir>/test/**/*.test.ts'],
-        testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/legacy/'],
+        testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/legacy/', '<rootDir>/test/interop/'],
       },
     ),
     project(

@@ -61,7 +61,7 @@ function scriptProblem(name: string | undefined, scripts: readonly string[]): st
 
 function cqrsProblem([name, ...args]: readonly string[], commands: Known['commands']): string | null {
   if (name === undefined || name.startsWith('-') || name === 'help') return null;
-  const options = commands.get(name);
+  const options = commands.get(`${name} ${args[0]}`) ?? commands.get(name);
   if (!options) return `there is no command 'cqrs ${name}'`;
   const given = args.filter((word) => word.startsWith('--')).map((word) => word.split('=')[0]!);
   const unknown = given.find((option) => !options.includes(option));

@@ -63,7 +63,13 @@ describe('snippets', () => {
 });
 
 describe('commands', () => {
-  const known = { scripts: ['test', 'demo'], commands: new Map([['consume', ['--queue']]]) };
+  const known = {
+    scripts: ['test', 'demo'],
+    commands: new Map([
+      ['consume', ['--queue']],
+      ['letters list', ['--all']],
+    ]),
+  };
 
   test('are read from scripts as people write them', () => {
     const script = '$ npm ci && npm run demo   # shows it\nA=1 B=2 npx cqrs consume \\\n  --queue q | tee log';
@@ -82,6 +88,7 @@ describe('commands', () => {
       'npm run gone',
       'npx cqrs consume --queue a --gone=1',
       'cqrs gone',
+      'cqrs letters list --all',
       '```',
       '```sh no-run',
       'npm run gone',
