@@ -113,7 +113,11 @@ export class Applier implements Handler, ReplicaRuntime {
 
   async remove(entity: Function, em: EntityManager, masterData: Readonly<WireObject>): Promise<void> {
     const definition = this.#definitionOf(entity);
-    const payload = new TransportPayload({ signalType: SignalType.DELETE, cqrsId: definition.cqrsId, instanceData: masterData });
+    const payload = new TransportPayload({
+      signalType: SignalType.DELETE,
+      cqrsId: definition.cqrsId,
+      instanceData: masterData,
+    });
     const key = normalizeKey(definition, mapKey(definition, payload));
     await inTransaction(em, (inner) => new SqlSession(inner).run(definition.table!.deleteRows([key])));
   }
@@ -133,7 +137,8 @@ export class Applier implements Handler, ReplicaRuntime {
         work.settle(message, await callSave(definition, em, received));
       } else {
         const meta = definition.statics.CQRS_META ? payload.meta : undefined;
-        if (definition.overrides.has('cqrsDelete')) await definition.statics.cqrsDelete(em, { masterData: payload.instanceData, meta });
+        if (definition.overrides.has('cqrsDelete'))
+          await definition.statics.cqrsDelete(em, { masterData: payload.instanceData, meta });
         work.settle(message, { kind: 'applied', action: 'delete', version: payload.version });
       }
     } catch (error) {
@@ -173,9 +178,15 @@ class Batch {
   async apply(em: EntityManager, messages: readonly Prepared[]): Promise<void> {
     const session = new SqlSession(em);
     this.#clocks.clear();
-    const byDefinition = [...Map.groupBy(messages, (message) => message.definition)].sort(([a], [b]) => a.order - b.order);
+    const byDefinition = [...Map.groupBy(messages, (message) => message.definition)].toSorted(
+      ([a], [b]) => a.order - b.order,
+    );
     for (const [definition, group] of byDefinition) {
-      const keys = await askForKeys(session, definition, group.map((message) => message.key.parts));
+      const keys = await askForKeys(
+        session,
+        definition,
+        group.map((message) => message.key.parts),
+      );
       for (const [index, key] of keys.entries()) group[index]!.key = key;
     }
     await session.run(lockKeys(messages.map(toLock)));
@@ -184,7 +195,7 @@ class Batch {
       if (definition.path === 'hooks') await this.#callHooks(em, session, definition, group);
       else plans.push(await this.#writeRows(session, definition, group));
     }
-    for (const { definition, deletes, burials } of plans.reverse()) {
+    for (const { definition, deletes, burials } of plans.toReversed()) {
       if (deletes.length > 0) await session.run(definition.table!.deleteRows(deletes.map((key) => key.parts)));
       if (burials.length > 0) await session.run(bury(this.parts.tombstones, definition.cqrsId, burials));
     }
@@ -196,7 +207,14 @@ class Batch {
     for (const [{ received, definition }, aheadBy] of this.#clocks) {
       const { signalType, instancePk, retries } = received.payload;
       const pk = typeof instancePk === 'object' ? stringifyJson(instancePk) : String(instancePk);
-      const fields = { queue, cqrsId: definition.cqrsId, signalType, instancePk: pk, retries, aheadMs: Math.round(aheadBy / 1000) };
+      const fields = {
+        queue,
+        cqrsId: definition.cqrsId,
+        signalType,
+        instancePk: pk,
+        retries,
+        aheadMs: Math.round(aheadBy / 1000),
+      };
       this.parts.events.emit('cqrs.replica.clock-distrusted', fields);
     }
   }
@@ -213,14 +231,21 @@ class Batch {
     return plan;
   }
 
-  async #callHooks(em: EntityManager, session: SqlSession, definition: ReplicaDefinition, group: readonly Prepared[]): Promise<void> {
+  async #callHooks(
+    em: EntityManager,
+    session: SqlSession,
+    definition: ReplicaDefinition,
+    group: readonly Prepared[],
+  ): Promise<void> {
     const states = await readStates(session, definition, distinctKeys(group), this.parts.tombstones);
     const path = new HookPath(definition, this.parts.tombstones);
     for (const message of inVersionOrder(group)) {
       try {
         const result = await path.apply(em, message, states.get(message.key.text)!, this.#rules);
         if (result.aheadBy !== undefined) this.#clocks.set(message, result.aheadBy);
-        const stored = message.bySave ? await readStates(session, definition, [message.key], this.parts.tombstones) : undefined;
+        const stored = message.bySave
+          ? await readStates(session, definition, [message.key], this.parts.tombstones)
+          : undefined;
         states.set(message.key.text, stored?.get(message.key.text) ?? result.stored);
         this.settle(message, result.outcome);
       } catch (error) {

@@ -50,7 +50,8 @@ export function mapKey(definition: ReplicaDefinition, payload: TransportPayload)
     const value = parts ? parts[index]! : name === undefined ? undefined : data[name]!;
     if (value === undefined) throw missing(definition, column);
     const text = toText(definition, column, value);
-    if (text === null) throw new MappingError(definition.cqrsId, `the key '${column.wire[0]}' is null`, { field: column.wire[0] });
+    if (text === null)
+      throw new MappingError(definition.cqrsId, `the key '${column.wire[0]}' is null`, { field: column.wire[0] });
     return text;
   });
 }
@@ -62,10 +63,17 @@ export function toText({ cqrsId }: ReplicaDefinition, column: ReplicaColumn, val
     text = jsonToText(column.kind, value);
   } catch (error) {
     // The cause speaks of types only; it never quotes the value.
-    throw new MappingError(cqrsId, `'${column.wire[0]}' does not fit ${column.type}`, { field: column.wire[0] }, { cause: error });
+    throw new MappingError(
+      cqrsId,
+      `'${column.wire[0]}' does not fit ${column.type}`,
+      { field: column.wire[0] },
+      { cause: error },
+    );
   }
   if (text !== null && !text.isWellFormed()) {
-    throw new MappingError(cqrsId, `'${column.wire[0]}' holds half a character (a lone surrogate)`, { field: column.wire[0] });
+    throw new MappingError(cqrsId, `'${column.wire[0]}' holds half a character (a lone surrogate)`, {
+      field: column.wire[0],
+    });
   }
   return text;
 }

@@ -41,7 +41,11 @@ export function fold(stored: Stored, messages: readonly Incoming[], options: Rul
     current = after(decision);
   }
   if (winner === undefined) return { decisions, final: current };
-  return { decisions, final: current, change: { action: shortcut(stored, current, deleted || replaced), winner, deleted } };
+  return {
+    decisions,
+    final: current,
+    change: { action: shortcut(stored, current, deleted || replaced), winner, deleted },
+  };
 }
 
 /** What is stored after a decision that stores something. */

@@ -55,7 +55,11 @@ export class HookPath {
     return { outcome: applied(message, decision.action), stored: now, aheadBy };
   }
 
-  async #carryOut(em: EntityManager, message: Prepared, decision: Exclude<Decision, { reason: string }>): Promise<Stored> {
+  async #carryOut(
+    em: EntityManager,
+    message: Prepared,
+    decision: Exclude<Decision, { reason: string }>,
+  ): Promise<Stored> {
     const { statics } = this.definition;
     const { payload } = message.received;
     const meta = statics.CQRS_META ? payload.meta : undefined;
@@ -86,10 +90,14 @@ export class HookPath {
     const entity =
       action === 'create'
         ? null
-        : await em.findOne(definition.entity as never, keyCondition(definition, message.key, em.getPlatform()) as never, {
-            filters: false,
-            ...(definition.statics.CQRS_SELECT_FOR_UPDATE ? { lockMode: LockMode.PESSIMISTIC_WRITE } : {}),
-          });
+        : await em.findOne(
+            definition.entity as never,
+            keyCondition(definition, message.key, em.getPlatform()) as never,
+            {
+              filters: false,
+              ...(definition.statics.CQRS_SELECT_FOR_UPDATE ? { lockMode: LockMode.PESSIMISTIC_WRITE } : {}),
+            },
+          );
     if (entity !== null) return void (await (entity as ReplicaInstance).cqrsUpdate(em, context));
     const created = await definition.statics.cqrsCreate(em, context);
     if (created instanceof definition.entity) em.persist(created);
@@ -132,7 +140,11 @@ export class HookPath {
   /** What a DELETE of the row's former life would have said; the master sent none, or it comes later. */
   #farewell({ key, received }: Prepared): WireObject {
     const { cqrs_revision, cqrs_updated } = received.payload.instanceData as Record<string, string>;
-    return { id: key.parts.length === 1 ? key.parts[0]! : [...key.parts], cqrs_revision: cqrs_revision!, cqrs_updated: cqrs_updated! };
+    return {
+      id: key.parts.length === 1 ? key.parts[0]! : [...key.parts],
+      cqrs_revision: cqrs_revision!,
+      cqrs_updated: cqrs_updated!,
+    };
   }
 }
 

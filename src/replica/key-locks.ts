@@ -32,7 +32,7 @@ export function lockAllKeys({ alone }: { alone: boolean }): Statement {
 }
 
 function lockBuckets(buckets: ReadonlyMap<number, boolean>): Statement {
-  const sorted = [...buckets].sort(([a], [b]) => a - b);
+  const sorted = [...buckets].toSorted(([a], [b]) => a - b);
   return {
     text: `select case when u.alone then pg_advisory_xact_lock(${LOCK_CLASS}, u.bucket)
         else pg_advisory_xact_lock_shared(${LOCK_CLASS}, u.bucket) end is null as locked

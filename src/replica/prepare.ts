@@ -43,8 +43,10 @@ export function prepare(
     return { kind: 'skipped', reason: 'indirect-sync' };
   }
   const version = payload.version;
-  const bySave = options.bySave && payload.signalType !== 'DELETE' && (overrides.has('cqrsSave') || definition.path === 'none');
-  const mapped = payload.signalType !== 'DELETE' && !bySave && !statics.CQRS_CUSTOM_SERIALIZATION && definition.path !== 'none';
+  const bySave =
+    options.bySave && payload.signalType !== 'DELETE' && (overrides.has('cqrsSave') || definition.path === 'none');
+  const mapped =
+    payload.signalType !== 'DELETE' && !bySave && !statics.CQRS_CUSTOM_SERIALIZATION && definition.path !== 'none';
   try {
     return {
       index,

@@ -55,9 +55,11 @@ function toProperty({ property, kind, cast }: ReplicaColumn, value: WireValue, p
 
 function plain(kind: string, value: WireValue): unknown {
   if (value === null) return null;
-  if (typeof value === 'object' && JSON.isRawJSON(value)) return kind === 'float' ? Number(value.rawJSON) : value.rawJSON;
+  if (typeof value === 'object' && JSON.isRawJSON(value))
+    return kind === 'float' ? Number(value.rawJSON) : value.rawJSON;
   if (kind === 'float' && typeof value === 'string') return Number(value);
-  if (kind === 'integer' && typeof value === 'string') return Number.isSafeInteger(Number(value)) ? Number(value) : BigInt(value);
+  if (kind === 'integer' && typeof value === 'string')
+    return Number.isSafeInteger(Number(value)) ? Number(value) : BigInt(value);
   if (kind === 'binary' && typeof value === 'string') return Buffer.from(value, 'base64');
   if (kind === 'text' && (typeof value === 'number' || typeof value === 'bigint')) return String(value);
   return value;

@@ -295,6 +295,6 @@ function parentsFirst(entities: readonly EntityMetadata[]): Map<Function, number
     }
     orders.set(entity, orders.size);
   };
-  for (const { root } of [...entities].sort((a, b) => (a.className < b.className ? -1 : 1))) visit(root.class, []);
+  for (const { root } of [...entities].toSorted((a, b) => (a.className < b.className ? -1 : 1))) visit(root.class, []);
   return orders;
 }

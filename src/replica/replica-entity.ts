@@ -127,7 +127,12 @@ function mix(base: AbstractConstructor, name: string): AbstractConstructor<Repli
 
 // Shared by every class: methods of an entity's own constructor, so `this` is that class.
 const defaults = {
-  async cqrsSave(this: Function, em: EntityManager, masterData: WireObject, context: SaveContext = {}): Promise<Outcome | void> {
+  async cqrsSave(
+    this: Function,
+    em: EntityManager,
+    masterData: WireObject,
+    context: SaveContext = {},
+  ): Promise<Outcome | void> {
     return runtimeOf(em, this).save(this, em, masterData, context);
   },
   async cqrsCreate(this: Function, em: EntityManager, { mappedData }: CreateContext): Promise<object | void> {
@@ -197,9 +202,13 @@ export function replica<Schema extends { meta: EntitySchema['meta'] }>(
   for (const [name, value] of Object.entries(statics)) define(entity, name, value);
   const { cqrsUpdate } = options;
   if (cqrsUpdate) {
-    define(entity.prototype as object, 'cqrsUpdate', function (this: InferSchema<Schema>, em: EntityManager, context: CreateContext) {
-      return cqrsUpdate(this, em, context);
-    });
+    define(
+      entity.prototype as object,
+      'cqrsUpdate',
+      function (this: InferSchema<Schema>, em: EntityManager, context: CreateContext) {
+        return cqrsUpdate(this, em, context);
+      },
+    );
   }
   return schema;
 }

@@ -69,7 +69,9 @@ export class ReplicaTable {
 
   /** Key parts as they came → as the database prints them: `n`, `k0`, `k1` … */
   normalizeKeys(keys: readonly (readonly string[])[]): Statement {
-    const parts = this.#keys.map((column, index) => `${this.keyText(column, `u.c${index}::${column.type}`)} as k${index}`);
+    const parts = this.#keys.map(
+      (column, index) => `${this.keyText(column, `u.c${index}::${column.type}`)} as k${index}`,
+    );
     return {
       text: `select ${parts.join(', ')} from ${this.#unnest(this.#keys.length)} order by u.n`,
       parameters: transpose(keys, this.#keys.length),
@@ -77,7 +79,11 @@ export class ReplicaTable {
   }
 
   /** The versions of these keys' rows and tombstones: `revision`, `updated`, `incarnation` and `t_…` for the tombstone. */
-  readStates(cqrsId: string, keys: readonly { text: string; parts: readonly string[] }[], tombstones: string): Statement {
+  readStates(
+    cqrsId: string,
+    keys: readonly { text: string; parts: readonly string[] }[],
+    tombstones: string,
+  ): Statement {
     const width = this.#keys.length;
     return {
       text: `select (t.${REVISION} is not null)::text as live, ${versionTexts('t', '')}, ${versionTexts('d', 't_', 'plain')}
@@ -85,7 +91,13 @@ export class ReplicaTable {
         left join ${this.name} t on ${this.#sameKey('t', (index) => `u.c${index}::${this.#keys[index]!.cast}`)}
         left join ${tombstones} d on d.cqrs_id = $${width + 2} and d.key = u.c${width}
         order by u.n`,
-      parameters: [...transpose(keys.map((key) => [...key.parts, key.text]), width + 1), cqrsId],
+      parameters: [
+        ...transpose(
+          keys.map((key) => [...key.parts, key.text]),
+          width + 1,
+        ),
+        cqrsId,
+      ],
     };
   }
 
@@ -104,13 +116,21 @@ export class ReplicaTable {
    */
   write(options: WriteOptions): Statement {
     const { columns, rows, rules } = options;
-    const shape = [columns.map((column) => column.field).join(), options.sync, options.replace, rules.syncDowngrade].join('|');
+    const shape = [
+      columns.map((column) => column.field).join(),
+      options.sync,
+      options.replace,
+      rules.syncDowngrade,
+    ].join('|');
     let text = this.#writes.get(shape);
     if (text === undefined) this.#writes.set(shape, (text = this.#writeText(options)));
     return {
       text,
       parameters: [
-        ...transpose(rows.map((row) => row.values), columns.length),
+        ...transpose(
+          rows.map((row) => row.values),
+          columns.length,
+        ),
         rows.map((row) => String(row.version.revision)),
         rows.map((row) => formatMicroseconds(row.version.updated)),
         rows.map((row) => (row.version.incarnation === null ? null : String(row.version.incarnation))),
@@ -132,7 +152,11 @@ export class ReplicaTable {
    * Stamps a row that a hook has written; no answer when there is none. Times whose microseconds a JavaScript `Date`
    * has cut off get them back, unless the hook has stored another time.
    */
-  stamp(key: readonly string[], version: Version, times: readonly { column: ReplicaColumn; text: string }[]): Statement {
+  stamp(
+    key: readonly string[],
+    version: Version,
+    times: readonly { column: ReplicaColumn; text: string }[],
+  ): Statement {
     const width = key.length;
     const precise = times.map(({ column }, index) => {
       const field = this.#quote(column.field);
@@ -161,12 +185,19 @@ export class ReplicaTable {
     const width = columns.length;
     const replaces = replace !== 'no';
     const casts = [...columns.map((column) => column.cast), 'int', 'timestamptz', 'bigint'];
-    const fields = [...columns.map((column) => column.field), REVISION, UPDATED, INCARNATION].map((field) => this.#quote(field));
+    const fields = [...columns.map((column) => column.field), REVISION, UPDATED, INCARNATION].map((field) =>
+      this.#quote(field),
+    );
     const kind = this.#discriminator;
     const targets = kind ? [...fields, this.#quote(kind.field)] : fields;
     const sources = kind ? [...fields, literal(kind.value)] : fields;
     const guard = (t: string, e: string): string =>
-      guardText(t, e, { sync, syncDowngrade: rules.syncDowngrade, horizon: `$${width + 4}::text::timestamptz`, tolerance: `$${width + 5}::text::interval` });
+      guardText(t, e, {
+        sync,
+        syncDowngrade: rules.syncDowngrade,
+        horizon: `$${width + 4}::text::timestamptz`,
+        tolerance: `$${width + 5}::text::interval`,
+      });
     const assignments = targets.map((field) => `${field} = excluded.${field}`).join(', ');
     const key = this.#keys.map((column) => this.#quote(column.field));
     return `with incoming as (

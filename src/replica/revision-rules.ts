@@ -110,7 +110,8 @@ function decideUnknown(stored: Known, { signalType, version }: Incoming, options
 function decideByRevision(stored: Known, { signalType, version }: Incoming, { syncDowngrade }: RuleOptions): Decision {
   const steps = version.revision - stored.version.revision;
   const row = stored.kind === 'row';
-  if (signalType === 'DELETE') return steps > 0 || (steps === 0 && row) ? raise(stored, version) : skip(stored, version);
+  if (signalType === 'DELETE')
+    return steps > 0 || (steps === 0 && row) ? raise(stored, version) : skip(stored, version);
   const repairs = row && signalType === 'SYNC' && (steps === 0 || syncDowngrade === 'always');
   if (steps > 0 || repairs) return write(stored, version, false);
   return skip(stored, version);

@@ -39,7 +39,11 @@ export function normalizeKey(definition: ReplicaDefinition, parts: readonly stri
 }
 
 /** Asks the database for the keys of types that only it can print; the others are done. */
-export async function askForKeys(session: SqlSession, definition: ReplicaDefinition, keys: readonly (readonly string[])[]): Promise<RowKey[]> {
+export async function askForKeys(
+  session: SqlSession,
+  definition: ReplicaDefinition,
+  keys: readonly (readonly string[])[],
+): Promise<RowKey[]> {
   if (!definition.table || definition.keyColumns.every(isPlain)) return keys.map(rowKey);
   const rows = await session.run(definition.table.normalizeKeys(keys));
   return rows.map((row) => rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!)));

@@ -32,14 +32,22 @@ export function planRows(
   definition: ReplicaDefinition,
   messages: readonly Prepared[],
   states: ReadonlyMap<string, Stored>,
-  { rules, settle, distrusted }: { rules: RuleOptions; settle: Settle; distrusted: (message: Prepared, aheadBy: number) => void },
+  {
+    rules,
+    settle,
+    distrusted,
+  }: { rules: RuleOptions; settle: Settle; distrusted: (message: Prepared, aheadBy: number) => void },
 ): RowPlan {
   const writes = new Map<string, WriteGroup>();
   const deletes: RowKey[] = [];
   const burials: Burial[] = [];
-  const groups = [...Map.groupBy(messages, (message) => message.key.text)].sort(([a], [b]) => (a < b ? -1 : 1));
+  const groups = [...Map.groupBy(messages, (message) => message.key.text)].toSorted(([a], [b]) => (a < b ? -1 : 1));
   for (const [text, group] of groups) {
-    const folded = fold(states.get(text)!, group.map((message) => message.incoming), rules);
+    const folded = fold(
+      states.get(text)!,
+      group.map((message) => message.incoming),
+      rules,
+    );
     for (const [index, decision] of folded.decisions.entries()) {
       const message = group[index]!;
       if (decision.aheadBy !== undefined) distrusted(message, decision.aheadBy);
@@ -72,12 +80,16 @@ export async function writeRows(session: SqlSession, plan: RowPlan, rules: RuleO
   if (plan.writes.length > 1) {
     // Several statements would lock their rows in an order of their own.
     const keys = plan.writes.flatMap((group) => group.rows.map((row) => row.message.key));
-    await session.run(table.lockRows(keys.sort((a, b) => (a.text < b.text ? -1 : 1)).map((key) => key.parts)));
+    await session.run(table.lockRows(keys.toSorted((a, b) => (a.text < b.text ? -1 : 1)).map((key) => key.parts)));
   }
   for (const { columns, sync, replace, rows } of plan.writes) {
-    const written = await session.run(table.write({ columns, sync, replace, rules, rows: rows.map((row) => row.texts) }));
+    const written = await session.run(
+      table.write({ columns, sync, replace, rules, rows: rows.map((row) => row.texts) }),
+    );
     if (written.length === rows.length) continue;
-    const keys = new Set(written.map((row) => rowKey(plan.definition.keyColumns.map((_, index) => row[`k${index}`]!)).text));
+    const keys = new Set(
+      written.map((row) => rowKey(plan.definition.keyColumns.map((_, index) => row[`k${index}`]!)).text),
+    );
     for (const { message } of rows) {
       if (!keys.has(message.key.text)) settle(message, { kind: 'skipped', reason: 'stale' });
     }
@@ -85,7 +97,13 @@ export async function writeRows(session: SqlSession, plan: RowPlan, rules: RuleO
 }
 
 export function applied({ incoming }: Prepared, action: Exclude<Decision, { reason: string }>['action']): Outcome {
-  const names = { create: 'create', replace: 'create', update: 'update', delete: 'delete', remember: 'delete' } as const;
+  const names = {
+    create: 'create',
+    replace: 'create',
+    update: 'update',
+    delete: 'delete',
+    remember: 'delete',
+  } as const;
   return { kind: 'applied', action: names[action], version: incoming.version };
 }
 

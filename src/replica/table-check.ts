@@ -16,8 +16,17 @@ export async function checkTables(
     if (table) wanted.push({ where: meta.className, table: table.name, fields: table.fields });
   }
   if (wanted.length === 0) return [];
-  wanted.push({ where: 'Tombstone', table: tombstones, fields: ['cqrs_id', 'key', 'incarnation', 'revision', 'updated', 'deleted_at'] });
-  const found = await em.fork().transactional((inner) => readColumns(inner, wanted.map(({ table }) => table)));
+  wanted.push({
+    where: 'Tombstone',
+    table: tombstones,
+    fields: ['cqrs_id', 'key', 'incarnation', 'revision', 'updated', 'deleted_at'],
+  });
+  const found = await em.fork().transactional((inner) =>
+    readColumns(
+      inner,
+      wanted.map(({ table }) => table),
+    ),
+  );
   return wanted.flatMap(({ where, table, fields }): Problem[] => {
     const columns = found.get(table);
     if (!columns) return [{ where, what: `its table ${table} does not exist.`, cure: CURE }];

@@ -108,7 +108,7 @@ export class TombstonePurge extends Service {
   }
 
   async #run(): Promise<void> {
-    for (let failures = 0; !this.signal.aborted; ) {
+    for (let failures = 0; !this.signal.aborted;) {
       try {
         await this.purge();
         failures = 0;

@@ -68,27 +68,31 @@ describe.each(['RabbitMQTransport', 'KombuTransport'])('%s', (transport) => {
   });
 
   const ours = recordings.filter((recording) => recording.transport === transport);
-  test.each(ours.map((recording) => [`${recording.case} ${recording.seq}`, recording.body] as const))('%s', async (name, body) => {
-    if (ends[name] === 'unreadable') {
-      expect(() => TransportPayload.fromMessage(body)).toThrow(InvalidPayloadError);
-      return;
-    }
-    const payload = TransportPayload.fromMessage(body);
-    const row = `${payload.cqrsId} ${String(payload.instancePk)}`;
-    const plain = payload.signalType === 'DELETE' ? 'delete' : known.has(row) ? 'update' : 'create';
-    const expected = ends[name] ?? (payload.cqrsId === 'failing' ? 'failed it always fails' : plain);
-    const handle = async () => brief(await service.handle([{ payload, committedAt: null, direct: true, expired: false }]));
+  test.each(ours.map((recording) => [`${recording.case} ${recording.seq}`, recording.body] as const))(
+    '%s',
+    async (name, body) => {
+      if (ends[name] === 'unreadable') {
+        expect(() => TransportPayload.fromMessage(body)).toThrow(InvalidPayloadError);
+        return;
+      }
+      const payload = TransportPayload.fromMessage(body);
+      const row = `${payload.cqrsId} ${String(payload.instancePk)}`;
+      const plain = payload.signalType === 'DELETE' ? 'delete' : known.has(row) ? 'update' : 'create';
+      const expected = ends[name] ?? (payload.cqrsId === 'failing' ? 'failed it always fails' : plain);
+      const handle = async () =>
+        brief(await service.handle([{ payload, committedAt: null, direct: true, expired: false }]));
 
-    previous.length = 0;
-    expect(await handle()).toEqual([expected]);
-    if (payload.cqrsId === 'tracked' && plain !== 'delete') expect(previous).toEqual([trackedAs[name]]);
-    if (expected === 'create') known.add(row);
-    if (expected === 'create' || expected === 'update') {
-      expect(await differences(payload.cqrsId, body)).toEqual([]);
-      if (payload.signalType === 'SAVE') expect(await handle()).toEqual(['duplicate']);
-    }
-    if (expected === 'delete') expect(await differences(payload.cqrsId, body)).toEqual(['no row']);
-  });
+      previous.length = 0;
+      expect(await handle()).toEqual([expected]);
+      if (payload.cqrsId === 'tracked' && plain !== 'delete') expect(previous).toEqual([trackedAs[name]]);
+      if (expected === 'create') known.add(row);
+      if (expected === 'create' || expected === 'update') {
+        expect(await differences(payload.cqrsId, body)).toEqual([]);
+        if (payload.signalType === 'SAVE') expect(await handle()).toEqual(['duplicate']);
+      }
+      if (expected === 'delete') expect(await differences(payload.cqrsId, body)).toEqual(['no row']);
+    },
+  );
 
   /** The columns whose stored value is not the one in the body. */
   async function differences(cqrsId: string, body: string): Promise<string[]> {

@@ -7,7 +7,8 @@ import type { CreateContext } from '../../src/replica/replica-hooks.js';
 const id = p.integer().primary().autoincrement(false);
 const name = p.string();
 const micros = p.datetime().columnType('timestamptz(6)');
-const named = (className: string) => defineEntity({ name: className, extends: ReplicaEntity, properties: { id, name } });
+const named = (className: string) =>
+  defineEntity({ name: className, extends: ReplicaEntity, properties: { id, name } });
 
 const Product = defineEntity({
   name: 'ProductRef',
@@ -106,10 +107,9 @@ export const models = [
     }),
     { id: 'tracked_all' },
   ),
-  replica(
-    defineEntity({ name: 'UuidPkRef', extends: ReplicaEntity, properties: { id: p.uuid().primary(), name } }),
-    { id: 'uuid_pk' },
-  ),
+  replica(defineEntity({ name: 'UuidPkRef', extends: ReplicaEntity, properties: { id: p.uuid().primary(), name } }), {
+    id: 'uuid_pk',
+  }),
   replica(
     defineEntity({
       name: 'StrPkRef',

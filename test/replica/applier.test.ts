@@ -64,9 +64,14 @@ beforeEach(async () => {
   service.seen.length = 0;
 });
 
-const rows = () => service.rows('select id::text, name, cqrs_revision::text as r, cqrs_incarnation::text as i from account_ref order by 1');
-const account = (name: string, options: MessageOptions = {}, id: number | string = 1) => message({ id, name, note: null }, options);
-const deletion = (options: MessageOptions, id: number | string = 1) => message({ id }, { signal: 'DELETE', ...options });
+const rows = () =>
+  service.rows(
+    'select id::text, name, cqrs_revision::text as r, cqrs_incarnation::text as i from account_ref order by 1',
+  );
+const account = (name: string, options: MessageOptions = {}, id: number | string = 1) =>
+  message({ id, name, note: null }, options);
+const deletion = (options: MessageOptions, id: number | string = 1) =>
+  message({ id }, { signal: 'DELETE', ...options });
 const handle = async (...batch: Parameters<ReplicaService['handle']>[0]) => brief(await service.handle(batch));
 
 describe('a row', () => {
@@ -85,20 +90,30 @@ describe('a row', () => {
     await handle(account('Ada'));
     await service.rows("update account_ref set local = 'changed', level = 9");
     expect(await handle(account('Bob', { revision: 1 }))).toEqual(['update']);
-    expect(await service.rows('select name, local, level from account_ref')).toEqual([{ name: 'Bob', local: 'changed', level: 9 }]);
+    expect(await service.rows('select name, local, level from account_ref')).toEqual([
+      { name: 'Bob', local: 'changed', level: 9 },
+    ]);
     expect(await handle(account('Eve', { incarnation: 2 }))).toEqual(['create']);
-    expect(await service.rows('select name, local, level from account_ref')).toEqual([{ name: 'Eve', local: 'mine', level: 7 }]);
+    expect(await service.rows('select name, local, level from account_ref')).toEqual([
+      { name: 'Eve', local: 'mine', level: 7 },
+    ]);
   });
 
   test('is found however its key is spelled', async () => {
     expect(await handle(account('Ada', {}, '1'))).toEqual(['create']);
-    expect(await handle(account('Bob', { revision: 1 }, '01'), account('Eve', { revision: 2 }, 1))).toEqual(['superseded', 'update']);
+    expect(await handle(account('Bob', { revision: 1 }, '01'), account('Eve', { revision: 2 }, 1))).toEqual([
+      'superseded',
+      'update',
+    ]);
     expect(await handle(deletion({ revision: 3 }, '+1'))).toEqual(['delete']);
     expect(await handle(account('Eve', { revision: 2 }, 1))).toEqual(['stale']);
   });
 
   test('may have any first revision, and gaps', async () => {
-    expect(await handle(account('Ada', { revision: 5 }), account('Bob', { revision: 50 }))).toEqual(['superseded', 'create']);
+    expect(await handle(account('Ada', { revision: 5 }), account('Bob', { revision: 50 }))).toEqual([
+      'superseded',
+      'create',
+    ]);
   });
 
   test('is repaired by a SYNC of the version it has', async () => {
@@ -131,20 +146,33 @@ describe('a batch', () => {
     const child = message({ id: 1, parent: 1 }, { cqrsId: 'child' });
     const parent = message({ id: 1, name: 'P' }, { cqrsId: 'parent' });
     expect(await handle(child, parent)).toEqual(['create', 'create']);
-    const gone = [message({ id: 1 }, { cqrsId: 'parent', signal: 'DELETE', revision: 1 }), message({ id: 1 }, { cqrsId: 'child', signal: 'DELETE', revision: 1 })];
+    const gone = [
+      message({ id: 1 }, { cqrsId: 'parent', signal: 'DELETE', revision: 1 }),
+      message({ id: 1 }, { cqrsId: 'child', signal: 'DELETE', revision: 1 }),
+    ];
     expect(await handle(...gone)).toEqual(['delete', 'delete']);
   });
 
   test('takes either spelling of a relation', async () => {
     await handle(message({ id: 1, name: 'P' }, { cqrsId: 'parent' }));
-    expect(await handle(message({ id: 1, parent: 1 }, { cqrsId: 'child' }), message({ id: 2, parent_id: 1 }, { cqrsId: 'child' }))).toEqual(['create', 'create']);
+    expect(
+      await handle(
+        message({ id: 1, parent: 1 }, { cqrsId: 'child' }),
+        message({ id: 2, parent_id: 1 }, { cqrsId: 'child' }),
+      ),
+    ).toEqual(['create', 'create']);
     expect(await service.rows('select parent_id from child_ref')).toEqual([{ parent_id: 1 }, { parent_id: 1 }]);
   });
 
   test('gives a parent a new life under its children', async () => {
-    await handle(message({ id: 1, name: 'P' }, { cqrsId: 'parent' }), message({ id: 1, parent: 1 }, { cqrsId: 'child' }));
+    await handle(
+      message({ id: 1, name: 'P' }, { cqrsId: 'parent' }),
+      message({ id: 1, parent: 1 }, { cqrsId: 'child' }),
+    );
     expect(await handle(message({ id: 1, name: 'Q' }, { cqrsId: 'parent', incarnation: 2 }))).toEqual(['create']);
-    expect(await service.rows('select p.name, c.id from child_ref c join parent_ref p on p.id = c.parent_id')).toEqual([{ name: 'Q', id: 1 }]);
+    expect(await service.rows('select p.name, c.id from child_ref c join parent_ref p on p.id = c.parent_id')).toEqual([
+      { name: 'Q', id: 1 },
+    ]);
   });
 
   test('mixes messages that have all fields with some that lack optional ones', async () => {
@@ -189,8 +217,13 @@ describe('a message that must wait or end', () => {
   });
 
   test('waits with a deletion while other rows point to its own', async () => {
-    await handle(message({ id: 1, name: 'P' }, { cqrsId: 'parent' }), message({ id: 1, parent: 1 }, { cqrsId: 'child' }));
-    expect(await handle(message({ id: 1 }, { cqrsId: 'parent', signal: 'DELETE', revision: 1 }))).toEqual(['failed foreign-key']);
+    await handle(
+      message({ id: 1, name: 'P' }, { cqrsId: 'parent' }),
+      message({ id: 1, parent: 1 }, { cqrsId: 'child' }),
+    );
+    expect(await handle(message({ id: 1 }, { cqrsId: 'parent', signal: 'DELETE', revision: 1 }))).toEqual([
+      'failed foreign-key',
+    ]);
   });
 
   test.each([
@@ -205,8 +238,12 @@ describe('a message that must wait or end', () => {
   test('is a dead letter when it would create a row and is older than deletions are remembered', async () => {
     const monthAgo = new Date(Date.now() - 31 * 86_400_000);
     expect(await handle(account('Ada', { committedAt: monthAgo }))).toEqual(['dead-letter too-old-to-create']);
-    expect(await handle(account('Ada', { committedAt: null, updated: monthAgo.getTime() * 1000 }))).toEqual(['dead-letter too-old-to-create']);
-    expect(await handle(account('Ada', { committedAt: null, updated: monthAgo.getTime() * 1000, signal: 'SYNC' }))).toEqual(['create']);
+    expect(await handle(account('Ada', { committedAt: null, updated: monthAgo.getTime() * 1000 }))).toEqual([
+      'dead-letter too-old-to-create',
+    ]);
+    expect(
+      await handle(account('Ada', { committedAt: null, updated: monthAgo.getTime() * 1000, signal: 'SYNC' })),
+    ).toEqual(['create']);
     expect(await handle(account('Bob', { committedAt: monthAgo, revision: 1 }))).toEqual(['update']);
   });
 
@@ -235,13 +272,18 @@ describe('a master without incarnations', () => {
     await handle(account('Ada', python({ revision: 9 })));
     expect(await handle(deletion(python({ revision: 1, updated: START + 20_000 })))).toEqual(['delete']);
     expect(await handle(account('Ada', python({ revision: 9 })))).toEqual(['stale']);
-    expect(await service.rows('select revision, incarnation from cqrs_tombstones')).toEqual([{ revision: 9, incarnation: null }]);
+    expect(await service.rows('select revision, incarnation from cqrs_tombstones')).toEqual([
+      { revision: 9, incarnation: null },
+    ]);
   });
 
   test('uses a key again at once: the row goes and comes in one batch, though the clock alone could not tell', async () => {
     await handle(account('first life', python({ revision: 5 })));
     const soon = START + 50_000;
-    const again = [deletion(python({ revision: 6, updated: soon })), account('second life', python({ updated: soon + 1 }))];
+    const again = [
+      deletion(python({ revision: 6, updated: soon })),
+      account('second life', python({ updated: soon + 1 })),
+    ];
     expect(await handle(...again)).toEqual(['superseded', 'create']);
     expect(await rows()).toEqual([{ id: '1', name: 'second life', r: '0', i: null }]);
   });
@@ -253,7 +295,14 @@ describe('a master without incarnations', () => {
     expect(service.seen).toEqual([
       {
         name: 'cqrs.replica.clock-distrusted',
-        fields: { queue: 'test', cqrsId: 'account', signalType: 'SAVE', instancePk: '1', retries: 0, aheadMs: expect.any(Number) },
+        fields: {
+          queue: 'test',
+          cqrsId: 'account',
+          signalType: 'SAVE',
+          instancePk: '1',
+          retries: 0,
+          aheadMs: expect.any(Number),
+        },
       },
     ]);
     expect((service.seen[0]!.fields as { aheadMs: number }).aheadMs).toBeGreaterThan(360 * 86_400_000);

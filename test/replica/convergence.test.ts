@@ -9,8 +9,18 @@ import { type Master, OurMasterModel, PythonMasterModel, ROWS } from './support/
 import { ReplicaService } from './support/replica-service.js';
 
 const columns = { id: p.integer().primary(), name: p.string() };
-const RowSchema = defineEntity({ name: 'AccountRef', tableName: 'account_ref', extends: ReplicaEntity, properties: columns });
-const HookSchema = defineEntity({ name: 'AccountRef', tableName: 'account_ref', extends: ReplicaEntity, properties: columns });
+const RowSchema = defineEntity({
+  name: 'AccountRef',
+  tableName: 'account_ref',
+  extends: ReplicaEntity,
+  properties: columns,
+});
+const HookSchema = defineEntity({
+  name: 'AccountRef',
+  tableName: 'account_ref',
+  extends: ReplicaEntity,
+  properties: columns,
+});
 
 let database: TestDatabase;
 const services: Record<'rows' | 'hooks', ReplicaService> = {} as never;
@@ -22,7 +32,10 @@ beforeAll(async () => {
   database = await createDatabase();
   services.rows = await ReplicaService.start(database.url, [replica(RowSchema, { id: 'account' })]);
   services.hooks = await ReplicaService.start(database.url, [
-    replica(HookSchema, { id: 'account', cqrsUpdate: (row, em, { mappedData }) => void em.assign(row, mappedData as never) }),
+    replica(HookSchema, {
+      id: 'account',
+      cqrsUpdate: (row, em, { mappedData }) => void em.assign(row, mappedData as never),
+    }),
   ]);
   await services.rows.orm.schema.create();
   real = await RealMaster.start();
@@ -57,7 +70,12 @@ function converges(service: ReplicaService, master: Master) {
     const firstKey = (nextKey += ROWS);
     const { messages, rows } = await master.run(steps, firstKey);
     await deliver(messages, delivery, applier);
-    const found = await service.rows(`select id, name from account_ref where id >= ? and id < ? order by id`, [firstKey, firstKey + ROWS]);
-    expect(Object.fromEntries(found.map((row) => [row['id'], row['name']]))).toEqual(Object.fromEntries([...rows].sort()));
+    const found = await service.rows(`select id, name from account_ref where id >= ? and id < ? order by id`, [
+      firstKey,
+      firstKey + ROWS,
+    ]);
+    expect(Object.fromEntries(found.map((row) => [row['id'], row['name']]))).toEqual(
+      Object.fromEntries([...rows].toSorted()),
+    );
   });
 }

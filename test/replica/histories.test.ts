@@ -43,9 +43,12 @@ beforeEach(async () => {
 });
 
 const clear = () => service.rows('truncate account_ref, cqrs_tombstones');
-const rows = async () => (await service.rows('select id, name from account_ref order by id')).map((row) => `${row['id']} ${row['name']}`);
+const rows = async () =>
+  (await service.rows('select id, name from account_ref order by id')).map((row) => `${row['id']} ${row['name']}`);
 const truth = async () =>
-  (await master.sql<{ id: number; name: string }>('select id, name from account where matches order by id')).map((row) => `${row.id} ${row.name}`);
+  (await master.sql<{ id: number; name: string }>('select id, name from account where matches order by id')).map(
+    (row) => `${row.id} ${row.name}`,
+  );
 const em = () => master.orm.em.fork();
 const create = (id: number, name: string) => em().insert(Account, { id, name, matches: true } as never);
 const update = (id: number, data: Partial<Account>) => em().nativeUpdate(Account, { id }, data as never);
@@ -70,7 +73,8 @@ async function endsRight(messages: readonly Received[], expected: readonly strin
   }
 }
 
-const history = (number: number, name: string, work: () => Promise<void>): void => test(`history ${number}: ${name}`, work, 60_000);
+const history = (number: number, name: string, work: () => Promise<void>): void =>
+  test(`history ${number}: ${name}`, work, 60_000);
 
 history(1, 'an INSERT that waited for an uncommitted DELETE of its key', async () => {
   await create(1, 'old');
@@ -153,7 +157,9 @@ history(6, 'a primary key that changes', async () => {
 
 history(7, 'a restore from backup issues revisions twice, each in a life of its own', async () => {
   await create(1, 'one');
-  const [backup] = await master.sql<{ cqrs_revision: number; cqrs_updated: string }>('select cqrs_revision, cqrs_updated::text from account');
+  const [backup] = await master.sql<{ cqrs_revision: number; cqrs_updated: string }>(
+    'select cqrs_revision, cqrs_updated::text from account',
+  );
   await update(1, { name: 'lost' });
   await update(1, { name: 'lost too' });
   // what restoring a backup and numbering its lives anew comes to
@@ -187,7 +193,8 @@ history(11, 'two relays turn the messages of a key around', async () => {
 });
 
 history(12, 'the newest message has expired: it counts, since nothing newer is there', async () => {
-  const state = (revision: number, options: MessageOptions) => message({ id: 1, name: `r${revision}` }, { revision, ...options });
+  const state = (revision: number, options: MessageOptions) =>
+    message({ id: 1, name: `r${revision}` }, { revision, ...options });
   await service.handle([state(0, {})]);
   expect(brief(await service.handle([state(1, { expired: true })]))).toEqual(['update']);
   expect(brief(await service.handle([state(0, { expired: true })]))).toEqual(['expired']);

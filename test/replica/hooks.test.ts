@@ -97,7 +97,11 @@ class BareRef extends replicaClass(BareSchema) {
   static override CQRS_ID = 'bare';
   static override CQRS_NO_DB_OPERATIONS = true;
   static readonly calls: unknown[] = [];
-  static override async cqrsSave(_em: EntityManager, data: WireObject, { sync }: SaveContext = {}): Promise<Outcome | void> {
+  static override async cqrsSave(
+    _em: EntityManager,
+    data: WireObject,
+    { sync }: SaveContext = {},
+  ): Promise<Outcome | void> {
     if (data['name'] === 'throws') throw new Error('no such luck');
     this.calls.push([sync ? 'sync' : 'save', data['id']]);
   }
@@ -115,7 +119,11 @@ const SavingSchema = defineEntity({
 });
 class SavingRef extends replicaClass(SavingSchema) {
   static override CQRS_ID = 'saving';
-  static override async cqrsSave(em: EntityManager, data: WireObject, context: SaveContext = {}): Promise<Outcome | void> {
+  static override async cqrsSave(
+    em: EntityManager,
+    data: WireObject,
+    context: SaveContext = {},
+  ): Promise<Outcome | void> {
     if (data['name'] === 'secret') return { kind: 'skipped', reason: 'secret' };
     return super.cqrsSave(em, { ...data, name: String(data['name']).toUpperCase() }, context);
   }
@@ -144,11 +152,19 @@ const account = (name: string, options: MessageOptions = {}, rest: WireObject = 
   message({ id: 1, name, at: null, balance: null, data: null, address_city: null, ...rest }, options);
 const handle = async (...batch: Parameters<ReplicaService['handle']>[0]) => brief(await service.handle(batch));
 const logged = async () => (await service.rows('select text from log_entry order by id')).map((row) => row['text']);
-const stored = async (table = 'account_ref') => (await service.rows(`select name, cqrs_revision as r from ${table} order by id`)).map((row) => `${row['name']} ${row['r']}`);
+const stored = async (table = 'account_ref') =>
+  (await service.rows(`select name, cqrs_revision as r from ${table} order by id`)).map(
+    (row) => `${row['name']} ${row['r']}`,
+  );
 
 describe('hooks', () => {
   test('are called once a message, in the order of versions, and write through the given EntityManager', async () => {
-    const outcomes = await handle(account('c', { revision: 2 }), account('a'), account('b', { revision: 1 }), message({ id: 1 }, { signal: 'DELETE', revision: 3 }));
+    const outcomes = await handle(
+      account('c', { revision: 2 }),
+      account('a'),
+      account('b', { revision: 1 }),
+      message({ id: 1 }, { signal: 'DELETE', revision: 3 }),
+    );
     expect(outcomes).toEqual(['update', 'create', 'update', 'delete']);
     expect(await logged()).toEqual(['create a', 'update a to b', 'update b to c', 'delete 1']);
     expect(await stored()).toEqual([]);
@@ -204,7 +220,9 @@ describe('hooks', () => {
 
   test('are told what the message says, in the entity’s own terms', async () => {
     const rich = { at: '2024-01-02 03:04:05.123456+00:00', balance: 12.5, data: { a: [1] }, address_city: 'Rome' };
-    await handle(account('a', { previous: { name: 'before', unknown: 1 }, meta: { by: 'admin' }, signal: 'SYNC' }, rich));
+    await handle(
+      account('a', { previous: { name: 'before', unknown: 1 }, meta: { by: 'admin' }, signal: 'SYNC' }, rich),
+    );
     expect(AccountRef.calls).toEqual([
       [
         'create',
@@ -231,12 +249,19 @@ describe('hooks', () => {
   test('lose no microseconds', async () => {
     await handle(account('a', {}, { at: '2024-01-02 03:04:05.123456+00:00' }));
     await handle(account('a', { revision: 1 }, { at: '2024-01-02 03:04:05.654321+00:00' }));
-    const [row] = await service.rows("select (at at time zone 'UTC')::text as at, (extract(epoch from cqrs_updated) * 1000000)::bigint::text as updated from account_ref");
-    expect(row).toEqual({ at: '2024-01-02 03:04:05.654321', updated: String(message({}, { revision: 1 }).payload.version.updated) });
+    const [row] = await service.rows(
+      "select (at at time zone 'UTC')::text as at, (extract(epoch from cqrs_updated) * 1000000)::bigint::text as updated from account_ref",
+    );
+    expect(row).toEqual({
+      at: '2024-01-02 03:04:05.654321',
+      updated: String(message({}, { revision: 1 }).payload.version.updated),
+    });
   });
 
   test('that meet a missing foreign row wait for it', async () => {
-    await service.rows('alter table log_entry add constraint never foreign key (id) references plain_ref (id) not valid');
+    await service.rows(
+      'alter table log_entry add constraint never foreign key (id) references plain_ref (id) not valid',
+    );
     expect(await handle(account('a'))).toEqual(['failed foreign-key']);
     await service.rows('alter table log_entry drop constraint never');
     expect(await handle(account('a'))).toEqual(['create']);
@@ -244,7 +269,8 @@ describe('hooks', () => {
 });
 
 test('custom serialization gives hooks the data as it came', async () => {
-  const nested = (name: string, revision: number) => message({ id: 1, title: 'T', author: { id: 3, name } }, { cqrsId: 'nested', revision });
+  const nested = (name: string, revision: number) =>
+    message({ id: 1, title: 'T', author: { id: 3, name } }, { cqrsId: 'nested', revision });
   expect(await handle(nested('Ada', 0))).toEqual(['create']);
   expect(await service.rows('select title, author from nested_ref')).toEqual([{ title: 'T', author: 'Ada' }]);
   expect(await handle(nested('Bob', 1), nested('Ada', 0))).toEqual(['update', 'duplicate']);
@@ -252,29 +278,44 @@ test('custom serialization gives hooks the data as it came', async () => {
 });
 
 test('a replica without database operations is called for every message and has no table', async () => {
-  const bare = (options: MessageOptions, data: WireObject = {}) => message({ id: 1, ...data }, { cqrsId: 'bare', ...options });
-  expect(await handle(bare({}), bare({}), bare({ signal: 'SYNC' }), bare({}, { name: 'throws' }), bare({ signal: 'DELETE' }))).toEqual([
-    'update',
-    'update',
-    'update',
-    'failed no such luck',
-    'delete',
+  const bare = (options: MessageOptions, data: WireObject = {}) =>
+    message({ id: 1, ...data }, { cqrsId: 'bare', ...options });
+  expect(
+    await handle(
+      bare({}),
+      bare({}),
+      bare({ signal: 'SYNC' }),
+      bare({}, { name: 'throws' }),
+      bare({ signal: 'DELETE' }),
+    ),
+  ).toEqual(['update', 'update', 'update', 'failed no such luck', 'delete']);
+  expect(BareRef.calls).toEqual([
+    ['save', 1],
+    ['save', 1],
+    ['sync', 1],
+    ['delete', 1],
   ]);
-  expect(BareRef.calls).toEqual([['save', 1], ['save', 1], ['sync', 1], ['delete', 1]]);
   expect(await service.rows("select to_regclass('bare_ref')::text as name")).toEqual([{ name: null }]);
 });
 
 describe('cqrsSave', () => {
   test('overridden, comes before the rules and may call them', async () => {
     const saving = (name: string, revision = 0) => message({ id: 1, name }, { cqrsId: 'saving', revision });
-    expect(await handle(saving('ada'), saving('secret', 2), saving('bob', 1), saving('ada'))).toEqual(['create', 'secret', 'update', 'duplicate']);
+    expect(await handle(saving('ada'), saving('secret', 2), saving('bob', 1), saving('ada'))).toEqual([
+      'create',
+      'secret',
+      'update',
+      'duplicate',
+    ]);
     expect(await stored('saving_ref')).toEqual(['BOB 1']);
     expect(await handle(message({ id: 1 }, { cqrsId: 'saving', signal: 'DELETE', revision: 2 }))).toEqual(['delete']);
     expect(await stored('saving_ref')).toEqual([]);
   });
 
   test('writes a state without a broker, in the transaction it is given', async () => {
-    const data = (revision: number): WireObject => ({ ...message({ id: 5, name: 'Ada' }, { revision }).payload.instanceData });
+    const data = (revision: number): WireObject => ({
+      ...message({ id: 5, name: 'Ada' }, { revision }).payload.instanceData,
+    });
     const em = service.orm.em.fork();
     expect(await PlainRef.cqrsSave(em, data(3))).toMatchObject({ kind: 'applied', action: 'create' });
     expect(await PlainRef.cqrsSave(em, data(3))).toEqual({ kind: 'skipped', reason: 'duplicate' });
@@ -286,6 +327,8 @@ describe('cqrsSave', () => {
       }),
     ).rejects.toThrow('undone');
     expect(await stored('plain_ref')).toEqual(['Ada 3']);
-    await expect(PlainRef.cqrsSave(em, { id: 5, cqrs_revision: 9, cqrs_updated: '2026-01-01 00:00:00+00:00' })).rejects.toThrow("'name' is missing");
+    await expect(
+      PlainRef.cqrsSave(em, { id: 5, cqrs_revision: 9, cqrs_updated: '2026-01-01 00:00:00+00:00' }),
+    ).rejects.toThrow("'name' is missing");
   });
 });

@@ -20,7 +20,10 @@ const HookedSchema = defineEntity({
 });
 const entities = [
   replica(AccountSchema, { id: 'account' }),
-  replica(HookedSchema, { id: 'hooked', cqrsUpdate: (row, em, { mappedData }) => void em.assign(row, mappedData as never) }),
+  replica(HookedSchema, {
+    id: 'hooked',
+    cqrsUpdate: (row, em, { mappedData }) => void em.assign(row, mappedData as never),
+  }),
 ];
 
 let database: TestDatabase;
@@ -57,7 +60,8 @@ async function untilWaiting(count: number): Promise<void> {
   }
 }
 
-const live = async (table = 'account_ref') => (await service.rows(`select name, cqrs_revision as r from ${table}`)).map((row) => `${row['name']} ${row['r']}`);
+const live = async (table = 'account_ref') =>
+  (await service.rows(`select name, cqrs_revision as r from ${table}`)).map((row) => `${row['name']} ${row['r']}`);
 const tombs = async () => (await service.rows('select revision from cqrs_tombstones')).map((row) => row['revision']);
 
 describe('SAVE(5) beside DELETE(6) in two workers', () => {
@@ -168,8 +172,12 @@ test('overlapping batches of several workers never wait in a circle', async () =
   const workers = Array.from({ length: 4 }, async (_, worker) => {
     for (let round = 0; round < 8; round++) {
       const revision = round * 4 + worker;
-      const order = keys.toSorted((a, b) => ((a * 7919 + worker * 104729 + round) % 101) - ((b * 7919 + worker * 104729 + round) % 101));
-      await service.handle(order.map((id) => save(`r${revision}`, { revision, signal: (id + worker) % 3 === 0 ? 'SYNC' : 'SAVE' }, id)));
+      const order = keys.toSorted(
+        (a, b) => ((a * 7919 + worker * 104729 + round) % 101) - ((b * 7919 + worker * 104729 + round) % 101),
+      );
+      await service.handle(
+        order.map((id) => save(`r${revision}`, { revision, signal: (id + worker) % 3 === 0 ? 'SYNC' : 'SAVE' }, id)),
+      );
     }
   });
   await Promise.all(workers);

@@ -13,12 +13,29 @@ const TagSchema = defineEntity({
   properties: { shop: p.integer().primary(), code: p.string().length(20).primary(), name },
 });
 const entities = [
-  replica(defineEntity({ name: 'UuidRef', extends: ReplicaEntity, properties: { id: p.uuid().primary(), name } }), { id: 'uuid' }),
-  replica(defineEntity({ name: 'TextRef', extends: ReplicaEntity, properties: { code: p.text().primary(), name } }), { id: 'text' }),
-  replica(defineEntity({ name: 'FixedRef', extends: ReplicaEntity, properties: { id: p.character().length(5).primary(), name } }), { id: 'fixed' }),
-  replica(defineEntity({ name: 'DayRef', extends: ReplicaEntity, properties: { id: p.date().primary(), name } }), { id: 'day' }),
+  replica(defineEntity({ name: 'UuidRef', extends: ReplicaEntity, properties: { id: p.uuid().primary(), name } }), {
+    id: 'uuid',
+  }),
+  replica(defineEntity({ name: 'TextRef', extends: ReplicaEntity, properties: { code: p.text().primary(), name } }), {
+    id: 'text',
+  }),
   replica(
-    defineEntity({ name: 'MomentRef', extends: ReplicaEntity, properties: { id: p.datetime().length(6).primary(), name } }),
+    defineEntity({
+      name: 'FixedRef',
+      extends: ReplicaEntity,
+      properties: { id: p.character().length(5).primary(), name },
+    }),
+    { id: 'fixed' },
+  ),
+  replica(defineEntity({ name: 'DayRef', extends: ReplicaEntity, properties: { id: p.date().primary(), name } }), {
+    id: 'day',
+  }),
+  replica(
+    defineEntity({
+      name: 'MomentRef',
+      extends: ReplicaEntity,
+      properties: { id: p.datetime().length(6).primary(), name },
+    }),
     { id: 'moment' },
   ),
   replica(
@@ -56,7 +73,13 @@ const handle = async (...batch: Parameters<ReplicaService['handle']>[0]) => brie
 
 describe('a row is one row, however its key is spelled', () => {
   test.each<[string, string, WireValue, WireValue, WireValue]>([
-    ['uuid', 'id', 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 'a0eebc999c0b4ef8bb6d6bb9bd380a11', '{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}'],
+    [
+      'uuid',
+      'id',
+      'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11',
+      'a0eebc999c0b4ef8bb6d6bb9bd380a11',
+      '{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}',
+    ],
     ['text', 'code', 'a/b é "q" #1', 'a/b é "q" #1', 'a/b é "q" #1'],
     ['text', 'code', 7, '7', 7],
     ['fixed', 'id', 'ab', 'ab   ', 'ab'],
@@ -64,7 +87,8 @@ describe('a row is one row, however its key is spelled', () => {
     ['moment', 'id', '2024-01-02 03:04:05.5+00:00', '2024-01-02T05:04:05.500000+02:00', '2024-01-02 03:04:05.5'],
     ['amount', 'id', 1.5, '1.50', '01.5'],
   ])('%s %s: %j, %j, %j', async (cqrsId, field, first, second, third) => {
-    const save = (key: WireValue, options: MessageOptions) => message({ [field]: key, name: `r${options.revision}` }, { cqrsId, ...options });
+    const save = (key: WireValue, options: MessageOptions) =>
+      message({ [field]: key, name: `r${options.revision}` }, { cqrsId, ...options });
     expect(await handle(save(first, { revision: 0 }))).toEqual(['create']);
     expect(await handle(save(second, { revision: 1 }), save(third, { revision: 2 }))).toEqual(['superseded', 'update']);
     expect(await service.rows(`select name from ${cqrsId}_ref`)).toEqual([{ name: 'r2' }]);
@@ -85,11 +109,17 @@ describe('a row is one row, however its key is spelled', () => {
 });
 
 describe('a key of several columns', () => {
-  const tag = (shop: number, code: string, revision = 0) => message({ shop, code, name: `${shop}${code}${revision}` }, { cqrsId: 'tag', revision });
+  const tag = (shop: number, code: string, revision = 0) =>
+    message({ shop, code, name: `${shop}${code}${revision}` }, { cqrsId: 'tag', revision });
   const gone = (id: WireValue, revision: number) => message({ id }, { cqrsId: 'tag', signal: 'DELETE', revision });
 
   test('is taken from its fields, and from the array of a DELETE', async () => {
-    expect(await handle(tag(1, 'a'), tag(1, 'b'), tag(2, 'a'), tag(1, 'a', 1))).toEqual(['superseded', 'create', 'create', 'create']);
+    expect(await handle(tag(1, 'a'), tag(1, 'b'), tag(2, 'a'), tag(1, 'a', 1))).toEqual([
+      'superseded',
+      'create',
+      'create',
+      'create',
+    ]);
     expect(await handle(gone([1, 'a'], 2))).toEqual(['delete']);
     expect(await handle(tag(1, 'a', 1))).toEqual(['stale']);
     expect(await service.rows('select name from tag_ref order by name')).toEqual([{ name: '1b0' }, { name: '2a0' }]);

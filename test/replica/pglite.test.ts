@@ -42,7 +42,12 @@ test('values arrive to the last digit', async () => {
     "dec_big":12345678901234567890.123456789012345678,"flag":true,"text":"é \\"q\\" 🎉","at":"2024-01-02 03:04:05.123456+00:00",
     "js":{"a":[1,null]},"words":["a b",null,"\\"q\\""],"bytes":"AAH/","cqrs_revision":0,
     "cqrs_updated":"2026-01-02 03:04:05.123456+00:00"},"cqrs_incarnation":1767225845123456}`;
-  const received = { payload: TransportPayload.fromMessage(body), committedAt: new Date(), direct: false, expired: false };
+  const received = {
+    payload: TransportPayload.fromMessage(body),
+    committedAt: new Date(),
+    direct: false,
+    expired: false,
+  };
   expect(await handle(received)).toEqual(['create']);
   expect(await handle(received)).toEqual(['duplicate']);
   expect(
@@ -66,13 +71,19 @@ test('values arrive to the last digit', async () => {
 });
 
 test('rows are created, changed, replaced and deleted, with and without hooks', async () => {
-  const kind = (revision: number, incarnation = 1) => message({ id: 5, text: `k${incarnation}.${revision}` }, { cqrsId: 'kinds', revision, incarnation });
+  const kind = (revision: number, incarnation = 1) =>
+    message({ id: 5, text: `k${incarnation}.${revision}` }, { cqrsId: 'kinds', revision, incarnation });
   const hooked = (revision: number) => message({ id: 5, name: `h${revision}` }, { cqrsId: 'hooked', revision });
   expect(await handle(kind(0), hooked(0), hooked(1))).toEqual(['create', 'create', 'update']);
   expect(calls).toEqual(['h0 to h1']);
-  expect(await handle(kind(0, 2), message({ id: 5 }, { cqrsId: 'hooked', signal: 'DELETE', revision: 2 }))).toEqual(['create', 'delete']);
+  expect(await handle(kind(0, 2), message({ id: 5 }, { cqrsId: 'hooked', signal: 'DELETE', revision: 2 }))).toEqual([
+    'create',
+    'delete',
+  ]);
   expect(await handle(kind(9, 1), hooked(1))).toEqual(['stale', 'stale']);
-  expect(await service.rows('select text, (select count(*)::int from hooked_ref) as hooked from kinds_ref where id = 5')).toEqual([{ text: 'k2.0', hooked: 0 }]);
+  expect(
+    await service.rows('select text, (select count(*)::int from hooked_ref) as hooked from kinds_ref where id = 5'),
+  ).toEqual([{ text: 'k2.0', hooked: 0 }]);
 });
 
 test('the database is checked and tombstones are purged', async () => {

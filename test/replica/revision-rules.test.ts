@@ -151,7 +151,10 @@ describe('a clock that is ahead', () => {
 describe('fold', () => {
   const run = (before: string, messages: string[]) => {
     const folded = fold(stored(before), messages.map(incoming), rules);
-    return [folded.change ? `${folded.change.action} ${folded.change.winner}` : 'none', folded.decisions.map((one) => one.action)];
+    return [
+      folded.change ? `${folded.change.action} ${folded.change.winner}` : 'none',
+      folded.decisions.map((one) => one.action),
+    ];
   };
 
   test.each([
@@ -172,7 +175,15 @@ describe('fold', () => {
 });
 
 test('numbered messages end in one state in every order and number', () => {
-  const messages = ['SAVE 1.0@0', 'SAVE 1.1@1', 'DELETE 1.2@2', 'SAVE 1.3@3', 'SAVE 2.0@4', 'SYNC 2.0@4', 'DELETE 2.1@5'].map(incoming);
+  const messages = [
+    'SAVE 1.0@0',
+    'SAVE 1.1@1',
+    'DELETE 1.2@2',
+    'SAVE 1.3@3',
+    'SAVE 2.0@4',
+    'SYNC 2.0@4',
+    'DELETE 2.1@5',
+  ].map(incoming);
   for (const order of permutations(messages)) {
     expect(fold({ kind: 'none' }, order, rules).final).toEqual(stored('tombstone 2.1@5'));
   }

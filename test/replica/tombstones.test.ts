@@ -30,8 +30,10 @@ beforeEach(async () => {
   service.seen.length = 0;
 });
 
-const bury = async (...ids: number[]) => service.handle(ids.map((id) => message({ id }, { signal: 'DELETE', revision: 1 })));
-const buried = async () => (await service.rows('select key from cqrs_tombstones order by key')).map((row) => row['key']);
+const bury = async (...ids: number[]) =>
+  service.handle(ids.map((id) => message({ id }, { signal: 'DELETE', revision: 1 })));
+const buried = async () =>
+  (await service.rows('select key from cqrs_tombstones order by key')).map((row) => row['key']);
 const age = (ids: string, seconds: number) =>
   service.rows(`update cqrs_tombstones set deleted_at = now() - interval '${seconds} seconds' where key in (${ids})`);
 

@@ -25,14 +25,20 @@ afterAll(async () => {
 async function apply(field: string, json: string, id = nextId++): Promise<readonly Outcome[]> {
   const body = `{"signal_type":"SAVE","cqrs_id":"kinds","instance_data":{"id":${id},"${field}":${json},"cqrs_revision":0,
     "cqrs_updated":"2026-01-02 03:04:05.123456+00:00"},"cqrs_incarnation":1}`;
-  return service.handle([{ payload: TransportPayload.fromMessage(body), committedAt: new Date(), direct: false, expired: false }]);
+  return service.handle([
+    { payload: TransportPayload.fromMessage(body), committedAt: new Date(), direct: false, expired: false },
+  ]);
 }
 
 test.each([
   ['big', '9007199254740993', '9007199254740993'],
   ['big', '-9223372036854775808', '-9223372036854775808'],
   ['big', '"9223372036854775807"', '9223372036854775807'],
-  ['dec_free', '123456789012345678901234567890.123456789012345678901', '123456789012345678901234567890.123456789012345678901'],
+  [
+    'dec_free',
+    '123456789012345678901234567890.123456789012345678901',
+    '123456789012345678901234567890.123456789012345678901',
+  ],
   ['dec_big', '"12345678901234567890.123456789012345678"', '12345678901234567890.123456789012345678'],
   ['dec2', '19.9', '19.90'],
   ['dec2', '"7.10"', '7.10'],
@@ -46,7 +52,11 @@ test.each([
   ['flag', '0', 'false'],
   ['short', '"äöü"', 'äöü'],
   ['fixed', '"ab"', 'ab'],
-  ['text', '"line\\n\\ttab \\"quoted\\" \\\\ back {brace} \\u00e9 \\ud83c\\udf89"', 'line\n\ttab "quoted" \\ back {brace} é 🎉'],
+  [
+    'text',
+    '"line\\n\\ttab \\"quoted\\" \\\\ back {brace} \\u00e9 \\ud83c\\udf89"',
+    'line\n\ttab "quoted" \\ back {brace} é 🎉',
+  ],
   ['text', '"null"', 'null'],
   ['text', '""', ''],
   ['text', '7', '7'],
@@ -75,10 +85,16 @@ test.each([
 });
 
 test('null is null in every column', async () => {
-  const fields = service.side.replicas.get('kinds').columns.filter((column) => !column.primary).map((column) => column.wire[0]!);
+  const fields = service.side.replicas
+    .get('kinds')
+    .columns.filter((column) => !column.primary)
+    .map((column) => column.wire[0]!);
   const id = nextId++;
-  for (const field of fields) expect(brief(await apply(field, 'null', id + 1000 + fields.indexOf(field)))).toEqual(['create']);
-  const [row] = await service.rows(`select count(*)::text as count from kinds_ref where id > 1000 and num_nonnulls(${fields.join(', ')}) = 0`);
+  for (const field of fields)
+    expect(brief(await apply(field, 'null', id + 1000 + fields.indexOf(field)))).toEqual(['create']);
+  const [row] = await service.rows(
+    `select count(*)::text as count from kinds_ref where id > 1000 and num_nonnulls(${fields.join(', ')}) = 0`,
+  );
   expect(row).toEqual({ count: String(fields.length) });
 });
 
@@ -105,7 +121,9 @@ describe('what can never fit becomes a dead letter at once, without its value', 
     expect(outcome).toMatchObject({ kind: 'dead-letter', reason: 'mapping' });
     const { error } = outcome as { error: Error };
     expect(error.message).toContain('kinds');
-    expect(`${error.message} ${JSON.stringify(error)} ${String((error.cause as Error | undefined)?.message)}`).not.toContain('secret');
+    expect(
+      `${error.message} ${JSON.stringify(error)} ${String((error.cause as Error | undefined)?.message)}`,
+    ).not.toContain('secret');
   });
 });
 

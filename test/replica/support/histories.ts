@@ -37,19 +37,26 @@ export const histories: fc.Arbitrary<History> = fc.record({
     )
     .map((steps) => [{ kind: 'create' as const, row: 0, other: 0, writer: 0 as const, gap: 1 }, ...steps]),
   delivery: fc.record({
-    ranks: fc.array(fc.record({ rank: fc.nat({ max: 1_000 }), times: fc.integer({ min: 1, max: 3 }) }), { minLength: 40, maxLength: 40 }),
+    ranks: fc.array(fc.record({ rank: fc.nat({ max: 1_000 }), times: fc.integer({ min: 1, max: 3 }) }), {
+      minLength: 40,
+      maxLength: 40,
+    }),
     batches: fc.array(fc.record({ size: fc.integer({ min: 1, max: 8 }), worker }), { minLength: 1, maxLength: 6 }),
   }),
 });
 
 /** Hands the messages to two appliers at once, as the delivery says. */
-export async function deliver(messages: readonly Received[], { ranks, batches }: Delivery, applier: Applier): Promise<void> {
+export async function deliver(
+  messages: readonly Received[],
+  { ranks, batches }: Delivery,
+  applier: Applier,
+): Promise<void> {
   const shuffled = messages
     .flatMap((message, index) => {
       const { rank, times } = ranks[index % ranks.length]!;
       return Array.from({ length: times }, (_, time) => ({ message, rank: (rank + time * 389) % 1_009 }));
     })
-    .sort((a, b) => a.rank - b.rank)
+    .toSorted((a, b) => a.rank - b.rank)
     .map(({ message }) => message);
   const queues: [Received[][], Received[][]] = [[], []];
   for (let at = 0, index = 0; at < shuffled.length; index++) {

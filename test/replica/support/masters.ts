@@ -14,7 +14,20 @@ export interface Step {
 }
 
 export const ROWS = 3;
-export const STEPS = ['create', 'update', 'update', 'delete', 'replace', 'move', 'leave', 'enter', 'lose', 'bulk', 'sync', 'restore'] as const;
+export const STEPS = [
+  'create',
+  'update',
+  'update',
+  'delete',
+  'replace',
+  'move',
+  'leave',
+  'enter',
+  'lose',
+  'bulk',
+  'sync',
+  'restore',
+] as const;
 
 /** What a history has led to: every message it sent, in the order of the commits, and what a replica should hold. */
 export interface Announced {
@@ -84,7 +97,12 @@ abstract class ModelledMaster implements Master {
     for (const [key, row] of this.#backup) this.rows.set(key, { ...row });
   }
 
-  protected send(signalType: SignalType, key: number, row: Row, { revision = row.revision, updated = row.updated } = {}): void {
+  protected send(
+    signalType: SignalType,
+    key: number,
+    row: Row,
+    { revision = row.revision, updated = row.updated } = {},
+  ): void {
     const version = { cqrs_revision: revision, cqrs_updated: formatMicroseconds(updated) };
     const payload = new TransportPayload({
       signalType,
@@ -122,7 +140,11 @@ export class OurMasterModel extends ModelledMaster {
         this.rows.delete(key);
         return this.#bury(key, row);
       case 'replace':
-        Object.assign(row, { ...this.#next(row), incarnation: Math.max(this.clock, row.incarnation! + 1), name: this.nextName() });
+        Object.assign(row, {
+          ...this.#next(row),
+          incarnation: Math.max(this.clock, row.incarnation! + 1),
+          name: this.nextName(),
+        });
         return row.matches ? this.send('SAVE', key, row) : undefined;
       case 'move': {
         if (this.rows.has(other)) return;
@@ -141,7 +163,13 @@ export class OurMasterModel extends ModelledMaster {
   }
 
   protected insert(key: number): void {
-    const row: Row = { incarnation: this.clock, revision: 0, updated: this.clock, name: this.nextName(), matches: true };
+    const row: Row = {
+      incarnation: this.clock,
+      revision: 0,
+      updated: this.clock,
+      name: this.nextName(),
+      matches: true,
+    };
     this.rows.set(key, row);
     this.send('SAVE', key, row);
   }
@@ -158,7 +186,8 @@ export class OurMasterModel extends ModelledMaster {
   }
 
   #bury(key: number, row: Row): void {
-    if (row.matches) this.send('DELETE', key, row, { revision: row.revision + 1, updated: Math.max(this.clock, row.updated + 1) });
+    if (row.matches)
+      this.send('DELETE', key, row, { revision: row.revision + 1, updated: Math.max(this.clock, row.updated + 1) });
   }
 
   #next({ revision, updated }: Row): Pick<Row, 'revision' | 'updated'> {
@@ -224,7 +253,13 @@ export class PythonMasterModel extends ModelledMaster {
 
   protected insert(key: number, writer: 0 | 1): void {
     this.clock = Math.max(this.clock, this.#notBefore.get(key) ?? 0);
-    const row: Row = { incarnation: null, revision: 0, updated: this.#time(writer), name: this.nextName(), matches: true };
+    const row: Row = {
+      incarnation: null,
+      revision: 0,
+      updated: this.#time(writer),
+      name: this.nextName(),
+      matches: true,
+    };
     this.rows.set(key, row);
     this.#notBefore.set(key, this.clock + 2 * SECOND);
     this.#announce('SAVE', key, row);

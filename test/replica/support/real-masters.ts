@@ -50,7 +50,12 @@ export class RealMaster implements Master {
     for (let at = 0; at < steps.length; at++) {
       const together = [steps[at]!];
       const next = steps[at + 1];
-      if (next && together[0]!.writer !== next.writer && together[0]!.row !== next.row && together[0]!.other !== next.row) {
+      if (
+        next &&
+        together[0]!.writer !== next.writer &&
+        together[0]!.row !== next.row &&
+        together[0]!.other !== next.row
+      ) {
         together.push(next);
         at++;
       }
@@ -121,7 +126,9 @@ export class RealMaster implements Master {
   }
 
   #rows(firstKey: number): Promise<{ id: number; name: string; matches: boolean }[]> {
-    return this.service.sql(`select id, name, matches from account where id >= ${firstKey} and id < ${firstKey + ROWS}`);
+    return this.service.sql(
+      `select id, name, matches from account where id >= ${firstKey} and id < ${firstKey + ROWS}`,
+    );
   }
 
   #nextName(): string {

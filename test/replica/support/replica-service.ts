@@ -5,7 +5,7 @@ import { type CqrsEventName, type CqrsEvents, Events } from '../../../src/core/e
 import { EXTENSION } from '../../../src/core/extension.js';
 import { type Settings, type SettingsInput, settingsOrThrow } from '../../../src/core/settings.js';
 import type { Outcome, Received } from '../../../src/inbox/handler.js';
-import { Applier } from '../../../src/replica/applier.js';
+import type { Applier } from '../../../src/replica/applier.js';
 import type { ReplicaHost } from '../../../src/replica/replica-entity.js';
 import { ReplicaSide } from '../../../src/replica/replica-side.js';
 import { Tombstone } from '../../../src/replica/tombstones.js';
@@ -27,7 +27,11 @@ export class ReplicaService implements ReplicaHost {
 
   static async start(url: string, entities: Entities, settings: SettingsInput = {}): Promise<ReplicaService> {
     const service = new ReplicaService(settings);
-    service.orm = await PostgreSqlMikroORM.init({ clientUrl: url, pool: { max: 8 }, ...service.mikroOrmOptions(entities) });
+    service.orm = await PostgreSqlMikroORM.init({
+      clientUrl: url,
+      pool: { max: 8 },
+      ...service.mikroOrmOptions(entities),
+    });
     return service;
   }
 
