@@ -2,7 +2,7 @@ import type { MikroORM } from '@mikro-orm/core';
 import type { Events } from '../core/events.js';
 import { SignalType } from '../core/payload.js';
 import type { Settings } from '../core/settings.js';
-import { append, type Executor, type OutboxEntry } from '../outbox/outbox.js';
+import { append, appendForIds, appendText, type Executor, type OutboxEntry } from '../outbox/outbox.js';
 import { forkInside, hydrate, populate } from './hydrate.js';
 import type { MasterDefinition } from './master-definition.js';
 import type { RowImage } from './master-table.js';
@@ -18,15 +18,31 @@ export class Announcer {
       readonly settings: Settings;
       readonly events: Events;
       readonly outboxTable: () => string;
+      /** Takes a statement to be sent with the COMMIT; false when it has to be run by itself. */
+      readonly withCommit: (transaction: TransactionContext, sql: string) => Promise<boolean>;
       /** Called after COMMIT, when something waits in the outbox. */
       readonly onCommitted: () => void;
     },
   ) {}
 
-  /** Answers what is to be done after COMMIT. */
-  async announce(transaction: TransactionContext, changes: readonly PendingChange[]): Promise<() => void> {
+  /**
+   * @param options.commitFollows nothing but the COMMIT comes after this in the transaction.
+   * @returns what is to be done after COMMIT.
+   */
+  async announce(
+    transaction: TransactionContext,
+    changes: readonly PendingChange[],
+    { commitFollows = false }: { commitFollows?: boolean } = {},
+  ): Promise<() => void> {
     const announcements = await this.#decideAll(transaction, changes);
-    return (await this.write(transaction, announcements)).committed;
+    const entries = await this.#serialize(transaction, announcements);
+    if (entries.length === 0) return () => {};
+    const table = this.parts.outboxTable();
+    const text = commitFollows ? appendText(table, entries) : undefined;
+    if (text === undefined || !(await this.parts.withCommit(transaction, text))) {
+      await append(transaction as unknown as Executor, table, entries);
+    }
+    return () => this.#committed(entries);
   }
 
   /**
@@ -39,13 +55,8 @@ export class Announcer {
   ): Promise<{ ids: readonly string[]; committed: () => void }> {
     const entries = await this.#serialize(transaction, announcements);
     if (entries.length === 0) return { ids: [], committed: () => {} };
-    const ids = await append(transaction as unknown as Executor, this.parts.outboxTable(), entries);
-    const cqrsIds = [...new Set(entries.map((entry) => entry.cqrsId))];
-    const committed = (): void => {
-      this.parts.events.emit('cqrs.master.announced', { count: entries.length, cqrsIds });
-      this.parts.onCommitted();
-    };
-    return { ids, committed };
+    const ids = await appendForIds(transaction as unknown as Executor, this.parts.outboxTable(), entries);
+    return { ids, committed: () => this.#committed(entries) };
   }
 
   /** Whether a row passes `isSyncInstance` of its master. */
@@ -53,6 +64,12 @@ export class Announcer {
     const filter = definition.hooks.isSyncInstance;
     // A fork each: the row before and the row after a change have the same key.
     return !filter || filter(hydrate(forkInside(this.parts.orm, transaction), definition, row));
+  }
+
+  #committed(entries: readonly OutboxEntry[]): void {
+    const cqrsIds = [...new Set(entries.map((entry) => entry.cqrsId))];
+    this.parts.events.emit('cqrs.master.announced', { count: entries.length, cqrsIds });
+    this.parts.onCommitted();
   }
 
   async #decideAll(transaction: TransactionContext, changes: readonly PendingChange[]): Promise<Announcement[]> {

@@ -8,6 +8,7 @@ import type { Settings } from '../core/settings.js';
 import { type Executor, OutboxMessage } from '../outbox/outbox.js';
 import { Announcer } from './announcer.js';
 import { checkTables, expectedTable } from './check-tables.js';
+import { CommitCompanion, type NativeConnection } from './commit-companion.js';
 import { defineMasters } from './define-masters.js';
 import type { MasterDefinition } from './master-definition.js';
 import { MasterRuntime } from './master-runtime.js';
@@ -27,6 +28,8 @@ export class MasterSide {
   readonly #muted = new AsyncLocalStorage<true>();
   readonly #quote: (identifier: string) => string;
   #tables: readonly MasterTable[] = [];
+  #companion?: CommitCompanion;
+  #outboxTable?: string;
 
   constructor(
     private readonly parts: {
@@ -39,16 +42,23 @@ export class MasterSide {
   ) {
     const { orm, settings, events, onCommitted } = parts;
     this.#quote = (identifier) => orm.driver.getPlatform().quoteIdentifier(identifier);
-    this.#announcer = new Announcer({ orm, settings, events, onCommitted, outboxTable: () => this.outboxTable });
+    this.#announcer = new Announcer({
+      orm,
+      settings,
+      events,
+      onCommitted,
+      outboxTable: () => this.outboxTable,
+      withCommit: async (transaction, sql) => (await this.#companion?.take(transaction, sql)) ?? false,
+    });
     this.#log = new TransactionLog({
-      announce: (transaction, changes) => this.#announcer.announce(transaction, changes),
+      announce: (transaction, changes) => this.#announcer.announce(transaction, changes, { commitFollows: true }),
     });
     this.runtime = new MasterRuntime({ masters: this.masters, announcer: this.#announcer, log: this.#log });
   }
 
   /** The outbox as SQL names it: by the same rules as every other table. */
   get outboxTable(): string {
-    return this.#driver.getTableName(OutboxMessage.meta, {});
+    return (this.#outboxTable ??= this.#driver.getTableName(OutboxMessage.meta, {}));
   }
 
   /** Finds the masters among the entities and starts to capture their writes; answers what is wrong with them. */
@@ -107,6 +117,7 @@ export class MasterSide {
     const driver = this.#driver;
     const connection = driver.getConnection('write');
     const isMuted = (): boolean => this.#muted.getStore() === true;
+    this.#companion = new CommitCompanion(connection as NativeConnection);
     watchRawSql(connection, tables, this.parts.events, isMuted);
     this.#log.install(connection);
     new WriteCapture({

@@ -65,24 +65,66 @@ export const OutboxMessage = defineEntity({
 });
 
 /** Appends messages in the caller's transaction with one bound statement: they commit with it or not at all. */
-export async function append(transaction: Executor, table: string, entries: readonly OutboxEntry[]): Promise<string[]> {
-  const columns = [
-    entries.map((entry) => bucketOf(entry)),
-    entries.map((entry) => entry.cqrsId),
-    entries.map((entry) => entry.signalType),
-    entries.map((entry) => entry.key),
-    entries.map((entry) => entry.queue),
-    entries.map((entry) => entry.body),
-  ];
-  const { rows } = await transaction.executeQuery<{ id: string }>(
-    CompiledQuery.raw(
-      `insert into ${table} (bucket, cqrs_id, signal, key, queue, body)
-       select * from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-       returning id::text as id`,
-      columns,
-    ) as CompiledQuery<{ id: string }>,
-  );
+export async function append(transaction: Executor, table: string, entries: readonly OutboxEntry[]): Promise<void> {
+  await transaction.executeQuery(insertStatement(table, entries));
+}
+
+/** The same for those who follow what becomes of their messages. @returns the ids, in no particular order */
+export async function appendForIds(
+  transaction: Executor,
+  table: string,
+  entries: readonly OutboxEntry[],
+): Promise<string[]> {
+  const { rows } = await transaction.executeQuery(insertStatement(table, entries, 'returning id::text as id'));
   return rows.map((row) => row.id);
+}
+
+function insertStatement(table: string, entries: readonly OutboxEntry[], returning = ''): CompiledQuery<{ id: string }> {
+  const columns = [
+    joined(entries.map((entry) => String(bucketOf(entry)))),
+    joined(entries.map((entry) => entry.cqrsId)),
+    joined(entries.map((entry) => entry.signalType)),
+    joined(entries.map((entry) => entry.key)),
+    joined(entries.map((entry) => entry.queue ?? '')),
+    joined(entries.map((entry) => entry.body)),
+  ];
+  const texts = columns.map((_, index) => `string_to_array($${index + 1}, E'\\x1e', '')`);
+  return CompiledQuery.raw(
+    `insert into ${table} (bucket, cqrs_id, signal, key, queue, body)
+     select bucket::smallint, cqrs_id, signal, key, queue, body
+     from unnest(${texts.join(', ')}) as u(bucket, cqrs_id, signal, key, queue, body) ${returning}`,
+    columns,
+  ) as CompiledQuery<{ id: string }>;
+}
+
+/** The record separator of ASCII, which JSON has only escaped. */
+const SEPARATOR = '\x1e';
+
+// One text, and not a PostgreSQL array: there every quote of every body would be escaped here and unescaped there.
+function joined(texts: readonly string[]): string {
+  if (texts.some((text) => text.includes(SEPARATOR))) throw new TypeError('A message holds the control character U+001E.');
+  return texts.join(SEPARATOR);
+}
+
+/** The longest statement that is worth its parsing; more travels as bound arrays. */
+const MOST_INLINE = 64 * 1024;
+
+/** The same as one text without parameters, which can share a message with the COMMIT; undefined for too many of them. */
+export function appendText(table: string, entries: readonly OutboxEntry[]): string | undefined {
+  let rows = '';
+  for (const entry of entries) {
+    const { cqrsId, signalType, key, queue, body } = entry;
+    const texts = [cqrsId, signalType, key, queue, body].map((text) => (text === null ? 'null' : literal(text)));
+    rows += `${rows ? ', ' : ''}(${bucketOf(entry)}, ${texts.join(', ')})`;
+    if (rows.length > MOST_INLINE) return undefined;
+  }
+  return `insert into ${table} (bucket, cqrs_id, signal, key, queue, body) values ${rows}`;
+}
+
+// Right whatever `standard_conforming_strings` says.
+function literal(text: string): string {
+  const quoted = text.replaceAll("'", "''");
+  return quoted.includes('\\') ? ` E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`;
 }
 
 /**

@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { defineEntity, p } from '@mikro-orm/postgresql';
+import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { type MasterService, masterService } from '../support/master-service.js';
+
+const NoteSchema = defineEntity({
+  name: 'Note',
+  extends: MasterEntity,
+  properties: { id: p.integer().primary(), text: p.text() },
+});
+class Note extends masterClass(NoteSchema) {
+  static override CQRS_ID = 'note';
+}
+NoteSchema.setClass(Note);
+
+let service: MasterService;
+/** Every statement that reached the database, as one message each. */
+const messages: string[] = [];
+
+beforeAll(async () => {
+  service = await masterService([Note], { options: { pool: { min: 1, max: 1 } } });
+  const pool = (await service.orm.em.getConnection().getNativeClient()) as {
+    connect(): Promise<{ query(text: string, ...rest: unknown[]): unknown; release(): void }>;
+  };
+  const client = await pool.connect();
+  const query = client.query.bind(client);
+  client.query = (text, ...rest) => {
+    messages.push(text);
+    return query(text, ...rest);
+  };
+  client.release();
+  // The first transaction of a connection shows how its COMMIT travels.
+  await create('first');
+});
+afterAll(async () => {
+  await service[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  await service.sql('truncate note, cqrs_outbox /* cqrs */');
+  messages.length = 0;
+});
+
+async function create(text: string): Promise<Note> {
+  const em = service.orm.em.fork();
+  const note = em.create(Note, { text } as never) as unknown as Note;
+  await em.flush();
+  return note;
+}
+
+async function texts(): Promise<string[]> {
+  return (await service.sql<{ text: string }>('select text from note order by id')).map((row) => row.text);
+}
+
+test('the messages travel with the COMMIT', async () => {
+  await create('a');
+  expect(messages.map((text) => text.replace(/ .*/s, ''))).toEqual(['begin', 'insert', 'insert']);
+  expect(messages.at(-1)).toMatch(/^insert into "cqrs_outbox" .*; commit$/s);
+});
+
+test.each([`it's`, 'back\\slash', '\\', `'; rollback; --`, 'line\nbreak', '$1 ? ??', 'é 漢 🙂', '"', `\\'`])(
+  'what the row holds arrives to the letter: %j',
+  async (text) => {
+    await create(text);
+    await service.sql('set standard_conforming_strings = off');
+    await create(text);
+    await service.sql('set standard_conforming_strings = on');
+    expect((await service.take()).map(({ data }) => data['text'])).toEqual([text, text]);
+  },
+);
+
+describe('when the message cannot be written', () => {
+  beforeAll(() => service.sql(`alter table cqrs_outbox add constraint refused check (body not like '%refuse me%')`));
+  afterAll(() => service.sql('alter table cqrs_outbox drop constraint refused'));
+
+  test('the flush rejects, the row is not there, and the connection goes on', async () => {
+    await expect(create('refuse me')).rejects.toThrow(/refused/);
+    expect(await texts()).toEqual([]);
+    expect(messages.at(-1)).not.toMatch(/commit/);
+    await create('welcome');
+    expect(await texts()).toEqual(['welcome']);
+    expect(await service.take()).toHaveLength(1);
+  });
+
+  test('so does the transaction that holds many', async () => {
+    const work = service.orm.em.fork().transactional(async (em) => {
+      em.create(Note, { text: 'good' } as never);
+      await em.flush();
+      em.create(Note, { text: 'refuse me' } as never);
+    });
+    await expect(work).rejects.toThrow(/refused/);
+    expect(await texts()).toEqual([]);
+    expect(await service.take()).toEqual([]);
+  });
+});
+
+test('a transaction whose failure was swallowed does not pass for committed', async () => {
+  const work = service.orm.em.fork().transactional(async (em) => {
+    await em.insert(Note, { text: 'lost' } as never);
+    await em.execute('select 1 / 0').catch(() => {});
+  });
+  await expect(work).rejects.toThrow(/aborted/);
+  expect(await texts()).toEqual([]);
+  expect(await service.take()).toEqual([]);
+});
+
+test('what a rolled back transaction would have said is not said by the next one', async () => {
+  const work = service.orm.em.fork().transactional(async (em) => {
+    await em.insert(Note, { text: 'taken back' } as never);
+    throw new Error('changed my mind');
+  });
+  await expect(work).rejects.toThrow('changed my mind');
+  await create('next');
+  expect((await service.take()).map(({ data }) => data['text'])).toEqual(['next']);
+});
+
+test('many rows travel by themselves, before the COMMIT', async () => {
+  const rows = Array.from({ length: 500 }, (_, index) => ({ text: `n${index}` }));
+  await service.orm.em.fork().insertMany(Note, rows as never);
+  expect(messages.at(-1)).toBe('commit');
+  expect(await service.take()).toHaveLength(500);
+});
