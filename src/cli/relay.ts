@@ -13,6 +13,7 @@ export async function relay(values: Values<typeof RELAY_OPTIONS>): Promise<numbe
   const { cqrs } = service;
   if (cqrs.masters.size === 0) throw new UsageError('This service has no masters, so there is nothing to relay.');
   using _ = startLog(cqrs, values);
+  await cqrs.check();
   await using running = cqrs.createRelay();
   await running.start();
   cqrs.events.emit('cqrs.worker.stopping', { reason: await aborted(stop) });

@@ -1,4 +1,7 @@
-import { type Configuration, MikroORM, ValidationError } from '@mikro-orm/core';
+import { existsSync } from 'node:fs';
+import { MikroORM } from '@mikro-orm/core';
+import { toError } from '../core/describe-error.js';
+import { CqrsError } from '../core/errors.js';
 import { EXTENSION } from '../core/extension.js';
 import type { Cqrs } from '../cqrs.js';
 import { LOG_LEVELS, logEvents } from '../observability/logging.js';
@@ -23,12 +26,14 @@ export interface Service extends AsyncDisposable {
 
 /**
  * Loads the user's `mikro-orm.config` the way MikroORM's own command does, TypeScript included, and takes the `Cqrs`
- * from its extensions.
- * @throws UsageError when `@mikro-orm/cli`, the configuration or the `Cqrs` in it cannot be found.
+ * from its extensions. Nothing is connected yet, so whatever fails here would fail the same way again.
+ * @throws UsageError
  */
 export async function loadService({ config }: Values<typeof SERVICE_OPTIONS>): Promise<Service> {
-  const configuration = await loadConfiguration(config);
-  const orm = await MikroORM.init(configuration.getAll());
+  const orm = await initialize(config).catch((error: unknown) => {
+    if (error instanceof UsageError || error instanceof CqrsError) throw error;
+    throw new UsageError(`The MikroORM configuration cannot be loaded: ${toError(error).message}`, { cause: error });
+  });
   const cqrs = orm.config.getExtension<Cqrs>(EXTENSION);
   if (cqrs === undefined) {
     await orm.close(true);
@@ -53,30 +58,20 @@ export function startLog(
   return logEvents(events, { level: oneOf('log-level', values['log-level'], LOG_LEVELS), json: values.json, source });
 }
 
-async function loadConfiguration(path: string | undefined): Promise<Configuration> {
+async function initialize(path: string | undefined): Promise<MikroORM> {
   const { CLIHelper } = await import('@mikro-orm/cli').catch((error: unknown) => {
     if (isMissing(error)) throw new UsageError('@mikro-orm/cli is not installed; run: npm install @mikro-orm/cli');
     throw error;
   });
-  const settings = CLIHelper.getSettings();
-  if (settings.preferTs !== false) await CLIHelper.registerTypeScriptSupport(settings.tsConfigPath, settings.tsLoader);
-  try {
-    // Not `getORM`, which changes the configuration for the sake of migrations: a worker runs what the service runs.
-    return await CLIHelper.getConfiguration(undefined, path === undefined ? undefined : [path]);
-  } catch (error) {
-    if (error instanceof Error && /config file not found|needs to be installed/.test(error.message)) {
-      throw new UsageError(error.message, { cause: error });
-    }
-    if (error instanceof ValidationError) throw new UsageError(error.message, { cause: error });
-    throw error;
-  }
+  const { preferTs, tsConfigPath = 'tsconfig.json', tsLoader } = CLIHelper.getSettings();
+  // A built service has no tsconfig.json, and the loaders refuse to work without one.
+  if (preferTs !== false && existsSync(tsConfigPath)) await CLIHelper.registerTypeScriptSupport(tsConfigPath, tsLoader);
+  // Not `getORM`, which changes the configuration for the sake of migrations: a worker runs what the service runs.
+  const configuration = await CLIHelper.getConfiguration(undefined, path === undefined ? undefined : [path]);
+  return MikroORM.init(configuration.getAll());
 }
 
 function isMissing(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    error.code === 'ERR_MODULE_NOT_FOUND' &&
-    error.message.includes('@mikro-orm/cli')
-  );
+  const { message, code } = toError(error) as NodeJS.ErrnoException;
+  return code === 'ERR_MODULE_NOT_FOUND' && message.includes('@mikro-orm/cli');
 }

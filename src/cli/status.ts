@@ -11,6 +11,7 @@ export const STATUS_OPTIONS = {
 /** `cqrs status`: what waits where, and how far the replicas are. Fails when the broker does not answer. */
 export async function status(values: Values<typeof STATUS_OPTIONS>): Promise<number> {
   await using service = await loadService(values);
+  await service.cqrs.check();
   const state = await readStatus(service.cqrs);
   console.log(values.json ? JSON.stringify(state, null, 2) : statusText(state));
   return state.broker.error === null ? Exit.done : Exit.failed;

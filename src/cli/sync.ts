@@ -19,6 +19,7 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
   const { queue } = values;
   const signal = onShutdown();
   await using service = await loadService(values);
+  await service.cqrs.check();
   const progress = terminalLine();
   const result = await service.cqrs
     .sync({

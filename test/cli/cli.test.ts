@@ -86,6 +86,20 @@ describe('a command line that cannot be obeyed ends with 2 and one line', () => 
     expect(process.err).toMatch(/has no Cqrs; add it: extensions/);
   });
 
+  test('a configuration that cannot be loaded, told once by many workers', async () => {
+    await using process = new CqrsProcess(['consume', '-w', '2'], { ...env, CLI_TEST_QUEUE: 'with blanks' });
+    expect(await process.exited).toBe(2);
+    expect(process.err.match(/settings\.queue/g)).toHaveLength(1);
+  });
+
+  test('a database without our tables', async () => {
+    const empty = await createDatabase();
+    await using process = new CqrsProcess(['status'], { ...env, CLI_TEST_DATABASE: empty.url });
+    expect(await process.exited).toBe(2);
+    expect(process.err).toMatch(/"account_ref" does not exist\. Run `npx mikro-orm/);
+    await empty.drop();
+  });
+
   test('an id without a replica, told once and not tried again by the supervisor', async () => {
     await using process = cqrs('consume', '-w', '3', '--cqrs-id', 'ghost');
     expect(await process.exited).toBe(2);
