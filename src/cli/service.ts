@@ -49,7 +49,7 @@ export async function loadService({ config }: Values<typeof SERVICE_OPTIONS>): P
   };
 }
 
-/** Writes the events of the service to standard error, as the options say; dispose it last. */
+/** Writes the events of the service to standard error, as the options say. */
 export function startLog(
   { events }: Pick<Cqrs, 'events'>,
   values: Values<typeof LOG_OPTIONS>,
