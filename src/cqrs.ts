@@ -206,12 +206,14 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
   /**
    * Sends the present state of every matching row as a SYNC, and resolves when the broker has taken them all.
-   * @param options.filter MikroORM's query syntax; default: every row. `queue`: one replica's queue; default: all.
+   * @param options.filter MikroORM's query syntax; default: every row. `keys`: instead of it, the rows with these keys,
+   *   each part as PostgreSQL prints it. `queue`: one replica's queue; default: all.
    * @throws UnknownCqrsIdError
    */
   async sync(options: {
     cqrsId: string;
     filter?: FilterQuery<object>;
+    keys?: readonly (readonly string[])[];
     queue?: string;
     pageSize?: number;
     onProgress?: (progress: SyncResult) => void;
@@ -223,6 +225,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     await relay?.start();
     const pages = this.#parts.master.sync().pages(definition, {
       where: options.filter,
+      keys: options.keys,
       queue: options.queue ?? null,
       pageSize: options.pageSize ?? 1_000,
     });

@@ -46,6 +46,16 @@ export function wholeNumber(name: string, text: string | undefined, least: numbe
   throw new UsageError(`--${name} must be a whole number from ${least} on, not '${text}'.`);
 }
 
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** A length of time such as `90s`, `15m`, `2h`, `3d`, in seconds. @throws UsageError */
+export function durationSeconds(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text) ?? [];
+  if (number !== undefined) return Number(number) * UNIT_SECONDS[unit!]!;
+  throw new UsageError(`--${name} must be a length of time such as 90s, 15m, 2h or 3d, not '${text}'.`);
+}
+
 /** One of the given words. @throws UsageError */
 export function oneOf<T extends string>(name: string, text: string | undefined, words: readonly T[]): T | undefined {
   if (text === undefined) return undefined;

@@ -3,6 +3,7 @@ import { CqrsError } from '../core/errors.js';
 import { parseOptions, UsageError } from './arguments.js';
 import { Exit, type Command } from './command.js';
 import { manual, overview } from './help.js';
+import { BrokenPipeError } from './output.js';
 
 /** What the user has to correct before it can work; trying again does not help. */
 const SETUP_CODES = new Set(['configuration', 'unknown-cqrs-id']);
@@ -17,18 +18,31 @@ export async function run(commands: readonly Command[], version: string, argv: r
     }
     if (name === '--help' || name === '-h' || (name === 'help' && args.length === 0)) return print(overview(commands));
     if (name === '--version' || name === '-V') return print(version);
-    const wanted = name === 'help' ? args[0] : name;
-    const command = commands.find((one) => one.name === wanted);
-    if (!command) {
-      throw new UsageError(`Unknown command '${wanted}'. There are ${commands.map((one) => one.name).join(', ')}.`);
-    }
-    if (name === 'help' || args.includes('--help') || args.includes('-h')) return print(manual(command));
-    return await obey(command, args);
+    const words = name === 'help' ? args : argv;
+    const command = commands.find((one) => isNamed(one, words));
+    if (!command) return group(commands, words, name === 'help');
+    const rest = words.slice(command.name.split(' ').length);
+    if (name === 'help' || rest.includes('--help') || rest.includes('-h')) return print(manual(command));
+    return await obey(command, rest);
   } catch (error) {
     const { text, code } = explain(error);
     console.error(`cqrs: ${text}`);
     return code;
   }
+}
+
+/** Whether a command line begins with the name of the command, which may have several words. */
+function isNamed({ name }: Command, words: readonly string[]): boolean {
+  return name.split(' ').every((word, index) => word === words[index]);
+}
+
+/** `cqrs dead-letters` and its `--help`: the commands whose names begin so. */
+function group(commands: readonly Command[], [name, second]: readonly string[], asked: boolean): number {
+  const members = commands.filter((one) => one.name.startsWith(`${name} `));
+  if (members.length > 0 && (asked || second === '--help' || second === '-h')) return print(overview(members));
+  const wanted = members.length > 0 && second !== undefined ? `${name} ${second}` : name;
+  const known = (members.length > 0 ? members : commands).map((one) => one.name);
+  throw new UsageError(`Unknown command '${wanted}'. There are ${known.join(', ')}.`);
 }
 
 async function obey(command: Command, args: readonly string[]): Promise<number> {
@@ -47,7 +61,7 @@ function explain(error: unknown): { text: string; code: number } {
   // By its code, too: the user's configuration may bring another copy of this package.
   const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
   if (typeof code === 'string' && SETUP_CODES.has(code)) return { text: (error as Error).message, code: Exit.setup };
-  if (error instanceof CqrsError) return { text: error.message, code: Exit.failed };
+  if (error instanceof CqrsError || error instanceof BrokenPipeError) return { text: error.message, code: Exit.failed };
   return { text: describeError(error), code: Exit.failed };
 }
 

@@ -56,7 +56,12 @@ export async function toOutboxEntry(announcement: Announcement, settings: Settin
   return { cqrsId, signalType, key: table.keyOf(row), queue, body };
 }
 
-async function instanceJson({ definition, row, entity }: Announcement): Promise<string> {
+/** The instance data of a SAVE or SYNC. */
+export async function instanceJson({
+  definition,
+  row,
+  entity,
+}: Pick<Announcement, 'definition' | 'row' | 'entity'>): Promise<string> {
   const { table } = definition;
   if (definition.serializer) {
     const data = await runSerializer(definition, entity!);

@@ -28,17 +28,27 @@ export class MasterSync {
     private readonly log: TransactionLog,
   ) {}
 
-  /** Page by page, in short transactions of their own, every row that matches `where` (MikroORM's query syntax). */
+  /**
+   * Page by page, in short transactions of their own, every row that matches `where` (MikroORM's query syntax), or the
+   * rows with the given `keys` (each part as PostgreSQL prints it).
+   */
   async *pages(
     definition: MasterDefinition,
-    { where = {}, queue, pageSize }: { where?: FilterQuery<object>; queue: string | null; pageSize: number },
+    {
+      where = {},
+      keys,
+      queue,
+      pageSize,
+    }: {
+      where?: FilterQuery<object>;
+      keys?: readonly (readonly string[])[];
+      queue: string | null;
+      pageSize: number;
+    },
   ): AsyncGenerator<SyncPage> {
-    for (let after: string[] | undefined; ; ) {
-      const keys = await this.#readKeys(definition, where, after, pageSize);
-      if (keys.length === 0) return;
-      yield await this.#connection().transactional((transaction) => this.append(transaction, definition, keys, queue));
-      after = keys.at(-1);
-      if (keys.length < pageSize) return;
+    const pages = keys ? inPages(keys, pageSize) : this.#keyPages(definition, where, pageSize);
+    for await (const page of pages) {
+      yield await this.#connection().transactional((transaction) => this.append(transaction, definition, page, queue));
     }
   }
 
@@ -69,6 +79,19 @@ export class MasterSync {
     return { synced, withdrawn: announcements.length - synced, outboxIds: ids };
   }
 
+  async *#keyPages(
+    definition: MasterDefinition,
+    where: FilterQuery<object>,
+    pageSize: number,
+  ): AsyncGenerator<readonly string[][]> {
+    for (let after: string[] | undefined; ;) {
+      const keys = await this.#readKeys(definition, where, after, pageSize);
+      if (keys.length > 0) yield keys;
+      if (keys.length < pageSize) return;
+      after = keys.at(-1);
+    }
+  }
+
   async #readKeys(
     definition: MasterDefinition,
     where: FilterQuery<object>,
@@ -80,8 +103,11 @@ export class MasterSync {
     const builder = em.createQueryBuilder(meta.class as never, undefined, 'write');
     const own = (field: string): string => `"${builder.alias}"."${field}"`;
     const fields = table.keyColumns.map((column) => own(column.field));
-    builder.select(fields.map((field, index) => raw(`${field}::text as "cqrs:${index}"`)) as never).where(where as never);
-    if (after) builder.andWhere(raw(`(${fields.join(', ')}) > (${fields.map(() => '?').join(', ')})`, [...after]) as never);
+    builder
+      .select(fields.map((field, index) => raw(`${field}::text as "cqrs:${index}"`)) as never)
+      .where(where as never);
+    if (after)
+      builder.andWhere(raw(`(${fields.join(', ')}) > (${fields.map(() => '?').join(', ')})`, [...after]) as never);
     builder.orderBy(Object.fromEntries(meta.primaryKeys.map((key) => [key, 'asc'])) as never).limit(limit);
     const rows = (await builder.execute('all', { mapResults: false } as never)) as Record<string, string>[];
     return rows.map((row) => fields.map((_, index) => row[`cqrs:${index}`]!));
@@ -94,4 +120,8 @@ export class MasterSync {
   #connection(): ReturnType<CapturedDriver['getConnection']> {
     return this.#driver().getConnection('write');
   }
+}
+
+function* inPages<T>(items: readonly T[], size: number): Generator<readonly T[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
 }

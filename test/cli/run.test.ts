@@ -20,8 +20,8 @@ const cqrs = (...argv: string[]): Promise<number> => run(COMMANDS, '1.2.3', argv
 
 describe('a command line', () => {
   test.each([
-    [['explode'], "cqrs: Unknown command 'explode'. There are consume, relay, status, sync."],
-    [['help', 'explode'], "cqrs: Unknown command 'explode'. There are consume, relay, status, sync."],
+    [['explode'], `cqrs: Unknown command 'explode'. There are ${COMMANDS.map(({ name }) => name).join(', ')}.`],
+    [['help', 'explode'], `cqrs: Unknown command 'explode'. There are ${COMMANDS.map(({ name }) => name).join(', ')}.`],
     [['status', '--bogus'], "cqrs: Unknown option '--bogus'. See: cqrs status --help"],
     [['consume', '-x'], "cqrs: Unknown option '-x'. See: cqrs consume --help"],
     [['consume', '-w', '0'], "cqrs: --workers must be a whole number from 1 on, not '0'."],
@@ -56,9 +56,9 @@ describe('a command line', () => {
   test.each(COMMANDS.map(({ name }) => [name]))('help of %s shows its options and examples', async (name) => {
     const { options, examples } = COMMANDS.find((one) => one.name === name)!;
     for (const argv of [
-      [name, '--help'],
-      [name, '-h'],
-      ['help', name],
+      [...name.split(' '), '--help'],
+      [...name.split(' '), '-h'],
+      ['help', ...name.split(' ')],
     ]) {
       out.length = 0;
       expect(await cqrs(...argv)).toBe(0);
@@ -67,10 +67,12 @@ describe('a command line', () => {
     }
   });
 
-  test.each(COMMANDS.flatMap(({ options, examples }) => examples.map(({ line }) => ({ line, options }))))(
+  test.each(COMMANDS.flatMap(({ name, options, examples }) => examples.map(({ line }) => ({ name, line, options }))))(
     'the example $line is one that it understands',
-    ({ line, options }) => {
-      const [, , ...args] = line.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ''));
+    ({ name, line, options }) => {
+      const first = line.split('|')[0]!.split('>')[0]!;
+      const words = first.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ''));
+      const args = words.slice(1 + name.split(' ').length);
       expect(() => parseOptions(options, args)).not.toThrow();
     },
   );

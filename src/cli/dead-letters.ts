@@ -1,0 +1,216 @@
+import { createInterface } from 'node:readline/promises';
+import { describeError } from '../core/describe-error.js';
+import type { Cqrs } from '../cqrs.js';
+import {
+  type Letter,
+  letterQueues,
+  type LetterSelection,
+  purgeLetters,
+  putBack,
+  rehearse,
+  selectLetters,
+} from '../maintenance/dead-letters.js';
+import { durationSeconds, UsageError, wholeNumber, type Options, type Values } from './arguments.js';
+import { Exit } from './command.js';
+import { openOutput } from './output.js';
+import { loadService, SERVICE_OPTIONS } from './service.js';
+
+const SELECTION = {
+  id: {
+    type: 'string',
+    multiple: true,
+    value: '<letter>',
+    help: 'A letter, by its id or the beginning of it; repeatable.',
+  },
+  'cqrs-id': { type: 'string', short: 'c', multiple: true, value: '<id>', help: 'Letters of this id; repeatable.' },
+  key: { type: 'string', multiple: true, value: '<key>', help: 'Letters about the row with this key; repeatable.' },
+  reason: { type: 'string', value: '<text>', help: 'Letters whose reason or error contains this.' },
+  'older-than': { type: 'string', value: '<age>', help: 'Dead for at least this long: 90s, 15m, 2h, 3d.' },
+  'newer-than': { type: 'string', value: '<age>', help: 'Dead for at most this long.' },
+  queue: { type: 'string', value: '<queue>', help: "Whose dead letters; default: those of the service's queue." },
+} as const satisfies Options;
+
+const JSON_OPTION = { type: 'boolean', help: 'Print one JSON object a line.' } as const;
+
+export const LIST_OPTIONS = {
+  ...SELECTION,
+  limit: { type: 'string', value: '<n>', help: 'At most so many; default 100, 0 = all.' },
+  json: JSON_OPTION,
+  ...SERVICE_OPTIONS,
+} as const satisfies Options;
+
+export const SHOW_OPTIONS = { ...SELECTION, ...SERVICE_OPTIONS } as const satisfies Options;
+
+export const RETRY_OPTIONS = {
+  ...SELECTION,
+  'dry-run': {
+    type: 'boolean',
+    help: 'Put nothing back; apply in a transaction that is rolled back, and say how it went.',
+  },
+  json: JSON_OPTION,
+  ...SERVICE_OPTIONS,
+} as const satisfies Options;
+
+export const PURGE_OPTIONS = {
+  ...SELECTION,
+  yes: { type: 'boolean', short: 'y', help: 'Do not ask.' },
+  ...SERVICE_OPTIONS,
+} as const satisfies Options;
+
+/** `cqrs dead-letters list`: one line a letter, oldest first, with the reason. */
+export async function list(values: Values<typeof LIST_OPTIONS>): Promise<number> {
+  const selection = readSelection(values);
+  const limit = wholeNumber('limit', values.limit, 0) ?? 100;
+  await using service = await loadService(values);
+  using output = openOutput(process.stdout);
+  let shown = 0;
+  for await (const { letter } of selectLetters(service.cqrs, selection)) {
+    await output.line(values.json ? JSON.stringify(facts(letter)) : brief(letter));
+    if (++shown === limit) break;
+  }
+  const { deadLetterQueue } = letterQueues(service.cqrs, selection);
+  const more = shown === limit && limit > 0 ? '; there may be more: --limit 0 shows all' : '';
+  if (!values.json) console.error(`${shown} dead letters of ${deadLetterQueue}${more}.`);
+  return Exit.done;
+}
+
+/** `cqrs dead-letters show`: everything about each letter, its body included. */
+export async function show(values: Values<typeof SHOW_OPTIONS>): Promise<number> {
+  const selection = readSelection(values);
+  await using service = await loadService(values);
+  using output = openOutput(process.stdout);
+  let shown = 0;
+  for await (const { letter } of selectLetters(service.cqrs, selection)) {
+    const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = facts(letter);
+    await output.line(
+      [
+        `letter   ${id}`,
+        `message  ${signalType ?? 'unreadable'} ${cqrsId ?? '-'} ${instancePk ?? '-'}, ${retries} retries`,
+        `reason   ${reason ?? 'not told'}`,
+        ...(error === null ? [] : [`error    ${error}`]),
+        ...(since === null ? [] : [`since    ${since}`]),
+        letter.body,
+        '',
+      ].join('\n'),
+    );
+    shown++;
+  }
+  if (shown === 0) console.error('cqrs: there is no such dead letter.');
+  return shown === 0 ? Exit.failed : Exit.done;
+}
+
+/** `cqrs dead-letters dump`: the raw bodies, one a line, as django-cqrs prints them. */
+export async function dump(values: Values<typeof SHOW_OPTIONS>): Promise<number> {
+  const selection = readSelection(values);
+  await using service = await loadService(values);
+  using output = openOutput(process.stdout);
+  for await (const { letter } of selectLetters(service.cqrs, selection)) await output.line(letter.body);
+  return Exit.done;
+}
+
+/** `cqrs dead-letters retry`: back to the queue, or with `--dry-run` only a look at what would become of them. */
+export async function retry(values: Values<typeof RETRY_OPTIONS>): Promise<number> {
+  const selection = readSelection(values);
+  await using service = await loadService(values);
+  using output = openOutput(process.stdout);
+  const attempt = values['dry-run'] ? tryOut : revive;
+  let count = 0;
+  let failed = 0;
+  for await (const found of selectLetters(service.cqrs, selection)) {
+    const { ok, text } = await attempt(service.cqrs, found);
+    count++;
+    if (!ok) failed++;
+    await output.line(
+      values.json ? JSON.stringify({ ...facts(found.letter), ok, result: text }) : `${brief(found.letter)} → ${text}`,
+    );
+  }
+  const done = values['dry-run'] ? 'would work now' : 'put back';
+  if (!values.json) console.error(`${count - failed} of ${count} dead letters ${done}.`);
+  return failed > 0 ? Exit.failed : Exit.done;
+}
+
+/** `cqrs dead-letters purge`: removes them for good, once it has been confirmed. */
+export async function purge(values: Values<typeof PURGE_OPTIONS>): Promise<number> {
+  const selection = readSelection(values);
+  const { queue: _, ...conditions } = selection;
+  const everything = Object.values(conditions).every((condition) => condition === undefined);
+  if (!values.yes && !process.stdin.isTTY)
+    throw new UsageError('purge removes dead letters for good; confirm it with --yes.');
+  await using service = await loadService(values);
+  const { cqrs } = service;
+  if (!values.yes && !(await isConfirmed(cqrs, selection))) return Exit.failed;
+  let removed = 0;
+  if (everything) removed = await purgeLetters(cqrs, selection);
+  else {
+    for await (const { hand } of selectLetters(cqrs, selection)) {
+      await hand.remove();
+      removed++;
+    }
+  }
+  console.log(`${removed} dead letters removed from ${letterQueues(cqrs, selection).deadLetterQueue}.`);
+  return Exit.done;
+}
+
+async function isConfirmed(cqrs: Cqrs, selection: LetterSelection): Promise<boolean> {
+  let count = 0;
+  for await (const _ of selectLetters(cqrs, selection)) count++;
+  if (count === 0) {
+    console.error('There is no such dead letter.');
+    return false;
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`Remove ${count} dead letters for good? [y/N] `)).trim());
+  } finally {
+    terminal.close();
+  }
+}
+
+type Attempt = (cqrs: Cqrs, found: Parameters<typeof putBack>[1]) => Promise<{ ok: boolean; text: string }>;
+
+const revive: Attempt = async (cqrs, found) => {
+  if (!found.letter.payload) return { ok: false, text: 'left: it cannot be read' };
+  await putBack(cqrs, found);
+  return { ok: true, text: 'put back' };
+};
+
+const tryOut: Attempt = async (cqrs, found) => {
+  const outcome = await rehearse(cqrs, found);
+  switch (outcome.kind) {
+    case 'applied':
+      return { ok: true, text: `would work: ${outcome.action}` };
+    case 'skipped':
+      return { ok: true, text: `would be passed over: ${outcome.reason}` };
+    case 'failed':
+      return { ok: false, text: `would fail: ${outcome.reason ?? describeError(outcome.error)}` };
+    case 'dead-letter':
+      return { ok: false, text: `would fail: ${outcome.error ? describeError(outcome.error) : outcome.reason}` };
+  }
+};
+
+function readSelection(values: Values<typeof SELECTION>): LetterSelection & { queue?: string | undefined } {
+  return {
+    ids: values.id,
+    cqrsIds: values['cqrs-id'],
+    keys: values.key,
+    reason: values.reason,
+    olderThanSeconds: durationSeconds('older-than', values['older-than']),
+    newerThanSeconds: durationSeconds('newer-than', values['newer-than']),
+    queue: values.queue,
+  };
+}
+
+function facts({
+  body: _,
+  payload: __,
+  since,
+  ...letter
+}: Letter): Omit<Letter, 'body' | 'payload' | 'since'> & { since: string | null } {
+  return { ...letter, since: since && since.toISOString() };
+}
+
+function brief(letter: Letter): string {
+  const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = facts(letter);
+  const why = [reason ?? 'reason not told', error].filter(Boolean).join(': ');
+  return [id, since ?? '-', signalType ?? '-', cqrsId ?? '-', instancePk ?? '-', `retries ${retries}`, why].join('  ');
+}
