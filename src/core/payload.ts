@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { InvalidPayloadError } from './errors.js';
-import { parseJson, parseMicroseconds, stringifyJson, type WireObject, type WireValue } from './wire-values.js';
+import { parseDate, parseJson, parseMicroseconds, stringifyJson, type WireObject, type WireValue } from './wire-values.js';
 
 /**
  * The message that travels between services, in the wire format of django-cqrs.
@@ -106,7 +106,7 @@ export class TransportPayload {
       throw new InvalidPayloadError(key ? `'${key}' ${issue?.message}` : 'the body is not an object', { key });
     }
     const wire = parsed.data;
-    const expires = wire.expires == null ? null : parseMicroseconds(wire.expires);
+    const expires = wire.expires == null ? null : parseDate(wire.expires);
     if (expires === undefined) throw new InvalidPayloadError("'expires' is not a date", { key: 'expires' });
     const payload = new TransportPayload({
       signalType: wire.signal_type,
@@ -116,7 +116,7 @@ export class TransportPayload {
       previousData: wire.previous_data,
       correlationId: wire.correlation_id,
       retries: wire.retries ?? 0,
-      expires: expires === null ? null : new Date(expires / 1000),
+      expires,
       meta: wire.meta ?? {},
       incarnation: wire.cqrs_incarnation,
     });

@@ -62,6 +62,7 @@ export function stringifyJson(value: unknown): string {
   const text = JSON.stringify(value, function (this: Record<string, unknown>, key, serialized: unknown) {
     const original = this[key];
     if (typeof serialized === 'bigint') return JSON.rawJSON(String(serialized));
+    if (Object.is(serialized, -0)) return JSON.rawJSON('-0.0');
     if (typeof serialized === 'number' && !Number.isFinite(serialized)) {
       nonFinite = true;
       return NON_FINITE_MARK + String(serialized);
@@ -186,7 +187,8 @@ export function textToJson(kind: WireKind, text: string | null): string {
     case 'json':
       return text;
     case 'float':
-      return text;
+      // without a fraction Python reads an integer, which has no sign at zero
+      return text === '-0' ? '-0.0' : text;
     case 'boolean':
       return text === 't' || text === 'true' ? 'true' : 'false';
     case 'datetime':
@@ -211,7 +213,7 @@ export function jsonToText(kind: WireKind, value: WireValue): string | null {
   const element = elementKind(kind);
   if (element) return formatArray(element, value);
   if (typeof value === 'object' && !JSON.isRawJSON(value)) throw new TypeError(`an object cannot be stored as ${kind}`);
-  const text = JSON.isRawJSON(value) ? value.rawJSON : String(value);
+  const text = JSON.isRawJSON(value) ? value.rawJSON : Object.is(value, -0) ? '-0' : String(value);
   switch (kind) {
     case 'boolean':
       if (value === 1 || value === 0) return value === 1 ? 'true' : 'false';
@@ -251,15 +253,29 @@ const DATETIME =
  * Without an offset the time is taken as UTC.
  */
 export function parseMicroseconds(value: unknown): number | undefined {
+  const instant = parseInstant(value);
+  const micros = instant && instant.milliseconds * 1000 + instant.microseconds;
+  return Number.isSafeInteger(micros) ? micros : undefined;
+}
+
+/** The same as a `Date`, cut to milliseconds, for times as far off as a `Date` reaches. */
+export function parseDate(value: unknown): Date | undefined {
+  const instant = parseInstant(value);
+  return instant && new Date(instant.milliseconds);
+}
+
+/** `microseconds`: what is left beside the milliseconds, 0 to 999. */
+function parseInstant(value: unknown): { milliseconds: number; microseconds: number } | undefined {
   if (typeof value !== 'string') return undefined;
   const match = DATETIME.exec(value);
   if (!match) return undefined;
   const [, year, month, day, hour, minute, second = '0', fraction = '', offset = 'Z'] = match;
-  const milliseconds = Date.UTC(+year!, +month! - 1, +day!, +hour!, +minute!, +second);
-  const back = new Date(milliseconds);
-  if (back.getUTCMonth() !== +month! - 1 || back.getUTCDate() !== +day! || +hour! > 24 || +minute! > 59) return undefined;
-  const micros = milliseconds * 1000 + Number(fraction.slice(0, 6).padEnd(6, '0')) - offsetSeconds(offset) * 1_000_000;
-  return Number.isSafeInteger(micros) ? micros : undefined;
+  const wall = Date.UTC(+year!, +month! - 1, +day!, +hour!, +minute!, +second);
+  const back = new Date(wall);
+  if (back.getUTCMonth() !== +month! - 1 || back.getUTCDate() !== +day! || +minute! > 59) return undefined;
+  const digits = fraction.padEnd(6, '0');
+  const milliseconds = wall + Number(digits.slice(0, 3)) - offsetSeconds(offset) * 1000;
+  return { milliseconds, microseconds: Number(digits.slice(3, 6)) };
 }
 
 /** Microseconds since 1970 → Python's `str(datetime)` in UTC: `2021-04-30 11:50:05.164341+00:00`, no zero fraction. */
@@ -291,8 +307,10 @@ function withOffset(text: string): string {
 }
 
 function toUtcText(text: string): string {
-  const micros = parseMicroseconds(text);
-  return micros === undefined ? text : formatMicroseconds(micros).slice(0, -6);
+  const instant = parseInstant(text);
+  if (!instant) return text;
+  const iso = new Date(instant.milliseconds).toISOString();
+  return `${iso.slice(0, -1).replace('T', ' ')}${String(instant.microseconds).padStart(3, '0')}`;
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,110 @@
+import { describe, expect, test } from '@jest/globals';
+import { InvalidPayloadError } from '../../src/core/errors.js';
+import {
+  formatMicroseconds,
+  jsonToText,
+  parseDate,
+  parseJson,
+  parseMicroseconds,
+  stringifyJson,
+  textToJson,
+  wireKind,
+} from '../../src/core/wire-values.js';
+
+describe('JSON, both ways', () => {
+  test.each([
+    '9007199254740993',
+    '-9223372036854775808',
+    '1234567890123456.7891',
+    '12345678901234567890.123456789012345678',
+    'NaN',
+    '-Infinity',
+    '{"a":[NaN,"NaN in a string: NaN",Infinity]}',
+    '{"n":0.1,"big":[1000000000000000000000]}',
+    '"ü 🎉 \\" \\\\"',
+  ])('%s comes out as it went in', (text) => {
+    expect(stringifyJson(parseJson(text))).toBe(text);
+  });
+
+  test('numbers that a double holds are numbers, integers beyond 2^53 bigint', () => {
+    expect(parseJson('[1, 1.50, 1e3, 9007199254740993]')).toEqual([1, 1.5, 1000, 9007199254740993n]);
+  });
+
+  test.each(['', 'not json', '{"a":1,}', "{'a':1}", '[NaN', '{"a":undefined}', '\u{feff}{}'])('%j is refused, without its content', (text) => {
+    expect(() => parseJson(text)).toThrow(InvalidPayloadError);
+    try {
+      parseJson(text);
+    } catch (error) {
+      expect(String((error as Error).cause)).not.toContain('not json');
+    }
+  });
+
+  test.each(['{"__proto__":{"a":1}}', '{"a":[{"constructor":1}]}', '{"\\u005f_proto__":1}'])('%s cannot reach a prototype', (text) => {
+    expect(() => parseJson(text)).toThrow(/not allowed/);
+  });
+
+  test('nesting has an end', () => {
+    expect(() => parseJson('['.repeat(300) + ']'.repeat(300))).toThrow(InvalidPayloadError);
+    expect(() => parseJson('['.repeat(200_000))).toThrow(InvalidPayloadError);
+  });
+
+  test('dates are written as Python does, bytes as base64', () => {
+    expect(stringifyJson({ at: new Date(0), bytes: Buffer.from('hi') })).toBe('{"at":"1970-01-01 00:00:00+00:00","bytes":"aGk="}');
+  });
+});
+
+describe('times', () => {
+  test.each([
+    ['2021-04-30 11:50:05.164341+00:00', 1619783405164341],
+    ['2021-04-30T11:50:05.164Z', 1619783405164000],
+    ['2021-04-30 13:50:05+02:00', 1619783405000000],
+    ['2021-04-30 11:50:05', 1619783405000000],
+    ['1969-12-31 23:59:59.999999+00:00', -1],
+  ])('%s', (text, micros) => {
+    expect(parseMicroseconds(text)).toBe(micros);
+    expect(parseMicroseconds(formatMicroseconds(micros))).toBe(micros);
+  });
+
+  test.each(['yesterday', '2021-02-30 00:00:00', '2021-13-01 00:00:00', '', 12, null])('%j is no time', (value) => {
+    expect(parseMicroseconds(value)).toBeUndefined();
+    expect(parseDate(value)).toBeUndefined();
+  });
+
+  test('the end of time is a Date, even where its microseconds are beyond 2^53', () => {
+    expect(parseDate('9999-12-31T23:59:59+00:00')).toEqual(new Date('9999-12-31T23:59:59Z'));
+    expect(jsonToText('datetime-utc', '9999-12-31 23:59:59.999999+01:00')).toBe('9999-12-31 22:59:59.999999');
+  });
+});
+
+describe('PostgreSQL text, both ways', () => {
+  test.each([
+    ['integer', '42', '42'],
+    ['bigint', '9223372036854775807', '9223372036854775807'],
+    ['double precision', '0.1', '0.1'],
+    ['numeric(12,2)', '19.90', '"19.90"'],
+    ['boolean', 'true', 'true'],
+    ['timestamptz(6)', '2024-01-02 03:04:05.12+00', '"2024-01-02 03:04:05.120000+00:00"'],
+    ['timestamptz', '2024-01-02 03:04:05+05:30', '"2024-01-02 03:04:05+05:30"'],
+    ['timestamp', '2024-01-02 03:04:05.1', '"2024-01-02 03:04:05.100000+00:00"'],
+    ['jsonb', '{"a": 1.0}', '{"a": 1.0}'],
+    ['bytea', '\\x6869', '"aGk="'],
+    ['int[]', '{1,NULL,3}', '[1,null,3]'],
+    ['text[]', '{a,"b \\"c\\" \\\\",NULL,"NULL"}', '["a","b \\"c\\" \\\\",null,"NULL"]'],
+    ['int[][]', '{{1,2},{3,4}}', '[[1,2],[3,4]]'],
+    ['uuid', '6f1c2a34-9b7d-4e11-8a55-0c9d3e2b7f10', '"6f1c2a34-9b7d-4e11-8a55-0c9d3e2b7f10"'],
+  ])('%s: %s', (type, text, json) => {
+    expect(textToJson(wireKind(type), text)).toBe(json);
+  });
+
+  test.each([
+    ['integer', { a: 1 }],
+    ['integer', true],
+    ['boolean', 'true'],
+    ['timestamptz', 12],
+    ['bytea', 1],
+    ['int[]', 'x'],
+    ['text', [1]],
+  ])('%s refuses %j without naming the value', (type, value) => {
+    expect(() => jsonToText(wireKind(type), value)).toThrow(TypeError);
+  });
+});
