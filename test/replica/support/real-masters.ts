@@ -50,12 +50,8 @@ export class RealMaster implements Master {
     for (let at = 0; at < steps.length; at++) {
       const together = [steps[at]!];
       const next = steps[at + 1];
-      if (
-        next &&
-        together[0]!.writer !== next.writer &&
-        together[0]!.row !== next.row &&
-        together[0]!.other !== next.row
-      ) {
+      const apart = next && !touched(next).some((row) => touched(together[0]!).includes(row));
+      if (next && apart && next.writer !== together[0]!.writer) {
         together.push(next);
         at++;
       }
@@ -134,4 +130,8 @@ export class RealMaster implements Master {
   #nextName(): string {
     return `n${this.#names++}`;
   }
+}
+
+function touched({ kind, row, other }: Step): number[] {
+  return kind === 'move' ? [row, other] : [row];
 }
