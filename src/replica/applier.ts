@@ -1,35 +1,23 @@
 import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
 import { describeError, toError } from '../core/describe-error.js';
-import { MappingError } from '../core/errors.js';
-import type { Events } from '../core/events.js';
+import { ConfigurationError, MappingError } from '../core/errors.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
-import { type Registry } from '../core/registry.js';
-import type { Settings } from '../core/settings.js';
-import { stringifyJson, type WireObject } from '../core/wire-values.js';
+import type { WireObject } from '../core/wire-values.js';
 import type { Handler, Outcome, Received, RetryRules } from '../inbox/handler.js';
+import { Batch, type BatchParts } from './batch.js';
 import { classifyDatabaseError, withoutValues } from './database-errors.js';
 import { mapKey } from './field-mapping.js';
-import { callSave, HookPath, inVersionOrder } from './hook-path.js';
-import { lockKeys } from './key-locks.js';
-import { isOutcome, prepare, type Prepared } from './prepare.js';
+import { callSave } from './hook-path.js';
+import type { Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { ReplicaRuntime } from './replica-entity.js';
 import type { SaveContext } from './replica-hooks.js';
-import type { RuleOptions } from './revision-rules.js';
-import { askForKeys, normalizeKey } from './row-keys.js';
-import { planRows, type RowPlan, writeRows } from './row-path.js';
+import { normalizeKey } from './row-keys.js';
 import { SqlSession } from './sql-session.js';
-import { readStates } from './stored-states.js';
-import { bury } from './tombstones.js';
 
-export interface ApplierParts {
+export interface ApplierParts extends BatchParts {
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
-  readonly replicas: Registry<ReplicaDefinition>;
-  readonly settings: Settings;
-  readonly events: Events;
-  /** The quoted table of `Tombstone`. */
-  readonly tombstones: string;
 }
 
 /**
@@ -103,6 +91,10 @@ export class Applier implements Handler, ReplicaRuntime {
       incarnation: context.incarnation,
     });
     const received: Received = { payload, committedAt: null, direct: true, expired: false };
+    if (definition.path === 'none') {
+      if (definition.overrides.has('cqrsSave')) throw withoutTable(definition);
+      return callSave(definition, em, received);
+    }
     const work = new Batch(this.parts, [received], { anyAge: true, bySave: false });
     if (work.prepared.length > 0) await inTransaction(em, (inner) => work.apply(inner, work.prepared));
     work.reportClocks();
@@ -113,13 +105,15 @@ export class Applier implements Handler, ReplicaRuntime {
 
   async remove(entity: Function, em: EntityManager, masterData: Readonly<WireObject>): Promise<void> {
     const definition = this.#definitionOf(entity);
+    const { table } = definition;
+    if (!table) throw withoutTable(definition);
     const payload = new TransportPayload({
       signalType: SignalType.DELETE,
       cqrsId: definition.cqrsId,
       instanceData: masterData,
     });
     const key = normalizeKey(definition, mapKey(definition, payload));
-    await inTransaction(em, (inner) => new SqlSession(inner).run(definition.table!.deleteRows([key])));
+    await inTransaction(em, (inner) => new SqlSession(inner).run(table.deleteRows([key])));
   }
 
   #definitionOf(entity: Function): ReplicaDefinition {
@@ -147,127 +141,9 @@ export class Applier implements Handler, ReplicaRuntime {
   }
 }
 
-/** One batch on its way: who is settled how, and what is told once it is committed. */
-class Batch {
-  readonly prepared: Prepared[] = [];
-  readonly outcomes: (Outcome | undefined)[];
-  readonly #rules: RuleOptions;
-  readonly #clocks = new Map<Prepared, number>();
-
-  constructor(
-    private readonly parts: ApplierParts,
-    batch: readonly Received[],
-    options: { anyAge: boolean; bySave: boolean },
-  ) {
-    const { clockSkewToleranceSeconds, syncDowngrade, tombstoneRetentionSeconds } = parts.settings.replica;
-    const now = Date.now() * 1000;
-    this.#rules = { now, tolerance: Math.round(clockSkewToleranceSeconds * 1_000_000), syncDowngrade };
-    const retention = options.anyAge ? Infinity : tombstoneRetentionSeconds * 1_000_000;
-    this.outcomes = batch.map((received, index) => {
-      const result = prepare(received, index, parts.replicas, { now, retention, bySave: options.bySave });
-      if (isOutcome(result)) return result;
-      this.prepared.push(result);
-      return undefined;
-    });
-  }
-
-  settle(message: Prepared, outcome: Outcome): void {
-    this.outcomes[message.index] = outcome;
-  }
-
-  async apply(em: EntityManager, messages: readonly Prepared[]): Promise<void> {
-    const session = new SqlSession(em);
-    this.#clocks.clear();
-    const byDefinition = [...Map.groupBy(messages, (message) => message.definition)].toSorted(
-      ([a], [b]) => a.order - b.order,
-    );
-    for (const [definition, group] of byDefinition) {
-      const keys = await askForKeys(
-        session,
-        definition,
-        group.map((message) => message.key.parts),
-      );
-      for (const [index, key] of keys.entries()) group[index]!.key = key;
-    }
-    await session.run(lockKeys(messages.map(toLock)));
-    const plans: RowPlan[] = [];
-    for (const [definition, group] of byDefinition) {
-      if (definition.path === 'hooks') await this.#callHooks(em, session, definition, group);
-      else plans.push(await this.#writeRows(session, definition, group));
-    }
-    for (const { definition, deletes, burials } of plans.toReversed()) {
-      if (deletes.length > 0) await session.run(definition.table!.deleteRows(deletes.map((key) => key.parts)));
-      if (burials.length > 0) await session.run(bury(this.parts.tombstones, definition.cqrsId, burials));
-    }
-  }
-
-  /** Says which senders' clocks were not trusted. */
-  reportClocks(): void {
-    const queue = this.parts.settings.queue ?? '';
-    for (const [{ received, definition }, aheadBy] of this.#clocks) {
-      const { signalType, instancePk, retries } = received.payload;
-      const pk = typeof instancePk === 'object' ? stringifyJson(instancePk) : String(instancePk);
-      const fields = {
-        queue,
-        cqrsId: definition.cqrsId,
-        signalType,
-        instancePk: pk,
-        retries,
-        aheadMs: Math.round(aheadBy / 1000),
-      };
-      this.parts.events.emit('cqrs.replica.clock-distrusted', fields);
-    }
-  }
-
-  async #writeRows(session: SqlSession, definition: ReplicaDefinition, group: readonly Prepared[]): Promise<RowPlan> {
-    const states = await readStates(session, definition, distinctKeys(group), this.parts.tombstones);
-    const settle = (message: Prepared, outcome: Outcome): void => this.settle(message, outcome);
-    const plan = planRows(definition, group, states, {
-      rules: this.#rules,
-      settle,
-      distrusted: (message, aheadBy) => void this.#clocks.set(message, aheadBy),
-    });
-    await writeRows(session, plan, this.#rules, settle);
-    return plan;
-  }
-
-  async #callHooks(
-    em: EntityManager,
-    session: SqlSession,
-    definition: ReplicaDefinition,
-    group: readonly Prepared[],
-  ): Promise<void> {
-    const states = await readStates(session, definition, distinctKeys(group), this.parts.tombstones);
-    const path = new HookPath(definition, this.parts.tombstones);
-    for (const message of inVersionOrder(group)) {
-      try {
-        const result = await path.apply(em, message, states.get(message.key.text)!, this.#rules);
-        if (result.aheadBy !== undefined) this.#clocks.set(message, result.aheadBy);
-        const stored = message.bySave
-          ? await readStates(session, definition, [message.key], this.parts.tombstones)
-          : undefined;
-        states.set(message.key.text, stored?.get(message.key.text) ?? result.stored);
-        this.settle(message, result.outcome);
-      } catch (error) {
-        const fault = classifyDatabaseError(error);
-        if (fault === 'transient') throw error;
-        const reason = fault === 'foreign-key-missing' ? 'foreign-key' : undefined;
-        this.settle(message, { kind: 'failed', error: toError(error), reason });
-      }
-    }
-  }
-}
-
-function toLock({ definition, key, incoming }: Prepared): { cqrsId: string; key: string; alone: boolean } {
-  return {
-    cqrsId: definition.cqrsId,
-    key: key.text,
-    alone: incoming.signalType === 'DELETE' || definition.path === 'hooks',
-  };
-}
-
-function distinctKeys(messages: readonly Prepared[]): Prepared['key'][] {
-  return [...new Map(messages.map(({ key }) => [key.text, key])).values()];
+function withoutTable({ meta }: ReplicaDefinition): ConfigurationError {
+  const cure = 'Do not call the inherited method of a replica with CQRS_NO_DB_OPERATIONS.';
+  return new ConfigurationError([{ where: meta.className, what: 'has no table to write to.', cure }]);
 }
 
 /** How a message ends that failed alone, where the database's error leaves no doubt. */

@@ -68,6 +68,7 @@ export interface ReplicaClass {
 
   /**
    * Writes a state of a row by the rules of the consumer, without a broker, in the transaction of `em` or one of its own.
+   * One of yours must be READ COMMITTED, or it does not see what it has waited for.
    * Overridden, it is what the consumer calls for SAVE and SYNC, before any rule.
    * @throws what the consumer would retry or bury, MappingError among it.
    */

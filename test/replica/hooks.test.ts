@@ -298,6 +298,15 @@ test('a replica without database operations is called for every message and has 
   expect(await service.rows("select to_regclass('bare_ref')::text as name")).toEqual([{ name: null }]);
 });
 
+test('the inherited methods of a replica without a table say that there is none', async () => {
+  const data = message({ id: 1 }, { cqrsId: 'bare' }).payload.instanceData;
+  const em = service.orm.em.fork();
+  await expect(ReplicaEntity.cqrsSave.call(BareRef, em, data)).rejects.toThrow('BareRef: has no table');
+  await expect(ReplicaEntity.cqrsDelete.call(BareRef, em, { masterData: data })).rejects.toThrow(
+    'BareRef: has no table',
+  );
+});
+
 describe('cqrsSave', () => {
   test('overridden, comes before the rules and may call them', async () => {
     const saving = (name: string, revision = 0) => message({ id: 1, name }, { cqrsId: 'saving', revision });
