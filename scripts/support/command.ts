@@ -47,17 +47,24 @@ export function capture(words: readonly string[], options: RunOptions = {}): Pro
 }
 
 /** Runs with this terminal and answers the exit code. */
-export function passThrough(words: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<number> {
+export async function passThrough(
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<number> {
   const [command, ...args] = words;
   const child = spawn(command!, args, { cwd: root, env: { ...process.env, ...env }, stdio: 'inherit' });
   // Ctrl-C reaches the child by itself, which decides when it is done; leaving before it would orphan it
   const wait = (): void => {};
-  process.on('SIGINT', wait);
-  process.on('SIGTERM', () => child.kill('SIGTERM'));
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) => resolve(code ?? 1));
-  });
+  const terminate = (): void => void child.kill('SIGTERM');
+  process.on('SIGINT', wait).on('SIGTERM', terminate);
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code) => resolve(code ?? 1));
+    });
+  } finally {
+    process.off('SIGINT', wait).off('SIGTERM', terminate);
+  }
 }
 
 export function succeeds(words: readonly string[]): boolean {
