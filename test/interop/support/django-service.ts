@@ -1,0 +1,64 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { amqpUrl } from '../../support/broker.js';
+import { python, type PythonTransport } from './python.js';
+
+/** Which service the Django project is, and how its things are called. */
+export interface DjangoService {
+  readonly role: 'master' | 'replica';
+  readonly transport: PythonTransport;
+  readonly databaseUrl: string;
+  readonly exchange: string;
+  /** A replica's queue. */
+  readonly queue?: string;
+}
+
+const project = fileURLToPath(new URL('../django', import.meta.url));
+
+/** Starts a Python program of the Django project: `-m interop.driver`, `manage.py cqrs_diff_master …`. */
+export function startPython(service: DjangoService, args: readonly string[]): ChildProcessWithoutNullStreams {
+  return spawn(python, ['-u', ...args], {
+    cwd: project,
+    env: {
+      ...process.env,
+      // Compiled files would turn up in the working tree.
+      PYTHONDONTWRITEBYTECODE: '1',
+      PYTHONIOENCODING: 'utf-8',
+      INTEROP_ROLE: service.role,
+      INTEROP_TRANSPORT: service.transport,
+      INTEROP_DATABASE_URL: service.databaseUrl,
+      INTEROP_AMQP_URL: brokerOfDefaultVhost(),
+      INTEROP_EXCHANGE: service.exchange,
+      ...(service.queue === undefined ? {} : { INTEROP_QUEUE: service.queue }),
+    },
+  });
+}
+
+/** Runs one of django-cqrs's commands to its end, as an operator would, with `input` for its standard input. */
+export async function runCommand(
+  service: DjangoService,
+  args: readonly string[],
+  input = '',
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const child = startPython(service, ['manage.py', ...args]);
+  const stdout = collect(child, 'stdout');
+  const stderr = collect(child, 'stderr');
+  child.stdin.end(input);
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code: code ?? 1, stdout: stdout(), stderr: stderr() };
+}
+
+/** Everything that a program has printed so far. */
+export function collect(child: ChildProcessWithoutNullStreams, stream: 'stdout' | 'stderr'): () => string {
+  let text = '';
+  child[stream].setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  return () => text;
+}
+
+// django-cqrs throws the vhost away over pika, and both ends must meet.
+function brokerOfDefaultVhost(): string {
+  const { pathname } = new URL(amqpUrl);
+  if (['', '/', '/%2F', '/%2f'].includes(pathname)) return amqpUrl;
+  throw new Error('CQRS_TEST_AMQP_URL names a vhost, and django-cqrs over pika knows only the default one');
+}
