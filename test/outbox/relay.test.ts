@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
+import pg from 'pg';
 import { TransportPayload } from '../../src/core/payload.js';
 import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
 import { MemoryBroker, MemoryTransport } from '../../src/transport/memory.js';
@@ -101,7 +102,7 @@ test('several relays: each message goes once, each row keeps its order', async (
   }
 });
 
-test('what nobody is bound for is an event; for a SYNC to one queue it is a failure that is kept and counted', async () => {
+test('history 14: what nobody is bound for is an event; for a SYNC to one queue it is a failure that is kept and counted', async () => {
   await service.cqrs.start();
   const unroutable = service.cqrs.events.next('cqrs.relay.unroutable');
   await fork().insert(Item, { id: 1, name: 'a' });
@@ -132,4 +133,22 @@ test('sync sends what matches, page by page, to all or to one queue', async () =
   await first.until(7);
   expect(first.received).toHaveLength(7);
   await expect(service.cqrs.sync({ cqrsId: 'nothing' })).rejects.toThrow("Unknown CQRS_ID 'nothing'. Known here: item.");
+});
+
+test('history 15: nothing is NOTIFYed inside a transaction: that would forbid two-phase commit', async () => {
+  const sent: string[] = [];
+  const { query } = pg.Client.prototype;
+  // Listens in; every statement goes to the real server.
+  pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
+    sent.push(String((args[0] as { text?: string }).text ?? args[0]));
+    return Reflect.apply(query, this, args);
+  } as never;
+  try {
+    await service.cqrs.start();
+    await fork().insert(Item, { id: 1, name: 'a' });
+  } finally {
+    pg.Client.prototype.query = query;
+  }
+  expect(sent.some((text) => /insert into "cqrs_outbox"/.test(text))).toBe(true);
+  expect(sent.filter((text) => /\bnotify\b|pg_notify|\blisten\b/i.test(text))).toEqual([]);
 });

@@ -67,7 +67,7 @@ const live = async (table = 'account_ref') =>
   (await service.rows(`select name, cqrs_revision as r from ${table}`)).map((row) => `${row['name']} ${row['r']}`);
 const tombs = async () => (await service.rows('select revision from cqrs_tombstones')).map((row) => row['revision']);
 
-describe('SAVE(5) beside DELETE(6) in two workers', () => {
+describe('history 8: SAVE(5) beside DELETE(6) in two workers', () => {
   test('of an absent row: the deletion waits and wins', async () => {
     await other.query("begin; insert into account_ref (id, name) values (1, 'in the way')");
     const saving = service.handle([save('five', { revision: 5 })]);
@@ -157,7 +157,7 @@ describe('two SAVE workers on one row', () => {
   });
 });
 
-test('hooks of one row wait for each other: nobody puts 5 over 6', async () => {
+test('history 9: hooks of one row wait for each other: nobody puts 5 over 6', async () => {
   const hooked: MessageOptions = { cqrsId: 'hooked' };
   await service.handle([save('four', { ...hooked, revision: 4 })]);
   await other.query('begin; select 1 from hooked_ref for update');
