@@ -18,8 +18,8 @@ export class Announcer {
       readonly settings: Settings;
       readonly events: Events;
       readonly outboxTable: () => string;
-      /** Takes a statement to be sent with the COMMIT; false when it has to be run by itself. */
-      readonly withCommit: (transaction: TransactionContext, sql: string) => Promise<boolean>;
+      /** Runs a statement as the last one of a transaction, at the latest with its COMMIT. */
+      readonly runWithCommit: (transaction: TransactionContext, sql: string) => Promise<void>;
       /** Called after COMMIT, when something waits in the outbox. */
       readonly onCommitted: () => void;
     },
@@ -39,9 +39,8 @@ export class Announcer {
     if (entries.length === 0) return () => {};
     const table = this.parts.outboxTable();
     const text = commitFollows ? appendText(table, entries) : undefined;
-    if (text === undefined || !(await this.parts.withCommit(transaction, text))) {
-      await append(transaction as unknown as Executor, table, entries);
-    }
+    if (text === undefined) await append(transaction as unknown as Executor, table, entries);
+    else await this.parts.runWithCommit(transaction, text);
     return () => this.#committed(entries);
   }
 

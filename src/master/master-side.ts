@@ -8,12 +8,12 @@ import type { Settings } from '../core/settings.js';
 import { type Executor, OutboxMessage } from '../outbox/outbox.js';
 import { Announcer } from './announcer.js';
 import { checkTables, expectedTable } from './check-tables.js';
-import { CommitCompanion, type NativeConnection } from './commit-companion.js';
 import { defineMasters } from './define-masters.js';
 import type { MasterDefinition } from './master-definition.js';
 import { MasterRuntime } from './master-runtime.js';
 import { type MasterTable, OWN_PROPERTIES } from './master-table.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
+import { RoundTrips } from './round-trips.js';
 import { MasterSync } from './sync.js';
 import { TransactionLog } from './transaction-log.js';
 import { databaseCascades, watchRawSql } from './uncaptured-writes.js';
@@ -28,7 +28,7 @@ export class MasterSide {
   readonly #muted = new AsyncLocalStorage<true>();
   readonly #quote: (identifier: string) => string;
   #tables: readonly MasterTable[] = [];
-  #companion?: CommitCompanion;
+  #roundTrips?: RoundTrips;
   #outboxTable?: string;
 
   constructor(
@@ -48,7 +48,7 @@ export class MasterSide {
       events,
       onCommitted,
       outboxTable: () => this.outboxTable,
-      withCommit: async (transaction, sql) => (await this.#companion?.take(transaction, sql)) ?? false,
+      runWithCommit: (transaction, sql) => this.#roundTrips!.runWithCommit(transaction, sql),
     });
     this.#log = new TransactionLog({
       announce: (transaction, changes) => this.#announcer.announce(transaction, changes, { commitFollows: true }),
@@ -117,7 +117,7 @@ export class MasterSide {
     const driver = this.#driver;
     const connection = driver.getConnection('write');
     const isMuted = (): boolean => this.#muted.getStore() === true;
-    this.#companion = new CommitCompanion(connection as NativeConnection);
+    this.#roundTrips = new RoundTrips(connection as object);
     watchRawSql(connection, tables, this.parts.events, isMuted);
     this.#log.install(connection);
     new WriteCapture({

@@ -1,0 +1,118 @@
+import { CompiledQuery } from 'kysely';
+import type { Executor } from '../outbox/outbox.js';
+import type { TransactionContext } from './transaction-log.js';
+
+/**
+ * Saves the round trips at both ends of a transaction, in which a small one spends much of its time:
+ *
+ *   begin ─▶ update … ─▶ insert into cqrs_outbox … ─▶ commit      becomes
+ *   begin; update …   ─▶ insert into cqrs_outbox …; commit
+ *
+ * BEGIN is held back until the first statement, a statement given to `runWithCommit` until the COMMIT. Two in one simple
+ * query are not pipelined: PostgreSQL stops at the first error. When the insert fails there is no COMMIT, the promise of
+ * the commit rejects, and MikroORM rolls back. (Pipelined, the COMMIT of the then aborted transaction would be answered
+ * with ROLLBACK, which is an error to nobody.)
+ *
+ * It watches the `pg` clients of MikroORM's own pool as they are taken from it. On any other driver everything is sent
+ * as it comes.
+ */
+export class RoundTrips {
+  readonly #watched = new WeakMap<PgClient, WatchedClient>();
+  #installed?: Promise<void>;
+
+  constructor(private readonly connection: { getNativeClient?(): Promise<unknown> }) {}
+
+  /** Runs a statement whose result nobody needs, as the last one of a transaction, at the latest with its COMMIT. */
+  async runWithCommit(transaction: TransactionContext, sql: string): Promise<void> {
+    await (this.#installed ??= this.#install());
+    await (transaction as unknown as Executor).executeQuery(CompiledQuery.raw(WITH_COMMIT + sql));
+  }
+
+  async #install(): Promise<void> {
+    try {
+      const pool = (await this.connection.getNativeClient?.()) as PgPool | undefined;
+      if (typeof pool?.on !== 'function' || typeof pool.totalCount !== 'number') return;
+      pool.on('acquire', (client) => {
+        const watched = this.#watched.get(client);
+        if (watched) watched.forget();
+        else this.#watched.set(client, new WatchedClient(client));
+      });
+    } catch {
+      // a dialect of the user's own keeps its client to itself
+    }
+  }
+}
+
+/** A comment: whoever does not know it just runs the statement. */
+const WITH_COMMIT = '/* cqrs: with commit */ ';
+const NOTHING_DONE = { command: '', rowCount: null, rows: [], fields: [] };
+
+class WatchedClient {
+  readonly #stock: PgClient['query'];
+  #heldBegin = false;
+  #heldLast?: string;
+
+  constructor(client: PgClient) {
+    this.#stock = client.query.bind(client);
+    client.query = (...args) => this.#query(args);
+  }
+
+  /** What a former holder of the client has left behind. */
+  forget(): void {
+    this.#heldBegin = false;
+    this.#heldLast = undefined;
+  }
+
+  #query(args: QueryArguments): unknown {
+    const sql = simpleText(args);
+    if (sql === undefined) return this.#releaseHeld(args);
+    if (sql === 'begin') return this.#hold(() => (this.#heldBegin = true));
+    if (sql.startsWith(WITH_COMMIT)) return this.#hold(() => (this.#heldLast = sql));
+    const first = this.#heldBegin ? 'begin' : undefined;
+    const last = sql === 'rollback' ? undefined : this.#heldLast;
+    this.forget();
+    // A transaction in which nothing happened never was.
+    if (first && !last && (sql === 'commit' || sql === 'rollback')) return Promise.resolve(NOTHING_DONE);
+    return this.#together([first, last], sql);
+  }
+
+  #hold(keep: () => void): Promise<unknown> {
+    keep();
+    return Promise.resolve(NOTHING_DONE);
+  }
+
+  /** A statement with parameters, a cursor or a callback shares its message with nobody; the client's queue keeps the order. */
+  #releaseHeld(args: QueryArguments): unknown {
+    const held = [this.#heldBegin ? 'begin' : undefined, this.#heldLast].filter((text) => text !== undefined);
+    this.forget();
+    // If it fails, so does the one behind it: the connection is lost, or the transaction aborted.
+    if (held.length > 0) (this.#stock(held.join('; ')) as Promise<unknown>).catch(() => {});
+    return this.#stock(...args);
+  }
+
+  async #together(before: readonly (string | undefined)[], sql: string): Promise<unknown> {
+    const texts = before.filter((text) => text !== undefined);
+    const result = await (this.#stock([...texts, sql].join('; ')) as Promise<unknown>);
+    if (texts.length === 0 || !Array.isArray(result)) return result;
+    const own = result.slice(texts.length);
+    return own.length === 1 ? own[0] : own;
+  }
+}
+
+// The text of a query that the server reads as text: no parameters, no name, a promise for an answer.
+function simpleText([query, parameters, callback]: QueryArguments): string | undefined {
+  if (typeof query !== 'string' || callback !== undefined) return undefined;
+  const bare = parameters === undefined || (Array.isArray(parameters) && parameters.length === 0);
+  return bare ? query : undefined;
+}
+
+type QueryArguments = [query: unknown, parameters?: unknown, callback?: unknown];
+
+interface PgClient {
+  query(...args: QueryArguments): unknown;
+}
+
+interface PgPool {
+  readonly totalCount?: unknown;
+  on?(event: 'acquire', listener: (client: PgClient) => void): void;
+}
