@@ -198,6 +198,52 @@ test('composite keys with a relation, and a version column of the user', async (
   expect(await service.take()).toMatchObject([{ signal: 'DELETE', data: { id: [owner.id, 2], cqrs_revision: 2 } }]);
 });
 
+test('keys that change in a flush, one row and several: each is a DELETE of the old and a SAVE of the new', async () => {
+  const em = fork();
+  const owner = em.create(Owner, { id: randomUUID(), fullName: 'Keys' });
+  const visits = [11, 12, 13].map((number) => em.create(Visit, { owner, number, note: `n${number}` }));
+  await em.flush();
+  await service.take();
+  visits[0]!.number = 21;
+  await em.flush();
+  expect((await service.take()).map((one) => [one.signal, one.pk])).toEqual([
+    ['DELETE', [owner.id, 11]],
+    ['SAVE', [owner.id, 21]],
+  ]);
+  visits[1]!.number = 22;
+  visits[2]!.number = 23;
+  await em.flush();
+  const sent = await service.take();
+  expect(sent.map((one) => `${one.signal} ${String((one.pk as unknown[])[1])}`).toSorted()).toEqual([
+    'DELETE 12',
+    'DELETE 13',
+    'SAVE 22',
+    'SAVE 23',
+  ]);
+});
+
+test('a clone begins a history of its own; removing cascades to what MikroORM removes', async () => {
+  const em = fork();
+  const owner = em.create(Owner, { id: randomUUID(), fullName: 'Ada' });
+  const pet = em.create(Pet, { owner, name: 'p' });
+  await em.flush();
+  pet.name = 'q';
+  await em.flush();
+  const [, , changed] = await service.take();
+  await fork().clone(Pet, pet.id, { name: 'copy' });
+  const [copy] = await service.take();
+  expect(copy).toMatchObject({ signal: 'SAVE', data: { name: 'copy', cqrs_revision: 0 } });
+  expect(copy!.incarnation).toBeGreaterThan(changed!.incarnation);
+  const other = fork();
+  other.remove(await other.findOneOrFail(Owner, owner.id, { populate: ['pets'] }));
+  await other.flush();
+  expect((await service.take()).map((one) => `${one.signal} ${one.cqrsId}`).toSorted()).toEqual([
+    'DELETE owner',
+    'DELETE pet',
+    'DELETE pet',
+  ]);
+});
+
 test('every kind of column travels without loss', async () => {
   await fork().insert(Kinds, {
     code: 'ä/"1',
