@@ -179,8 +179,6 @@ export function wireKind(columnType: string): WireKind {
 /** A column read as `::text` → the JSON fragment of the wire. Decimals become strings, so that nothing is rounded. */
 export function textToJson(kind: WireKind, text: string | null): string {
   if (text === null) return 'null';
-  const element = elementKind(kind);
-  if (element) return arrayToJson(element, text);
   switch (kind) {
     case 'integer':
       return text;
@@ -197,8 +195,10 @@ export function textToJson(kind: WireKind, text: string | null): string {
       return JSON.stringify(pythonDatetime(`${text}+00`));
     case 'binary':
       return JSON.stringify(Buffer.from(text.slice(2), 'hex').toString('base64'));
-    default:
-      return JSON.stringify(text);
+    default: {
+      const element = elementKind(kind);
+      return element ? arrayToJson(element, text) : JSON.stringify(text);
+    }
   }
 }
 
@@ -294,6 +294,8 @@ function offsetSeconds(offset: string): number {
 // PostgreSQL drops trailing zeros of the fraction and minutes of the offset; Python prints both. Infinity and dates
 // before Christ have no Python form and travel as PostgreSQL prints them.
 function pythonDatetime(text: string): string {
+  // nearly every one: a time in UTC with all six digits
+  if (text.length === 29 && text.charCodeAt(19) === 46 && text.endsWith('+00')) return `${text}:00`;
   const match = /^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d+))?([+-]\d\d)(:\d\d)?$/.exec(text);
   if (!match) return text;
   const [, seconds, fraction, hours, minutes = ':00'] = match;

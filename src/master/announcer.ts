@@ -34,7 +34,7 @@ export class Announcer {
     changes: readonly PendingChange[],
     { commitFollows = false }: { commitFollows?: boolean } = {},
   ): Promise<() => void> {
-    const announcements = await this.#decideAll(transaction, changes);
+    const announcements = this.#decideAll(transaction, changes);
     const entries = await this.#serialize(transaction, announcements);
     if (entries.length === 0) return () => {};
     const table = this.parts.outboxTable();
@@ -71,7 +71,7 @@ export class Announcer {
     this.parts.onCommitted();
   }
 
-  async #decideAll(transaction: TransactionContext, changes: readonly PendingChange[]): Promise<Announcement[]> {
+  #decideAll(transaction: TransactionContext, changes: readonly PendingChange[]): Announcement[] {
     const announcements: Announcement[] = [];
     for (const change of changes) {
       const definition = change.table.definitionOf((change.current ?? change.deleted)!);
@@ -83,15 +83,19 @@ export class Announcer {
   }
 
   async #serialize(transaction: TransactionContext, announcements: readonly Announcement[]): Promise<OutboxEntry[]> {
-    const complete = await this.#withEntities(transaction, announcements);
+    const complete = announcements.some(({ definition }) => needsEntity(definition))
+      ? await this.#withEntities(transaction, announcements)
+      : announcements;
     const entries: OutboxEntry[] = [];
     // One after the other: serializers may use the transaction, which runs one statement at a time.
-    for (const announcement of complete) entries.push(await toOutboxEntry(announcement, this.parts.settings.master));
+    for (const announcement of complete) {
+      const entry = toOutboxEntry(announcement, this.parts.settings.master);
+      entries.push(entry instanceof Promise ? await entry : entry);
+    }
     return entries;
   }
 
   async #withEntities(transaction: TransactionContext, announcements: readonly Announcement[]): Promise<Announcement[]> {
-    if (!announcements.some(({ definition }) => needsEntity(definition))) return [...announcements];
     const em = forkInside(this.parts.orm, transaction);
     const complete = announcements.map((announcement): Announcement => {
       if (!needsEntity(announcement.definition)) return announcement;

@@ -10,6 +10,10 @@ export interface MasterColumn {
   readonly property: string;
   /** Its key in `instance_data`. */
   readonly wire: string;
+  /** The same as the beginning of a JSON member: `"name":`. */
+  readonly member: string;
+  /** Its place in a `RowImage`. */
+  readonly position: number;
   readonly kind: WireKind;
   readonly type: string;
   readonly primary: boolean;
@@ -41,6 +45,7 @@ export class MasterTable {
   /** The same for DELETE, where `cqrs_updated` becomes the time of the deletion. */
   readonly returningDeleted: string;
   readonly #positions: ReadonlyMap<string, number>;
+  readonly #aliases: readonly string[];
   readonly #discriminator?: { position: number; definitions: ReadonlyMap<string, MasterDefinition> };
   #definition?: MasterDefinition;
 
@@ -57,9 +62,10 @@ export class MasterTable {
       .getPrimaryProps()
       .flatMap((property) => property.fieldNames)
       .map((field) => this.columns.find((column) => column.field === field)!);
-    this.#positions = new Map(this.columns.map((column, index) => [column.field, index]));
+    this.#positions = new Map(this.columns.map(({ field, position }) => [field, position]));
+    this.#aliases = this.columns.map(({ position }) => `cqrs:${position}`);
     const read = (expression: (column: MasterColumn) => string): string =>
-      this.columns.map((column, index) => `${expression(column)}::text as "cqrs:${index}"`).join(', ');
+      this.columns.map((column) => `${expression(column)}::text as "cqrs:${column.position}"`).join(', ');
     // The cast of an inet adds a netmask that its own output leaves out.
     const plain = (column: MasterColumn): string =>
       /^inet$/i.test(column.type) ? `abbrev(${quote(column.field)})` : quote(column.field);
@@ -90,11 +96,14 @@ export class MasterTable {
 
   /** Reads, and removes, our columns from a returned database row. */
   takeImage(row: Record<string, unknown>): RowImage {
-    return this.columns.map((_, index) => {
-      const value = row[`cqrs:${index}`] as string | null;
-      delete row[`cqrs:${index}`];
-      return value;
-    });
+    const image = Array.from<string | null>({ length: this.columns.length });
+    // Backwards: an object whose last property goes stays a fast one.
+    for (let index = this.#aliases.length - 1; index >= 0; index--) {
+      const alias = this.#aliases[index]!;
+      image[index] = row[alias] as string | null;
+      delete row[alias];
+    }
+    return image;
   }
 
   value(row: RowImage, field: string): string | null {
@@ -108,11 +117,13 @@ export class MasterTable {
 
   /** The primary key as text: `["7"]` and `["7","b"]`, the same for every way the row was written. */
   keyOf(row: RowImage): string {
+    const [only, ...others] = this.keyColumns;
+    if (others.length === 0 && only!.kind === 'integer') return `["${row[only!.position]}"]`;
     return JSON.stringify(this.keyValues(row));
   }
 
   keyValues(row: RowImage): string[] {
-    return this.keyColumns.map((column) => this.value(row, column.field)!);
+    return this.keyColumns.map((column) => row[column.position]!);
   }
 
   revision(row: RowImage): number {
@@ -136,11 +147,13 @@ function collectColumns(entities: readonly EntityMetadata[]): MasterColumn[] {
       property.fieldNames.forEach((field, index) => {
         if (columns.has(field)) return;
         const type = property.columnTypes?.[index] ?? 'text';
-        const wire = wireName(property);
+        const wire = property.fieldNames.length > 1 ? `${wireName(property)}_${index}` : wireName(property);
         columns.set(field, {
           field,
           property: property.name,
-          wire: property.fieldNames.length > 1 ? `${wire}_${index}` : wire,
+          wire,
+          member: `${JSON.stringify(wire)}:`,
+          position: columns.size,
           kind: wireKind(type),
           type,
           primary: property.primary === true,
