@@ -158,7 +158,8 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
   /** Ends what `start` began and closes the transport; MikroORM stays open. */
   async stop(): Promise<void> {
-    await Promise.all([this.#relay, ...this.#services].map((service) => service?.stop()));
+    const services = [...this.#services, ...(this.#relay ? [this.#relay] : [])];
+    await Promise.all(services.map((service) => service.stop()));
     await this.transport.close();
   }
 

@@ -9,7 +9,7 @@ export class Screen {
   #chapter = 0;
 
   constructor(private readonly out: NodeJS.WriteStream = process.stdout) {
-    this.#live = out.isTTY === true;
+    this.#live = out.isTTY;
   }
 
   title(text: string, subtitle: string): void {

@@ -173,7 +173,11 @@ export class TransportPayload {
 
   /** A copy with some fields replaced, e.g. one more retry. */
   with(changes: Partial<TransportPayloadInit>): TransportPayload {
-    return new TransportPayload({ ...this, ...changes });
+    const { signalType, cqrsId, instanceData, instancePk, queue } = this;
+    const { previousData, correlationId, expires, retries, meta, incarnation } = this;
+    const head = { signalType, cqrsId, instanceData, instancePk, queue };
+    const rest = { previousData, correlationId, expires, retries, meta, incarnation };
+    return new TransportPayload({ ...head, ...rest, ...changes });
   }
 }
 

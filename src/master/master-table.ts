@@ -78,7 +78,7 @@ export class MasterTable {
   }
 
   /** Says which master the rows of this table are; with a discriminator value, for those rows alone. */
-  assign(definition: MasterDefinition, discriminatorValue: unknown): void {
+  assign(definition: MasterDefinition, discriminatorValue: string | number | undefined): void {
     if (this.#discriminator && discriminatorValue !== undefined) {
       (this.#discriminator.definitions as Map<string, MasterDefinition>).set(String(discriminatorValue), definition);
     }

@@ -19,7 +19,7 @@ import { PendingChanges, type PendingChange } from './pending-changes.js';
 export type TransactionContext = object & { savepointName?: string };
 
 interface Broadcaster {
-  dispatchEvent(event: TransactionEventType, transaction?: TransactionContext): Promise<unknown> | unknown;
+  dispatchEvent(event: TransactionEventType, transaction?: TransactionContext): unknown;
 }
 
 interface BeginOptions {

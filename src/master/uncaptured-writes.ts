@@ -51,7 +51,7 @@ function rawWrite(table: MasterTable): CqrsEvents['cqrs.master.uncaptured'] {
 export function databaseCascades(entities: readonly EntityMetadata[]): CqrsEvents['cqrs.master.uncaptured'][] {
   return entities.flatMap((meta) =>
     meta.relations
-      .filter((property) => property.owner !== false && /cascade|set null|set default/.test(property.deleteRule ?? ''))
+      .filter((property) => /cascade|set null|set default/.test(property.deleteRule ?? ''))
       .filter((property) => property.fieldNames?.length > 0)
       .map((property) => ({
         entity: meta.className,

@@ -6,9 +6,11 @@ const { cqrs, orm } = process.argv[2] === 'relay' ? await openMaster(scene) : aw
 const service = process.argv[2] === 'relay' ? cqrs.createRelay() : cqrs.createConsumer();
 await service.start();
 process.send?.('ready');
-process.on('SIGTERM', async () => {
+
+async function end(): Promise<void> {
   await service.stop();
   await cqrs.stop();
   await orm.close();
   process.disconnect();
-});
+}
+process.on('SIGTERM', () => void end());

@@ -48,6 +48,16 @@ class Book extends masterClass(BookSchema) {
 }
 BookSchema.setClass(Book);
 
+const ReviewSchema = defineEntity({
+  name: 'Review',
+  extends: MasterEntity,
+  properties: { id: p.integer().primary(), book: () => p.manyToOne(Book).deleteRule('cascade') },
+});
+class Review extends masterClass(ReviewSchema) {
+  static override CQRS_ID = 'review';
+}
+ReviewSchema.setClass(Review);
+
 const QuietSchema = defineEntity({ name: 'Quiet', extends: MasterEntity, properties: { id: p.integer().primary(), name: p.string() } });
 class Quiet extends masterClass(QuietSchema) {
   static override CQRS_ID = 'quiet';
@@ -69,7 +79,7 @@ PlainSchema.setClass(Plain);
 const request = new AsyncLocalStorage<{ id: string; user: string }>();
 let service: MasterService;
 beforeAll(async () => {
-  service = await masterService([Author, Book, Quiet, Plain], {
+  service = await masterService([Author, Book, Review, Quiet, Plain], {
     settings: {
       master: {
         correlationFunction: () => request.getStore()?.id ?? null,
@@ -186,6 +196,14 @@ describe('what passes by capture', () => {
     });
     expect(await service.take()).toMatchObject([{ data: { shown: 'kysely' } }]);
   });
+});
+
+test('foreign keys through which the database writes by itself are spoken of at start', async () => {
+  const heard: string[] = [];
+  const off = service.cqrs.events.on('cqrs.master.uncaptured', ({ entity, reason }) => heard.push(`${entity}: ${reason}`));
+  await service.cqrs.check();
+  off();
+  expect(heard).toEqual([expect.stringContaining("Review: 'book' is declared ON DELETE CASCADE")]);
 });
 
 describe('cqrsSync', () => {
