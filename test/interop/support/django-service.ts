@@ -1,7 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { amqpUrl } from '../../support/broker.js';
+import { type Ended, runToEnd } from './processes.js';
 import { python, type PythonTransport } from './python.js';
 
 /** Which service the Django project is, and how its things are called. */
@@ -12,6 +12,8 @@ export interface DjangoService {
   readonly exchange: string;
   /** A replica's queue. */
   readonly queue?: string;
+  /** Whether the tables are there already, made by a service of ours. */
+  readonly keepTables?: boolean;
 }
 
 const project = fileURLToPath(new URL('../django', import.meta.url));
@@ -31,29 +33,14 @@ export function startPython(service: DjangoService, args: readonly string[]): Ch
       INTEROP_AMQP_URL: brokerOfDefaultVhost(),
       INTEROP_EXCHANGE: service.exchange,
       ...(service.queue === undefined ? {} : { INTEROP_QUEUE: service.queue }),
+      ...(service.keepTables ? { INTEROP_KEEP_TABLES: 'yes' } : {}),
     },
   });
 }
 
 /** Runs one of django-cqrs's commands to its end, as an operator would, with `input` for its standard input. */
-export async function runCommand(
-  service: DjangoService,
-  args: readonly string[],
-  input = '',
-): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = startPython(service, ['manage.py', ...args]);
-  const stdout = collect(child, 'stdout');
-  const stderr = collect(child, 'stderr');
-  child.stdin.end(input);
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code: code ?? 1, stdout: stdout(), stderr: stderr() };
-}
-
-/** Everything that a program has printed so far. */
-export function collect(child: ChildProcessWithoutNullStreams, stream: 'stdout' | 'stderr'): () => string {
-  let text = '';
-  child[stream].setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-  return () => text;
+export function pythonCommand(service: DjangoService, args: readonly string[], input = ''): Promise<Ended> {
+  return runToEnd(startPython(service, ['manage.py', ...args]), input);
 }
 
 // django-cqrs throws the vhost away over pika, and both ends must meet.

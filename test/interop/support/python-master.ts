@@ -1,7 +1,8 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { collect, type DjangoService, startPython } from './django-service.js';
+import { type DjangoService, startPython } from './django-service.js';
+import { collect } from './processes.js';
 
 type Values = Readonly<Record<string, unknown>>;
 /** Something that `interop/driver.py` can do. */

@@ -15,6 +15,7 @@ export interface PythonToUs extends AsyncDisposable {
   readonly databases: TwoDatabases;
   readonly exchange: string;
   readonly queue: string;
+  readonly replicaUrl: string;
   /** Every event of the replica so far, with its name. */
   readonly heard: readonly { readonly name: CqrsEventName; readonly fields: CqrsEvents[CqrsEventName] }[];
 }
@@ -37,6 +38,7 @@ export async function pythonToUs(pair: TransportPair, settings: Partial<CqrsOpti
     databases,
     exchange,
     queue,
+    replicaUrl: replicaDatabase.url,
     heard,
     async [Symbol.asyncDispose]() {
       await consumer.stop();

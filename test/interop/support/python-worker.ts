@@ -1,7 +1,8 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { collect, type DjangoService, startPython } from './django-service.js';
+import { type DjangoService, startPython } from './django-service.js';
 import { eventually } from './eventually.js';
+import { collect } from './processes.js';
 
 /** A Django replica service: `cqrs_consume` with one worker process. */
 export class PythonWorker implements AsyncDisposable {

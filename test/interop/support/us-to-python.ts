@@ -15,6 +15,7 @@ export interface UsToPython extends AsyncDisposable {
   readonly databases: TwoDatabases;
   readonly exchange: string;
   readonly queue: string;
+  readonly replicaUrl: string;
   /** How many messages wait in a queue. */
   waitingIn(queue: string): Promise<number>;
 }
@@ -40,6 +41,7 @@ export async function usToPython(pair: TransportPair, settings: Partial<CqrsOpti
     databases,
     exchange,
     queue,
+    replicaUrl: replicaDatabase.url,
     waitingIn: async (name) => (await ours.cqrs.transport.inspect(name))?.messages ?? 0,
     async [Symbol.asyncDispose]() {
       await Promise.all([worker[Symbol.asyncDispose](), ours[Symbol.asyncDispose](), databases[Symbol.asyncDispose]()]);
@@ -49,12 +51,15 @@ export async function usToPython(pair: TransportPair, settings: Partial<CqrsOpti
   };
 }
 
-/** Waits until the Python worker consumes: it has made its tables, its queue and all bindings by then. */
-export async function workerReady({ cqrs }: OurService, queue: string, worker: PythonWorker): Promise<void> {
+/**
+ * Waits until the Python worker consumes: it has made its tables, its queue and all bindings by then.
+ * @param consumers how many there are then on the queue.
+ */
+export async function workerReady({ cqrs }: OurService, queue: string, worker: PythonWorker, consumers = 1): Promise<void> {
   await cqrs.connect();
   const state = await eventually(
     () => cqrs.transport.inspect(queue),
-    (found) => (found?.consumers ?? 0) > 0,
+    (found) => (found?.consumers ?? 0) >= consumers,
   );
-  if (!state?.consumers) throw new Error(`the Python worker never came up:\n${worker.log.join('\n')}`);
+  if ((state?.consumers ?? 0) < consumers) throw new Error(`the Python worker never came up:\n${worker.log.join('\n')}`);
 }
