@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { MikroORM } from '@mikro-orm/core';
 import type { Events } from '../core/events.js';
 import { SignalType } from '../core/payload.js';
@@ -9,6 +10,10 @@ import type { RowImage } from './master-table.js';
 import type { PendingChange } from './pending-changes.js';
 import { type Announcement, needsEntity, toOutboxEntry } from './serializer.js';
 import type { TransactionContext } from './transaction-log.js';
+
+/** So many messages may share one statement with the COMMIT. */
+const FEW = 100;
+const CHUNK = 1_000;
 
 /** Turns the changes of a transaction into messages and appends them, inside that transaction. */
 export class Announcer {
@@ -34,14 +39,18 @@ export class Announcer {
     changes: readonly PendingChange[],
     { commitFollows = false }: { commitFollows?: boolean } = {},
   ): Promise<() => void> {
-    const announcements = this.#decideAll(transaction, changes);
-    const entries = await this.#serialize(transaction, announcements);
-    if (entries.length === 0) return () => {};
+    const announcements = this.decideAll(transaction, changes);
+    if (announcements.length === 0) return () => {};
     const table = this.parts.outboxTable();
-    const text = commitFollows ? appendText(table, entries) : undefined;
-    if (text === undefined) await append(transaction as unknown as Executor, table, entries);
-    else await this.parts.runWithCommit(transaction, text);
-    return () => this.#committed(entries);
+    if (commitFollows && announcements.length <= FEW) {
+      const entries = await this.#serialize(transaction, announcements);
+      const text = appendText(table, entries);
+      if (text === undefined) await append(transaction as unknown as Executor, table, entries);
+      else await this.parts.runWithCommit(transaction, text);
+    } else {
+      await this.#appendInChunks(transaction, announcements);
+    }
+    return () => this.#committed(announcements);
   }
 
   /**
@@ -52,10 +61,10 @@ export class Announcer {
     transaction: TransactionContext,
     announcements: readonly Announcement[],
   ): Promise<{ ids: readonly string[]; committed: () => void }> {
+    if (announcements.length === 0) return { ids: [], committed: () => {} };
     const entries = await this.#serialize(transaction, announcements);
-    if (entries.length === 0) return { ids: [], committed: () => {} };
     const ids = await appendForIds(transaction as unknown as Executor, this.parts.outboxTable(), entries);
-    return { ids, committed: () => this.#committed(entries) };
+    return { ids, committed: () => this.#committed(announcements) };
   }
 
   /** Whether a row passes `isSyncInstance` of its master. */
@@ -65,13 +74,27 @@ export class Announcer {
     return !filter || filter(hydrate(forkInside(this.parts.orm, transaction), definition, row));
   }
 
-  #committed(entries: readonly OutboxEntry[]): void {
-    const cqrsIds = [...new Set(entries.map((entry) => entry.cqrsId))];
-    this.parts.events.emit('cqrs.master.announced', { count: entries.length, cqrsIds });
+  /** While the database stores one chunk the next one is made. */
+  async #appendInChunks(transaction: TransactionContext, announcements: readonly Announcement[]): Promise<void> {
+    let storing: Promise<void> = Promise.resolve();
+    for (let start = 0; start < announcements.length; start += CHUNK) {
+      const entries = await this.#serialize(transaction, announcements.slice(start, start + CHUNK));
+      await storing;
+      storing = append(transaction as unknown as Executor, this.parts.outboxTable(), entries);
+      storing.catch(() => {}); // told by the await that follows
+      await setImmediate(); // let it leave before the next one takes the thread
+    }
+    await storing;
+  }
+
+  #committed(announcements: readonly Announcement[]): void {
+    const cqrsIds = [...new Set(announcements.map(({ definition }) => definition.cqrsId))];
+    this.parts.events.emit('cqrs.master.announced', { count: announcements.length, cqrsIds });
     this.parts.onCommitted();
   }
 
-  #decideAll(transaction: TransactionContext, changes: readonly PendingChange[]): Announcement[] {
+  /** What these changes mean to replicas; masters that produce nothing, and rows that are filtered, are left out. */
+  decideAll(transaction: TransactionContext, changes: readonly PendingChange[]): Announcement[] {
     const announcements: Announcement[] = [];
     for (const change of changes) {
       const definition = change.table.definitionOf((change.current ?? change.deleted)!);
