@@ -56,6 +56,12 @@ export function durationSeconds(name: string, text: string | undefined): number 
   throw new UsageError(`--${name} must be a length of time such as 90s, 15m, 2h or 3d, not '${text}'.`);
 }
 
+/** A number of seconds, `0` and fractions included. @throws UsageError */
+export function seconds(name: string, text: string | undefined): number | undefined {
+  if (text === undefined || /^\d+(\.\d+)?$/.test(text)) return text === undefined ? undefined : Number(text);
+  throw new UsageError(`--${name} must be a number of seconds, not '${text}'.`);
+}
+
 /** One of the given words. @throws UsageError */
 export function oneOf<T extends string>(name: string, text: string | undefined, words: readonly T[]): T | undefined {
   if (text === undefined) return undefined;

@@ -1,3 +1,5 @@
+import { bulkDump, BULK_DUMP_OPTIONS } from './bulk-dump.js';
+import { bulkLoad, BULK_LOAD_OPTIONS } from './bulk-load.js';
 import { command, type Command } from './command.js';
 import { consume, CONSUME_OPTIONS } from './consume.js';
 import {
@@ -11,6 +13,22 @@ import {
   show,
   SHOW_OPTIONS,
 } from './dead-letters.js';
+import {
+  DELETED_DIFF_MASTER_OPTIONS,
+  DELETED_DIFF_REPLICA_OPTIONS,
+  DELETED_SYNC_REPLICA_OPTIONS,
+  deletedDiffMasterCommand,
+  deletedDiffReplicaCommand,
+  deletedSyncReplicaCommand,
+} from './deleted-diff.js';
+import {
+  DIFF_MASTER_OPTIONS,
+  DIFF_REPLICA_OPTIONS,
+  DIFF_SYNC_OPTIONS,
+  diffMasterCommand,
+  diffReplicaCommand,
+  diffSyncCommand,
+} from './diff.js';
 import { relay, RELAY_OPTIONS } from './relay.js';
 import { status, STATUS_OPTIONS } from './status.js';
 import { sync, SYNC_OPTIONS } from './sync.js';
@@ -67,6 +85,84 @@ export const COMMANDS: readonly Command[] = [
       },
     ],
     run: sync,
+  }),
+  command({
+    name: 'bulk-dump',
+    summary: 'Write the rows of a master into a file for bulk-load, from one snapshot.',
+    details: ["The format is django-cqrs's. The file appears when it is complete; the result goes to standard error."],
+    options: BULK_DUMP_OPTIONS,
+    examples: [
+      { line: 'cqrs bulk-dump --cqrs-id account', does: 'Every row, into account.dump.' },
+      { line: 'cqrs bulk-dump -c account -o - | gzip > account.dump.gz', does: 'The same through a pipe.' },
+    ],
+    run: bulkDump,
+  }),
+  command({
+    name: 'bulk-load',
+    summary: 'Load a dump into a replica, by the rules of live messages.',
+    details: [
+      'Newer rows stay as they are. A bad line is reported with its number and costs no other line, but with --clear, where',
+      'one of them leaves everything unchanged. It may be repeated at will.',
+    ],
+    options: BULK_LOAD_OPTIONS,
+    examples: [
+      { line: 'cqrs bulk-load --input account.dump', does: 'Adds what is missing or older.' },
+      { line: 'cqrs bulk-load -i - --clear < account.dump', does: 'Makes the table that of the dump, at once.' },
+    ],
+    run: bulkLoad,
+  }),
+  command({
+    name: 'diff-master',
+    summary: "List keys and revisions of a master's rows, for diff-replica.",
+    options: DIFF_MASTER_OPTIONS,
+    examples: [
+      {
+        line: 'cqrs diff-master --cqrs-id account | ssh shop cqrs diff-replica | cqrs diff-sync',
+        does: 'Finds rows that the replica lacks or has in another state, and sends them to it.',
+      },
+      { line: 'cqrs diff-master --cqrs-id account --checksums --fields id,name', does: 'Compares content, too.' },
+    ],
+    run: diffMasterCommand,
+  }),
+  command({
+    name: 'diff-replica',
+    summary: 'Read what diff-master lists; list the keys of rows that are different here, for diff-sync.',
+    options: DIFF_REPLICA_OPTIONS,
+    examples: [{ line: 'cqrs diff-replica < pairs', does: 'Between diff-master and diff-sync, on the replica.' }],
+    run: diffReplicaCommand,
+  }),
+  command({
+    name: 'diff-sync',
+    summary: 'Read what diff-replica lists; send the present state of these rows to that replica.',
+    options: DIFF_SYNC_OPTIONS,
+    examples: [{ line: 'cqrs diff-sync < keys', does: 'The last of the pipe, on the master.' }],
+    run: diffSyncCommand,
+  }),
+  command({
+    name: 'deleted-diff-replica',
+    summary: "List keys of a replica's rows, for deleted-diff-master.",
+    options: DELETED_DIFF_REPLICA_OPTIONS,
+    examples: [
+      {
+        line: 'cqrs deleted-diff-replica --cqrs-id account | ssh bank cqrs deleted-diff-master | cqrs deleted-sync-replica',
+        does: 'Deletes the rows that the master has not.',
+      },
+    ],
+    run: deletedDiffReplicaCommand,
+  }),
+  command({
+    name: 'deleted-diff-master',
+    summary: 'Read what deleted-diff-replica lists; list the keys that the master has not, for deleted-sync-replica.',
+    options: DELETED_DIFF_MASTER_OPTIONS,
+    examples: [{ line: 'cqrs deleted-diff-master < keys', does: 'The second of the pipe, on the master.' }],
+    run: deletedDiffMasterCommand,
+  }),
+  command({
+    name: 'deleted-sync-replica',
+    summary: 'Read what deleted-diff-master lists; delete these rows, unless they were changed meanwhile.',
+    options: DELETED_SYNC_REPLICA_OPTIONS,
+    examples: [{ line: 'cqrs deleted-sync-replica < keys', does: 'The last of the pipe, on the replica.' }],
+    run: deletedSyncReplicaCommand,
   }),
   command({
     name: 'dead-letters list',

@@ -200,13 +200,13 @@ function readSelection(values: Values<typeof SELECTION>): LetterSelection & { qu
   };
 }
 
-function facts({
-  body: _,
-  payload: __,
-  since,
-  ...letter
-}: Letter): Omit<Letter, 'body' | 'payload' | 'since'> & { since: string | null } {
-  return { ...letter, since: since && since.toISOString() };
+/** What may be shown without a look at row data. */
+interface Facts extends Omit<Letter, 'body' | 'payload' | 'since'> {
+  readonly since: string | null;
+}
+
+function facts({ id, cqrsId, signalType, instancePk, retries, reason, error, since }: Letter): Facts {
+  return { id, cqrsId, signalType, instancePk, retries, reason, error, since: since && since.toISOString() };
 }
 
 function brief(letter: Letter): string {

@@ -1,6 +1,7 @@
-import { type FilterQuery, ValidationError } from '@mikro-orm/core';
+import type { SyncResult } from '../cqrs.js';
 import { UsageError, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
+import { parseFilter, withFilter } from './filter.js';
 import { loadService, SERVICE_OPTIONS } from './service.js';
 import { onShutdown } from './shutdown.js';
 
@@ -21,20 +22,10 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
   await using service = await loadService(values);
   await service.cqrs.check();
   const progress = terminalLine();
-  const result = await service.cqrs
-    .sync({
-      cqrsId,
-      filter,
-      queue,
-      signal,
-      onProgress: ({ synced, withdrawn }) => progress.show(`${synced + withdrawn} rows`),
-    })
-    .catch((error: unknown) => {
-      if (error instanceof ValidationError || isBadFilter(error))
-        throw new UsageError(`--filter: ${error.message}`, { cause: error });
-      throw error;
-    })
-    .finally(() => progress.clear());
+  const onProgress = ({ synced, withdrawn }: SyncResult): void => progress.show(`${synced + withdrawn} rows`);
+  const result = await withFilter(() => service.cqrs.sync({ cqrsId, filter, queue, signal, onProgress })).finally(() =>
+    progress.clear(),
+  );
   const where = queue === undefined ? 'all replicas' : `queue ${queue}`;
   console.log(`${cqrsId}: ${result.synced} rows sent to ${where}, ${result.withdrawn} withdrawn that no longer match.`);
   if (result.unroutable > 0) {
@@ -44,26 +35,6 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
   }
   if (signal.aborted) console.error('cqrs: stopped before the end.');
   return result.unroutable > 0 || signal.aborted ? Exit.failed : Exit.done;
-}
-
-/** @throws UsageError when the text is not a JSON object. */
-export function parseFilter(text: string | undefined): FilterQuery<object> | undefined {
-  if (text === undefined) return undefined;
-  let filter: unknown;
-  try {
-    filter = JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`--filter is not JSON: ${text}`, { cause: error });
-  }
-  if (typeof filter !== 'object' || filter === null || Array.isArray(filter)) {
-    throw new UsageError(`--filter must be a JSON object such as '{"id":{"$gt":5}}', not ${text}`);
-  }
-  return filter as FilterQuery<object>;
-}
-
-// MikroORM has no class of its own for a property that an entity does not have.
-function isBadFilter(error: unknown): error is Error {
-  return error instanceof Error && error.message.startsWith('Trying to query by');
 }
 
 // Rewritten in place for a person; a log file or a pipe gets the result alone.

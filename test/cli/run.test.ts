@@ -70,7 +70,7 @@ describe('a command line', () => {
   test.each(COMMANDS.flatMap(({ name, options, examples }) => examples.map(({ line }) => ({ name, line, options }))))(
     'the example $line is one that it understands',
     ({ name, line, options }) => {
-      const first = line.split('|')[0]!.split('>')[0]!;
+      const first = line.split(/[|<>]/)[0]!;
       const words = first.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ''));
       const args = words.slice(1 + name.split(' ').length);
       expect(() => parseOptions(options, args)).not.toThrow();

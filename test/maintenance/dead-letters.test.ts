@@ -61,7 +61,7 @@ async function consume(count: number): Promise<string[]> {
   const enough = Promise.withResolvers<void>();
   const off = cqrs.events.onAny((name, fields) => {
     if (!/^cqrs\.inbox\.(applied|skipped|dead-lettered)$/.test(name)) return;
-    ends.push('reason' in fields ? String(fields.reason) : name);
+    ends.push('reason' in fields ? fields.reason : name);
     if (ends.length === count) enough.resolve();
   });
   const consumer = cqrs.createConsumer();
@@ -80,7 +80,7 @@ async function bury(...bodies: string[]): Promise<void> {
   expect(results).toEqual(bodies.map(() => 'confirmed'));
 }
 
-function body(id: number, { data = {}, ...over }: WireObject & { data?: WireObject } = {}): string {
+function bodyOf(id: number, { data = {}, ...over }: WireObject & { data?: WireObject } = {}): string {
   const message = parseJson(pythons) as Record<string, WireObject>;
   const instanceData = { ...message['instance_data'], id, name: `f${id}`, ...(data as object) };
   return JSON.stringify({ ...message, instance_data: instanceData, instance_pk: id, ...over });
@@ -144,7 +144,7 @@ describe("django-cqrs's dead letters", () => {
 
 test('a message that never works is found with its reason, mended, and applied without a trace of its death', async () => {
   await cqrs.transport.publish([
-    { route: { cqrsId: 'failing', queue: null }, body: body(7, { data: { name: 'much too long for the column' } }) },
+    { route: { cqrsId: 'failing', queue: null }, body: bodyOf(7, { data: { name: 'much too long for the column' } }) },
   ]);
   expect(await consume(1)).toEqual(['mapping']);
   const [letter] = await letters();
@@ -171,9 +171,9 @@ test('letters are selected by id, entity, key, reason and age, alone and togethe
     },
   });
   await bury(
-    body(1, { meta: failed(1, 'mapping') }),
-    body(2, { meta: failed(5, 'max-retries') }),
-    body(3, { meta: failed(9, 'mapping'), cqrs_id: 'other' }),
+    bodyOf(1, { meta: failed(1, 'mapping') }),
+    bodyOf(2, { meta: failed(5, 'max-retries') }),
+    bodyOf(3, { meta: failed(9, 'mapping'), cqrs_id: 'other' }),
     'no JSON',
   );
   const all = await letters();
@@ -195,9 +195,9 @@ test('letters are selected by id, entity, key, reason and age, alone and togethe
 
 test('a rehearsal says what would become of each, and changes nothing', async () => {
   await bury(
-    body(1),
-    body(2, { data: { name: 'much too long for the column' } }),
-    body(3, { cqrs_id: 'unknown' }),
+    bodyOf(1),
+    bodyOf(2, { data: { name: 'much too long for the column' } }),
+    bodyOf(3, { cqrs_id: 'unknown' }),
     '{',
   );
   const outcomes: unknown[] = [];
@@ -213,7 +213,7 @@ test('a rehearsal says what would become of each, and changes nothing', async ()
 });
 
 test('any number of letters is paged through, in order, and only the chosen ones leave', async () => {
-  await bury(...Array.from({ length: 450 }, (_, index) => body(index)));
+  await bury(...Array.from({ length: 450 }, (_, index) => bodyOf(index)));
   for await (const { letter, hand } of selectLetters(cqrs))
     if (Number(letter.instancePk) % 3 === 0) await hand.remove();
   expect(await keys()).toEqual(
@@ -222,7 +222,7 @@ test('any number of letters is paged through, in order, and only the chosen ones
 });
 
 test('a letter that cannot be put back stays', async () => {
-  await bury(body(1));
+  await bury(bodyOf(1));
   await using hand = await cqrs.transport.openDeadLetters({ queue: `${queue}_gone`, deadLetterQueue });
   const [letter] = await hand!.take(1);
   await expect(letter!.putBack('{}')).rejects.toThrow(/no queue/);
@@ -231,7 +231,7 @@ test('a letter that cannot be put back stays', async () => {
 });
 
 test('all are removed at once; a queue that does not exist has none', async () => {
-  await bury(body(1), body(2));
+  await bury(bodyOf(1), bodyOf(2));
   expect(await purgeLetters(cqrs)).toBe(2);
   expect(await letters()).toEqual([]);
   for await (const _ of selectLetters(cqrs, { queue: 'never_was' })) throw new Error('there is none');

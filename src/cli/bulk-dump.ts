@@ -1,0 +1,90 @@
+import { createWriteStream, existsSync } from 'node:fs';
+import { rename, unlink } from 'node:fs/promises';
+import { finished } from 'node:stream/promises';
+import { dumpRows } from '../maintenance/dump.js';
+import { UsageError, type Options, type Values } from './arguments.js';
+import { Exit } from './command.js';
+import { parseFilter, withFilter } from './filter.js';
+import { openOutput } from './output.js';
+import { startProgress } from './progress.js';
+import { loadService } from './service.js';
+import { onShutdown } from './shutdown.js';
+import { batchSize, report, requiredId, ROWS_OPTIONS, STREAM_OPTIONS } from './stream-options.js';
+
+export const BULK_DUMP_OPTIONS = {
+  'cqrs-id': ROWS_OPTIONS['cqrs-id'],
+  output: { type: 'string', short: 'o', value: '<file>', help: 'Where to; default <id>.dump, - for standard output.' },
+  force: { type: 'boolean', short: 'f', help: 'Write over a file that exists.' },
+  filter: { type: 'string', value: '<json>', help: ROWS_OPTIONS.filter.help },
+  ...STREAM_OPTIONS,
+} as const satisfies Options;
+
+/** `cqrs bulk-dump`: the rows of a master as a file for `bulk-load`, ours or django-cqrs's. */
+export async function bulkDump(values: Values<typeof BULK_DUMP_OPTIONS>): Promise<number> {
+  const cqrsId = requiredId(values);
+  const pageSize = batchSize(values);
+  const filter = parseFilter(values.filter);
+  const path = values.output ?? `${cqrsId}.dump`;
+  if (path !== '-' && !values.force && existsSync(path)) {
+    throw new UsageError(`${path} exists; write over it with --force, or name another with --output.`);
+  }
+  const signal = onShutdown();
+  await using service = await loadService(values);
+  await service.cqrs.check();
+  service.cqrs.masters.get(cqrsId);
+  await using target = path === '-' ? toStandardOutput() : await toFile(path);
+  using progress = startProgress({ unit: 'rows', always: values.progress === true });
+  const result = await withFilter(() =>
+    dumpRows(service.cqrs, {
+      cqrsId,
+      filter,
+      pageSize,
+      signal,
+      count: values.progress === true || process.stderr.isTTY,
+      write: target.write,
+      onProgress: (processed, total) => progress.show(processed, total),
+      onFailure: (key, reason) => console.error(`cqrs: ${cqrsId} ${key} is left out: ${reason}`),
+    }),
+  );
+  progress[Symbol.dispose]();
+  if (signal.aborted) throw new Error('stopped before the end; nothing was kept.');
+  await target.keep();
+  report(console.error, values.json, result, [
+    `${result.saved} instance(s) saved.`,
+    `${result.processed} instance(s) processed.`,
+  ]);
+  return result.failed > 0 ? Exit.failed : Exit.done;
+}
+
+interface Target extends AsyncDisposable {
+  write(text: string): Promise<void>;
+  /** Makes it final; without this, nothing is left of it. */
+  keep(): Promise<void>;
+}
+
+function toStandardOutput(): Target {
+  const output = openOutput(process.stdout);
+  return { write: (text) => output.text(text), keep: async () => {}, [Symbol.asyncDispose]: async () => {} };
+}
+
+/** Into a file beside it, which takes its name when it is complete. */
+async function toFile(path: string): Promise<Target> {
+  const draft = `${path}.${process.pid}.part`;
+  const stream = createWriteStream(draft, { flags: 'wx', flush: true });
+  const output = openOutput(stream);
+  let kept = false;
+  return {
+    write: (text) => output.text(text),
+    keep: async () => {
+      stream.end();
+      await finished(stream);
+      await rename(draft, path);
+      kept = true;
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (kept) return;
+      stream.destroy();
+      await unlink(draft).catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,209 @@
+import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
+import { describeError } from '../core/describe-error.js';
+import { InvalidPayloadError } from '../core/errors.js';
+import { SignalType, TransportPayload } from '../core/payload.js';
+import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import type { Cqrs } from '../cqrs.js';
+import { faultOf } from '../inbox/faults.js';
+import type { Outcome, Received } from '../inbox/handler.js';
+import { InputError } from './input-error.js';
+import { type Line, splitHeader } from './lines.js';
+import { replicaTable } from './keyed-table.js';
+import { TableSwap } from './table-swap.js';
+
+export interface LoadResult {
+  /** Rows that were written. */
+  readonly loaded: number;
+  /** Rows left as they are, since the table has the same or a newer state, or has deleted them since. */
+  readonly kept: number;
+  /** Lines that could not be loaded. With `clear`, one of them is enough for nothing to be changed at all. */
+  readonly failed: number;
+  /** With `clear`: rows removed since the dump does not have them. */
+  readonly removed: number;
+  /** With `clear`: rows that the dump does not have, and that are newer than all of it. */
+  readonly newer: number;
+}
+
+interface LoadOptions {
+  /** Rows a transaction; default 1000. */
+  readonly batchSize?: number | undefined;
+  /** Also remove what the dump does not have, all in one transaction: readers see the old table, then the new one. */
+  readonly clear?: boolean | undefined;
+  readonly onFailure?: (line: number, reason: string) => void;
+  readonly onProgress?: (lines: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A line that could be read. */
+interface Row {
+  readonly line: number;
+  readonly received: Received;
+}
+
+const MOST_ATTEMPTS = 5;
+
+/**
+ * Loads a dump into a replica, by the rules of live messages: no newer row is written over, and no row that was deleted
+ * since comes back. Running it again does no harm. A line that cannot be loaded costs no other line.
+ * @throws UnknownCqrsIdError, InputError for an empty input, and errors of a database that is away.
+ */
+export async function loadRows(
+  cqrs: Cqrs,
+  source: AsyncIterable<Uint8Array>,
+  options: LoadOptions = {},
+): Promise<LoadResult> {
+  const { header, rest } = await splitHeader(source);
+  const table = replicaTable(cqrs, header);
+  if (!options.clear) return new Load(cqrs, header, options).run(rest);
+  const swap = new TableSwap(table, cqrs.replicas.get(header));
+  const load = new Load(cqrs, header, { ...options, swap });
+  try {
+    return await cqrs.orm.em.fork().transactional(
+      async (em) => {
+        await swap.begin(em);
+        const result = await load.run(rest, em);
+        if (result.failed > 0 || options.signal?.aborted) throw new NothingChanged(result);
+        return { ...result, ...(await swap.finish(em)) };
+      },
+      { isolationLevel: IsolationLevel.READ_COMMITTED },
+    );
+  } catch (error) {
+    if (error instanceof NothingChanged) return error.result;
+    throw error;
+  }
+}
+
+class NothingChanged extends Error {
+  constructor(found: LoadResult) {
+    super('a line could not be loaded');
+    this.result = { ...found, loaded: 0, kept: 0 };
+  }
+  readonly result: LoadResult;
+}
+
+class Load {
+  #loaded = 0;
+  #kept = 0;
+  #failed = 0;
+
+  constructor(
+    private readonly cqrs: Cqrs,
+    private readonly cqrsId: string,
+    private readonly options: LoadOptions & { readonly swap?: TableSwap },
+  ) {}
+
+  async run(lines: AsyncIterable<Line>, within?: EntityManager): Promise<LoadResult> {
+    const { batchSize = 1_000, signal, onProgress } = this.options;
+    let batch: Row[] = [];
+    let count = 0;
+    const flush = async (): Promise<void> => {
+      await this.#apply(batch, within);
+      batch = [];
+      onProgress?.(count);
+    };
+    for await (const line of lines) {
+      const row = this.#read(line);
+      if (row) batch.push(row);
+      count++;
+      if (batch.length >= batchSize) await flush();
+      if (signal?.aborted) break;
+    }
+    await flush();
+    return { loaded: this.#loaded, kept: this.#kept, failed: this.#failed, removed: 0, newer: 0 };
+  }
+
+  /** The row of a line, or undefined for an empty line and one that was reported. */
+  #read(line: Line): Row | undefined {
+    try {
+      const text = line.text();
+      if (text === '') return undefined;
+      const value = parseLine(text);
+      if (typeof value !== 'object' || value === null || Array.isArray(value) || JSON.isRawJSON(value)) {
+        throw new InputError('it is no JSON object.');
+      }
+      const { cqrs_incarnation: incarnation, ...data } = value;
+      const payload = new TransportPayload({
+        // Who clears wants damage of an equal revision repaired, too.
+        signalType: this.options.clear ? SignalType.SYNC : SignalType.SAVE,
+        cqrsId: this.cqrsId,
+        instanceData: data as WireObject,
+        incarnation: typeof incarnation === 'number' ? incarnation : null,
+      });
+      void payload.version; // what has none ends here, not deep in the applier
+      return { line: line.number, received: { payload, committedAt: null, direct: true, expired: false } };
+    } catch (error) {
+      this.#fail(line.number, reasonOf(error));
+      return undefined;
+    }
+  }
+
+  /** Loads as many of the rows as can be: a batch that fails is halved until the bad row stands alone. */
+  async #apply(rows: readonly Row[], within: EntityManager | undefined): Promise<void> {
+    if (rows.length === 0) return;
+    let outcomes: readonly Outcome[];
+    try {
+      outcomes = await this.#handle(rows, within);
+    } catch (error) {
+      if (faultOf(error) === 'unavailable' || faultOf(error) === 'conflict') throw error;
+      if (rows.length === 1) return this.#fail(rows[0]!.line, describeError(error));
+      const middle = Math.ceil(rows.length / 2);
+      await this.#apply(rows.slice(0, middle), within);
+      return this.#apply(rows.slice(middle), within);
+    }
+    const anyFailed = outcomes.some(({ kind }) => kind === 'failed' || kind === 'dead-letter');
+    // Passed over for a newer line of the same key, which may be the one that failed.
+    const again = rows.filter((_, index) => anyFailed && isSuperseded(outcomes[index]!));
+    const settled = rows.flatMap((row, index) => (again.includes(row) ? [] : [{ row, outcome: outcomes[index]! }]));
+    for (const { row, outcome } of settled) this.#count(row, outcome);
+    const there = settled.filter(({ outcome }) => outcome.kind === 'applied' || outcome.kind === 'skipped');
+    if (within)
+      await this.options.swap?.keep(
+        within,
+        there.map(({ row }) => row.received.payload),
+      );
+    await this.#apply(again, within);
+  }
+
+  async #handle(rows: readonly Row[], within: EntityManager | undefined): Promise<readonly Outcome[]> {
+    const batch = rows.map(({ received }) => received);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.cqrs.replicaRuntime.handle(batch, { anyAge: true, within });
+      } catch (error) {
+        // A deadlock with a worker has taken nothing but this batch back, unless it stands in a greater transaction.
+        if (faultOf(error) !== 'conflict' || within || attempt === MOST_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  #count({ line }: Row, outcome: Outcome): void {
+    if (outcome.kind === 'applied') this.#loaded++;
+    else if (outcome.kind === 'skipped') this.#kept++;
+    else if (outcome.kind === 'failed' && outcome.reason === 'foreign-key') {
+      this.#fail(line, `the row it refers to is not there (${describeError(outcome.error)})`);
+    } else this.#fail(line, outcome.error ? describeError(outcome.error) : (outcome.reason ?? outcome.kind));
+  }
+
+  #fail(line: number, reason: string): void {
+    this.#failed++;
+    this.options.onFailure?.(line, reason);
+  }
+}
+
+function parseLine(text: string): WireValue {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    throw new InputError('it is not JSON.', '', { cause: error });
+  }
+}
+
+function isSuperseded(outcome: Outcome): boolean {
+  return outcome.kind === 'skipped' && outcome.reason === 'superseded';
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof InvalidPayloadError)
+    return error.message.replace(/^The message is not a valid payload: (.*)\. Correct its sender\.$/, '$1.');
+  return error instanceof InputError ? error.message : describeError(error);
+}

@@ -1,0 +1,95 @@
+import { forkInside, hydrate, populate } from '../master/hydrate.js';
+import type { MasterDefinition } from '../master/master-definition.js';
+import { INCARNATION, type RowImage } from '../master/master-table.js';
+import { instanceJson, needsEntity } from '../master/serializer.js';
+import type { TransactionContext } from '../master/transaction-log.js';
+import type { Cqrs } from '../cqrs.js';
+import { keyTypes, type Snapshot } from './snapshot.js';
+import { masterTable, type KeyedTable } from './keyed-table.js';
+
+/** A row of a master as it would be sent. */
+export interface MasterRow {
+  readonly key: readonly string[];
+  readonly image: RowImage;
+  /** Its instance data as JSON, with `cqrs_revision` and `cqrs_updated`. Rejects with what a serializer throws. */
+  data(): Promise<string>;
+}
+
+/** Rows of one master inside a snapshot: those that replicas are to have, with what is sent about them. */
+export class MasterRows {
+  readonly table: KeyedTable;
+  readonly #definition: MasterDefinition;
+  readonly #em: ReturnType<typeof forkInside>;
+  readonly #cqrs: Cqrs;
+  readonly #snapshot: Snapshot;
+  #types?: Promise<string[]>;
+
+  /** @throws UnknownCqrsIdError */
+  constructor(cqrs: Cqrs, snapshot: Snapshot, cqrsId: string) {
+    this.table = masterTable(cqrs, cqrsId);
+    this.#definition = cqrs.masters.get(cqrsId);
+    this.#cqrs = cqrs;
+    this.#snapshot = snapshot;
+    this.#em = snapshot.em;
+  }
+
+  /** Whether a row must be looked at to know if replicas are to have it: a filter, or a table shared with others. */
+  get isSelective(): boolean {
+    return (
+      this.#definition.hooks.isSyncInstance !== undefined ||
+      this.#definition.meta.root.discriminatorColumn !== undefined
+    );
+  }
+
+  incarnation(image: RowImage): string | null {
+    return this.#definition.table.value(image, INCARNATION);
+  }
+
+  /** Those of the keys that have a row which replicas are to have, in the order of the keys in the table. */
+  async find(keys: readonly (readonly string[])[]): Promise<MasterRow[]> {
+    const { table } = this.#definition;
+    const images = (await this.#read(keys)).filter((image) => this.#belongs(image));
+    const entities = await this.#entities(images);
+    return images.map((image, index) => ({
+      key: table.keyValues(image),
+      image,
+      data: async () => instanceJson({ definition: this.#definition, row: image, entity: entities[index] }),
+    }));
+  }
+
+  async #read(keys: readonly (readonly string[])[]): Promise<RowImage[]> {
+    if (keys.length === 0) return [];
+    const { table } = this.#definition;
+    const types = await (this.#types ??= keyTypes(this.#snapshot.session, this.table));
+    const fields = table.keyColumns.map(({ field }) => `"${field}"`).join(', ');
+    const arrays = types.map((_, index) => `$${index + 1}::text[]`).join(', ');
+    const names = types.map((_, index) => `c${index}`);
+    const rows = await this.#snapshot.session.run({
+      text: `select ${table.returning} from ${this.table.name} where (${fields}) in (
+          select ${names.map((name, index) => `u.${name}::${types[index]}`).join(', ')} from unnest(${arrays}) as u(${names.join(', ')})
+        ) order by ${fields}`,
+      parameters: types.map((_, index) => keys.map((key) => key[index])),
+    });
+    return rows.map((row) => table.takeImage(row));
+  }
+
+  #belongs(image: RowImage): boolean {
+    const definition = this.#definition;
+    if ((definition.table.definitionOf(image) ?? definition) !== definition) return false;
+    const filter = definition.hooks.isSyncInstance;
+    return !filter || filter(hydrate(this.#fork(), definition, image));
+  }
+
+  async #entities(images: readonly RowImage[]): Promise<readonly (object | undefined)[]> {
+    const definition = this.#definition;
+    if (!needsEntity(definition)) return images.map(() => undefined);
+    const em = this.#fork();
+    const entities = images.map((image) => hydrate(em, definition, image));
+    await populate(em, definition, entities);
+    return entities;
+  }
+
+  #fork(): ReturnType<typeof forkInside> {
+    return forkInside(this.#cqrs.orm, this.#em.getTransactionContext() as TransactionContext);
+  }
+}

@@ -1,0 +1,123 @@
+import { type FilterQuery, IsolationLevel, raw } from '@mikro-orm/core';
+import type { SqlEntityManager } from '@mikro-orm/sql';
+import type { Cqrs } from '../cqrs.js';
+import { SqlSession } from '../replica/sql-session.js';
+import type { KeyedTable } from './keyed-table.js';
+
+/** The database as it was at one moment, for reading. */
+export interface Snapshot {
+  readonly em: SqlEntityManager;
+  readonly session: SqlSession;
+  /** That moment by the database's clock, in microseconds since 1970. */
+  readonly takenAt: number;
+}
+
+/** What a page says of one row: its key as PostgreSQL prints it, and the values asked for. */
+export interface KeyedRow {
+  readonly key: readonly string[];
+  readonly values: readonly (string | null)[];
+}
+
+/** Runs the work in one read-only transaction, all of whose statements see the same state. */
+export function inSnapshot<T>(cqrs: Cqrs, work: (snapshot: Snapshot) => Promise<T>): Promise<T> {
+  const fork = cqrs.orm.em.fork() as SqlEntityManager;
+  return fork.transactional(
+    async (em) => {
+      const session = new SqlSession(em);
+      // Keys with a time zone must print the same on both ends.
+      await session.run({ text: `set local time zone 'UTC'`, parameters: [] });
+      const [row] = await session.run({
+        text: `select (extract(epoch from clock_timestamp()) * 1000000)::bigint::text as now`,
+        parameters: [],
+      });
+      return work({ em: em as SqlEntityManager, session, takenAt: Number(row!['now']) });
+    },
+    { isolationLevel: IsolationLevel.REPEATABLE_READ, readOnly: true },
+  );
+}
+
+/** How many rows match. */
+export async function countRows(
+  { em }: Snapshot,
+  { meta }: KeyedTable,
+  where: FilterQuery<object> = {},
+): Promise<number> {
+  const builder = em.createQueryBuilder(meta.class as never, undefined, 'write');
+  builder.select(raw('count(*)::text as "cqrs:count"') as never).where(where as never);
+  const [row] = (await builder.execute('all', { mapResults: false } as never)) as { 'cqrs:count': string }[];
+  return Number(row!['cqrs:count']);
+}
+
+/**
+ * Every matching row in the order of the keys, page by page; each page begins after the last key of the one before, so
+ * that the millionth costs what the first does.
+ * @param options.where MikroORM's query syntax. `columns`: what else to read of each row, as text.
+ */
+export async function* keyPages(
+  { em }: Pick<Snapshot, 'em'>,
+  { meta, keyColumns }: KeyedTable,
+  {
+    where = {},
+    pageSize,
+    columns = [],
+  }: { where?: FilterQuery<object> | undefined; pageSize: number; columns?: readonly string[] },
+): AsyncGenerator<readonly KeyedRow[]> {
+  for (let after: readonly string[] | undefined; ;) {
+    const builder = em.createQueryBuilder(meta.class as never, undefined, 'write');
+    const own = (field: string): string => `"${builder.alias}"."${field}"`;
+    const keys = keyColumns.map(({ field }) => own(field));
+    const read = [...keys, ...columns.map(own)].map((field, index) => raw(`${field}::text as "cqrs:${index}"`));
+    builder.select(read as never).where(where as never);
+    if (after) builder.andWhere(raw(`(${keys.join(', ')}) > (${keys.map(() => '?').join(', ')})`, [...after]) as never);
+    builder.orderBy(Object.fromEntries(meta.primaryKeys.map((key) => [key, 'asc'])) as never).limit(pageSize);
+    const rows = (await builder.execute('all', { mapResults: false } as never)) as Record<string, string | null>[];
+    const page = rows.map((row): KeyedRow => {
+      const values = read.map((_, index) => row[`cqrs:${index}`]!);
+      return { key: values.slice(0, keys.length) as string[], values: values.slice(keys.length) };
+    });
+    if (page.length > 0) yield withoutRepeats(page);
+    if (page.length < pageSize) return;
+    after = page.at(-1)!.key;
+  }
+}
+
+/** The rows with these keys, in the same order: the values of the expressions as text, undefined where there is no row. */
+export async function findRows(
+  session: SqlSession,
+  table: KeyedTable,
+  keys: readonly (readonly string[])[],
+  expressions: readonly string[],
+): Promise<((string | null)[] | undefined)[]> {
+  if (keys.length === 0) return [];
+  const types = await keyTypes(session, table);
+  const width = types.length;
+  const arrays = types.map((_, index) => `$${index + 1}::text[]`).join(', ');
+  const names = types.map((_, index) => `"cqrs:c${index}"`).join(', ');
+  const same = table.keyColumns
+    .map(({ field }, index) => `t."${field}" = u."cqrs:c${index}"::${types[index]}`)
+    .join(' and ');
+  const rows = await session.run({
+    text: `select ${['(t."' + table.keyColumns[0]!.field + '" is not null)', ...expressions].map((expression, index) => `(${expression})::text as "v${index}"`).join(', ')}
+      from unnest(${arrays}) with ordinality as u(${names}, "cqrs:n") left join ${table.name} t on ${same} order by u."cqrs:n"`,
+    parameters: Array.from({ length: width }, (_, index) => keys.map((key) => key[index])),
+  });
+  return rows.map((row) =>
+    row['v0'] === 'true' ? expressions.map((_, index) => row[`v${index + 1}`] ?? null) : undefined,
+  );
+}
+
+/** The types of the key's columns as the database has them, in a form that a text can be cast to. */
+export async function keyTypes(session: SqlSession, { name, keyColumns }: KeyedTable): Promise<string[]> {
+  const rows = await session.run({
+    // -1: `bpchar` and `bit` with a length of their own would otherwise mean a length of one.
+    text: `select format_type(a.atttypid, -1) as type from unnest($2::text[]) with ordinality as u(field, n)
+      join pg_attribute a on a.attrelid = $1::regclass and a.attname = u.field order by u.n`,
+    parameters: [name, keyColumns.map(({ field }) => field)],
+  });
+  return rows.map((row) => row['type']!);
+}
+
+// A filter over a to-many relation finds a row several times, always side by side.
+function withoutRepeats(page: readonly KeyedRow[]): readonly KeyedRow[] {
+  return page.filter((row, index) => index === 0 || row.key.some((part, at) => part !== page[index - 1]!.key[at]));
+}
