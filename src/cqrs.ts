@@ -1,4 +1,4 @@
-import type { FilterQuery, MetadataStorage, MikroORM } from '@mikro-orm/core';
+import type { EntityManager, FilterQuery, MetadataStorage, MikroORM } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { Kysely } from 'kysely';
 import { ConfigurationError } from './core/errors.js';
@@ -10,7 +10,7 @@ import { parseSettings, type Settings, type SettingsInput } from './core/setting
 import { Consumer } from './inbox/consumer.js';
 import type { MasterDefinition } from './master/master-definition.js';
 import type { MasterHost } from './master/master-entity.js';
-import type { MasterRuntime } from './master/master-runtime.js';
+import type { MasterRuntime, PendingAnnouncement } from './master/master-runtime.js';
 import { MasterSide } from './master/master-side.js';
 import { countWaiting, OutboxMessage, type OutboxState, readState, takeFailures } from './outbox/outbox.js';
 import { Relay } from './outbox/relay.js';
@@ -66,7 +66,11 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const { transport, transportOptions = {}, ...rest } = options;
     const { settings, problems } = parseSettings(rest);
     if (!transport) {
-      problems.push({ where: 'settings.transport', what: 'it is missing.', cure: 'Pass new RabbitMQTransport({ url }).' });
+      problems.push({
+        where: 'settings.transport',
+        what: 'it is missing.',
+        cure: 'Pass new RabbitMQTransport({ url }).',
+      });
     }
     if (!settings || problems.length > 0) throw new ConfigurationError(problems);
     this.settings = settings;
@@ -206,6 +210,14 @@ export class Cqrs implements MasterHost, ReplicaHost {
   }
 
   /**
+   * What the open transaction of `em` will announce when it commits: one entry a row, in the order of first writes, as
+   * the database has it now. What is not flushed yet is not among it; without a transaction there is nothing.
+   */
+  pending(em: EntityManager): PendingAnnouncement[] {
+    return this.masterRuntime.pending(em);
+  }
+
+  /**
    * Sends the present state of every matching row as a SYNC, and resolves when the broker has taken them all.
    * @param options.filter MikroORM's query syntax; default: every row. `keys`: instead of it, the rows with these keys,
    *   each part as PostgreSQL prints it. `queue`: one replica's queue; default: all.
@@ -256,7 +268,11 @@ export class Cqrs implements MasterHost, ReplicaHost {
   get #parts(): Sides {
     if (this.#sides) return this.#sides;
     throw new ConfigurationError([
-      { where: 'Cqrs', what: 'it belongs to no MikroORM yet.', cure: 'Pass it: MikroORM.init({ extensions: [cqrs], … }).' },
+      {
+        where: 'Cqrs',
+        what: 'it belongs to no MikroORM yet.',
+        cure: 'Pass it: MikroORM.init({ extensions: [cqrs], … }).',
+      },
     ]);
   }
 

@@ -20,6 +20,7 @@ export type { CorrelationContext, MetaContext } from './core/settings.js';
 
 // Writing many rows
 export type { BulkResult, MasterManager } from './master/bulk.js';
+export type { PendingAnnouncement } from './master/master-runtime.js';
 
 // Declaring replicas
 export {
@@ -34,6 +35,7 @@ export {
   type MappingOf,
 } from './replica/replica-entity.js';
 export type { ReplicaDefinition } from './replica/replica-definition.js';
+export type { DeletionContext, ReplicaManager } from './replica/by-hand.js';
 export type { CreateContext, DeleteContext, HookContext, SaveContext } from './replica/replica-hooks.js';
 
 // Running

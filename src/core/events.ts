@@ -53,6 +53,8 @@ export interface CqrsEvents {
   'cqrs.replica.clock-distrusted': MessageFields & { aheadMs: number };
   /** Something in a replica's declaration that will hurt one day; said once, at start. */
   'cqrs.replica.warned': { where: string; what: string; cure: string };
+  /** A statement took longer than `replica.queryTimeoutMs`; what it was doing, to which entity. The message is tried again. */
+  'cqrs.replica.query-timed-out': { queue: string; cqrsId: string; doing: string; timeoutMs: number };
   'cqrs.replica.tombstones-purged': { count: number };
 
   /** A worker process of `cqrs consume -w N` came or went. */

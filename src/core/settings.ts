@@ -12,7 +12,11 @@ import type { WireValue } from './wire-values.js';
 
 const seconds = z.number().min(0);
 const milliseconds = z.int().min(0);
-const name = z.string().min(1).max(120).regex(/^[^*#\s]+$/, "must not contain '*', '#' or blanks");
+const name = z
+  .string()
+  .min(1)
+  .max(120)
+  .regex(/^[^*#\s]+$/, "must not contain '*', '#' or blanks");
 
 /** What a master's correlation function is told. */
 export interface CorrelationContext {
@@ -47,7 +51,9 @@ const master = z.strictObject({
   metaFunction: fn<(context: MetaContext) => WireValue>()
     .nullable()
     .default(null)
-    .describe('Called once for each message inside the transaction; its answer travels as `meta`, unless the entity has `getCqrsMeta`.'),
+    .describe(
+      'Called once for each message inside the transaction; its answer travels as `meta`, unless the entity has `getCqrsMeta`.',
+    ),
 });
 
 const replica = z.strictObject({
@@ -57,14 +63,18 @@ const replica = z.strictObject({
     .nullable()
     .default(30)
     .describe('How often a failed message is tried again before it becomes a dead letter; null = for ever, 0 = never.'),
-  retryDelaySeconds: seconds.default(2).describe('How long a failed message waits, in the broker, before it is tried again.'),
+  retryDelaySeconds: seconds
+    .default(2)
+    .describe('How long a failed message waits, in the broker, before it is tried again.'),
   deadLetterTtlSeconds: seconds
     .nullable()
     .default(864_000)
     .describe('How long the broker keeps a dead letter; null = for ever.'),
   foreignKeyWaitSeconds: seconds
     .default(3_600)
-    .describe('How long a message may wait for the row its foreign key points to; this wait does not count as retries.'),
+    .describe(
+      'How long a message may wait for the row its foreign key points to; this wait does not count as retries.',
+    ),
   unknownCqrsId: z
     .enum(['dead-letter', 'discard'])
     .default('dead-letter')
@@ -75,21 +85,38 @@ const replica = z.strictObject({
   syncDowngrade: z
     .enum(['never', 'always'])
     .default('never')
-    .describe('Whether a SYNC without incarnation may replace a newer row; `always` suits a Python master restored from a backup.'),
+    .describe(
+      'Whether a SYNC without incarnation may replace a newer row; `always` suits a Python master restored from a backup.',
+    ),
   tombstoneRetentionSeconds: seconds
     .default(2_592_000)
-    .describe('How long a deletion is remembered; a message older than this creates nothing and becomes a dead letter.'),
+    .describe(
+      'How long a deletion is remembered; a message older than this creates nothing and becomes a dead letter.',
+    ),
   batchSize: z.int().min(1).max(10_000).default(500).describe('The most messages applied in one transaction.'),
   batchWaitMs: milliseconds.default(5).describe('How long a batch waits to fill up once its first message is there.'),
+  queryTimeoutMs: milliseconds
+    .min(1)
+    .max(2_147_483_647)
+    .nullable()
+    .default(null)
+    .describe(
+      'How long one statement of a batch may take, hooks included; the message at fault is then tried again. The wait for other workers does not count. null = no limit.',
+    ),
   prefetch: z.int().min(1).max(65_535).default(1_000).describe('The most messages a worker holds unsettled.'),
 });
 
 const relay = z.strictObject({
-  enabled: z.boolean().default(true).describe('Whether `cqrs.start()` runs a relay in this process; `cqrs relay` always does.'),
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe('Whether `cqrs.start()` runs a relay in this process; `cqrs relay` always does.'),
   batchSize: z.int().min(1).max(10_000).default(500).describe('The most messages handed to the broker at a time.'),
   pollIntervalMs: milliseconds
     .default(1_000)
-    .describe('How often the outbox is looked at for messages of other processes; commits of this process wake the relay at once.'),
+    .describe(
+      'How often the outbox is looked at for messages of other processes; commits of this process wake the relay at once.',
+    ),
   publishTimeoutMs: milliseconds
     .default(30_000)
     .describe('How long the broker may take to confirm; then the batch is published again.'),

@@ -2,7 +2,8 @@ import { type AnyEntity, type EntityManager, helper } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import { ConfigurationError } from '../core/errors.js';
 import type { Registry } from '../core/registry.js';
-import type { WireObject } from '../core/wire-values.js';
+import type { SignalType } from '../core/payload.js';
+import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { Announcer } from './announcer.js';
 import { readByColumns } from './before-images.js';
 import { MasterManager } from './bulk.js';
@@ -11,8 +12,18 @@ import { toDict, trackedData } from './entity-values.js';
 import type { MasterDefinition } from './master-definition.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
 import { PendingChanges } from './pending-changes.js';
+import { keyJson } from './serializer.js';
 import { MasterSync } from './sync.js';
 import type { TransactionContext, TransactionLog } from './transaction-log.js';
+
+/** A message that an open transaction will leave behind when it commits. */
+export interface PendingAnnouncement {
+  readonly cqrsId: string;
+  readonly signalType: SignalType;
+  /** The key as it travels: a scalar, or a list for a composite key. */
+  readonly instancePk: WireValue;
+  readonly revision: number;
+}
 
 /** What the methods of a master's class do once MikroORM runs: one per `Cqrs`. */
 export class MasterRuntime {
@@ -86,6 +97,21 @@ export class MasterRuntime {
       if (!followed) (await this.parts.announcer.announce(transaction, pending.drain()))();
       return images.size;
     });
+  }
+
+  /** What the open transaction of an EntityManager would announce if it committed now; nothing is written. */
+  pending(em: EntityManager): PendingAnnouncement[] {
+    const transaction = em.getTransactionContext() as TransactionContext | undefined;
+    const changes = transaction && this.parts.log.changesOf(transaction)?.list();
+    if (!changes) return [];
+    return this.parts.announcer
+      .decideAll(transaction, changes)
+      .map(({ definition, signalType, row, revisionStep }) => ({
+        cqrsId: definition.cqrsId,
+        signalType,
+        instancePk: parseJson(keyJson(definition.table, row)),
+        revision: definition.table.revision(row) + revisionStep,
+      }));
   }
 
   #definition(entity: Function): MasterDefinition {

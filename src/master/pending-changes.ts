@@ -98,9 +98,13 @@ export class PendingChanges {
     return changes;
   }
 
-  /** Entries so far, oldest first, without ending anything. */
+  /** What `drain` would answer with if every savepoint were released now; nothing ends. */
   list(): PendingChange[] {
-    return [...(this.parent?.list() ?? []), ...this.#own.values()];
+    return [...this.#entries().values()].filter((change) => change.existedBefore || change.current);
+  }
+
+  #entries(): Map<string, PendingChange> {
+    return new Map([...(this.parent ? this.parent.#entries() : []), ...this.#own]);
   }
 
   #collect(table: MasterTable, rows: Map<string, RowImage | undefined>): void {

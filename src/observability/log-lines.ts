@@ -126,6 +126,11 @@ export const WORDS: Words = {
     alike: fields.cqrsId,
   }),
   'cqrs.replica.warned': ({ where, what, cure }) => ({ level: 'warn', text: `${where} ${what} ${cure}` }),
+  'cqrs.replica.query-timed-out': ({ cqrsId, doing, timeoutMs }) => ({
+    level: 'warn',
+    text: `${doing} ${cqrsId}: a statement was cancelled after ${duration(timeoutMs)} (replica.queryTimeoutMs)`,
+    alike: `${cqrsId} ${doing}`,
+  }),
   'cqrs.replica.tombstones-purged': ({ count }) => ({ level: 'debug', text: `${plural(count, 'tombstone')} purged` }),
 
   'cqrs.worker.started': ({ worker, pid }) => ({ level: 'info', text: `worker ${worker} started (pid ${pid})` }),

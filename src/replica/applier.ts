@@ -1,19 +1,22 @@
 import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
 import { describeError, toError } from '../core/describe-error.js';
 import { ConfigurationError, MappingError } from '../core/errors.js';
+import { failPoint } from '../core/fail-points.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
 import type { WireObject } from '../core/wire-values.js';
 import type { Handler, Outcome, Received, RetryRules } from '../inbox/handler.js';
 import { Batch, type BatchParts } from './batch.js';
+import type { ByHand } from './by-hand.js';
 import { classifyDatabaseError, withoutValues } from './database-errors.js';
 import { mapKey } from './field-mapping.js';
 import { callSave } from './hook-path.js';
+import { lockKeys } from './key-locks.js';
 import type { Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { ReplicaRuntime } from './replica-entity.js';
-import type { SaveContext } from './replica-hooks.js';
-import { normalizeKey } from './row-keys.js';
+import { askForKeys, normalizeKey } from './row-keys.js';
 import { SqlSession } from './sql-session.js';
+import { readStates } from './stored-states.js';
 
 export interface ApplierParts extends BatchParts {
   /** Any EntityManager of the service; it is forked for every batch. */
@@ -56,14 +59,18 @@ export class Applier implements Handler, ReplicaRuntime {
     batch: readonly Received[],
     { anyAge = false, within, rehearse = false }: { anyAge?: boolean; within?: EntityManager; rehearse?: boolean } = {},
   ): Promise<readonly Outcome[]> {
-    const work = new Batch(this.parts, batch, { anyAge, bySave: true });
+    // A limit would outlive the savepoint that it is set in.
+    const queryTimeoutMs = within ? null : this.parts.settings.replica.queryTimeoutMs;
+    const work = new Batch(this.parts, batch, { anyAge, bySave: true, queryTimeoutMs });
     const stored = work.prepared.filter(({ definition }) => definition.path !== 'none');
     if (stored.length > 0) {
       try {
         await inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
           await work.apply(em, stored);
           if (rehearse) await takeBack(em);
+          await failPoint(this.parts.events, 'replica.before-commit');
         });
+        await failPoint(this.parts.events, 'replica.after-commit');
       } catch (error) {
         const [only, ...others] = stored;
         const outcome = others.length === 0 ? certainOutcome(error, only!.definition) : undefined;
@@ -80,23 +87,32 @@ export class Applier implements Handler, ReplicaRuntime {
     return work.outcomes as Outcome[];
   }
 
-  async save(entity: Function, em: EntityManager, masterData: WireObject, context: SaveContext): Promise<Outcome> {
+  async applyByHand(entity: Function, em: EntityManager, masterData: WireObject, how: ByHand): Promise<Outcome> {
     const definition = this.#definitionOf(entity);
+    const { signalType, previousData, meta, incarnation } = how;
     const payload = new TransportPayload({
-      signalType: context.sync ? SignalType.SYNC : SignalType.SAVE,
+      signalType,
       cqrsId: definition.cqrsId,
       instanceData: masterData,
-      previousData: context.previousData,
-      meta: context.meta,
-      incarnation: context.incarnation,
+      previousData,
+      meta,
+      incarnation,
     });
     const received: Received = { payload, committedAt: null, direct: true, expired: false };
     if (definition.path === 'none') {
-      if (definition.overrides.has('cqrsSave')) throw withoutTable(definition);
+      if (signalType === 'DELETE' || how.row || definition.overrides.has('cqrsSave')) throw withoutTable(definition);
       return callSave(definition, em, received);
     }
-    const work = new Batch(this.parts, [received], { anyAge: true, bySave: false });
-    if (work.prepared.length > 0) await inTransaction(em, (inner) => work.apply(inner, work.prepared));
+    const queryTimeoutMs = em.isInTransaction() ? null : this.parts.settings.replica.queryTimeoutMs;
+    const work = new Batch(this.parts, [received], { anyAge: true, bySave: false, queryTimeoutMs });
+    const [prepared] = work.prepared;
+    if (prepared) {
+      await inTransaction(em, async (inner) => {
+        const unfit = how.row && (await this.#unfit(inner, prepared, how.row));
+        if (unfit) work.settle(prepared, { kind: 'skipped', reason: unfit });
+        else await work.apply(inner, [prepared]);
+      });
+    }
     work.reportClocks();
     const [outcome] = work.outcomes;
     if (outcome && 'error' in outcome && outcome.error) throw outcome.error;
@@ -114,6 +130,17 @@ export class Applier implements Handler, ReplicaRuntime {
     });
     const key = normalizeKey(definition, mapKey(definition, payload));
     await inTransaction(em, (inner) => new SqlSession(inner).run(table.deleteRows([key])));
+  }
+
+  /** Whether the row that must (not) be there is, from now to the end of the transaction. */
+  async #unfit(em: EntityManager, { definition, key }: Prepared, row: ByHand['row']): Promise<string | undefined> {
+    const session = new SqlSession(em);
+    const [known] = await askForKeys(session, definition, [key.parts]);
+    await session.run(lockKeys([{ cqrsId: definition.cqrsId, key: known!.text, alone: true }]));
+    const states = await readStates(session, definition, [known!], this.parts.tombstones);
+    const exists = states.get(known!.text)!.kind === 'row';
+    if (exists) return row === 'absent' ? 'exists' : undefined;
+    return row === 'present' ? 'absent' : undefined;
   }
 
   #definitionOf(entity: Function): ReplicaDefinition {

@@ -1,5 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core';
-import { toError } from '../core/describe-error.js';
+import { sqlState, toError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
@@ -16,6 +16,9 @@ import { planRows, type RowPlan, writeRows } from './row-path.js';
 import { SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import { bury } from './tombstones.js';
+
+/** What a statement ends with at `statement_timeout`. */
+const QUERY_CANCELED = '57014';
 
 export interface BatchParts {
   readonly replicas: Registry<ReplicaDefinition>;
@@ -35,7 +38,7 @@ export class Batch {
   constructor(
     private readonly parts: BatchParts,
     batch: readonly Received[],
-    options: { anyAge: boolean; bySave: boolean },
+    private readonly options: { anyAge: boolean; bySave: boolean; queryTimeoutMs?: number | null },
   ) {
     const { clockSkewToleranceSeconds, syncDowngrade, tombstoneRetentionSeconds } = parts.settings.replica;
     const now = Date.now() * 1000;
@@ -68,14 +71,16 @@ export class Batch {
       for (const [index, key] of keys.entries()) group[index]!.key = key;
     }
     await session.run(lockKeys(messages.map(toLock)));
+    const { queryTimeoutMs } = this.options;
+    // Only now: whoever waits for another worker's keys is not slow.
+    if (queryTimeoutMs) await session.run({ text: `set local statement_timeout = ${queryTimeoutMs}`, parameters: [] });
     const plans: RowPlan[] = [];
     for (const [definition, group] of byDefinition) {
       if (definition.path === 'hooks') await this.#callHooks(em, session, definition, group);
-      else plans.push(await this.#writeRows(session, definition, group));
+      else plans.push(await this.#watched('writing', definition, this.#writeRows(session, definition, group)));
     }
-    for (const { definition, deletes, burials } of plans.toReversed()) {
-      if (deletes.length > 0) await session.run(definition.table!.deleteRows(deletes.map((key) => key.parts)));
-      if (burials.length > 0) await session.run(bury(this.parts.tombstones, definition.cqrsId, burials));
+    for (const plan of plans.toReversed()) {
+      await this.#watched('deleting', plan.definition, this.#deleteRows(session, plan));
     }
   }
 
@@ -109,6 +114,25 @@ export class Batch {
     return plan;
   }
 
+  async #deleteRows(session: SqlSession, { definition, deletes, burials }: RowPlan): Promise<void> {
+    if (deletes.length > 0) await session.run(definition.table!.deleteRows(deletes.map((key) => key.parts)));
+    if (burials.length > 0) await session.run(bury(this.parts.tombstones, definition.cqrsId, burials));
+  }
+
+  /** Says so when work on an entity ended at the time limit. */
+  async #watched<T>(doing: string, { cqrsId }: ReplicaDefinition, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      const { queryTimeoutMs } = this.options;
+      if (queryTimeoutMs && sqlState(error) === QUERY_CANCELED) {
+        const fields = { queue: this.parts.settings.queue ?? '', cqrsId, doing, timeoutMs: queryTimeoutMs };
+        this.parts.events.emit('cqrs.replica.query-timed-out', fields);
+      }
+      throw error;
+    }
+  }
+
   async #callHooks(
     em: EntityManager,
     session: SqlSession,
@@ -119,7 +143,8 @@ export class Batch {
     const path = new HookPath(definition, this.parts.tombstones);
     for (const message of inVersionOrder(group)) {
       try {
-        const result = await path.apply(em, message, states.get(message.key.text)!, this.#rules);
+        const applying = path.apply(em, message, states.get(message.key.text)!, this.#rules);
+        const result = await this.#watched('calling hooks of', definition, applying);
         if (result.aheadBy !== undefined) this.#clocks.set(message, result.aheadBy);
         const stored = message.bySave
           ? await readStates(session, definition, [message.key], this.parts.tombstones)

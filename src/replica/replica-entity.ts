@@ -3,6 +3,7 @@ import { ConfigurationError } from '../core/errors.js';
 import { EXTENSION } from '../core/extension.js';
 import type { WireObject } from '../core/wire-values.js';
 import type { Outcome } from '../inbox/handler.js';
+import { type HandApplier, ReplicaManager } from './by-hand.js';
 import {
   type CreateContext,
   type DeleteContext,
@@ -73,6 +74,8 @@ export interface ReplicaClass {
    * @throws what the consumer would retry or bury, MappingError among it.
    */
   cqrsSave(em: EntityManager, masterData: WireObject, context?: SaveContext): Promise<Outcome | void>;
+  /** Writes states of rows by hand, by the rules of the consumer. */
+  cqrs(em: EntityManager): ReplicaManager;
   /** Override it to create rows yourself. Default: makes and persists an entity. `em` is flushed afterwards. */
   cqrsCreate(em: EntityManager, context: CreateContext): Promise<object | void>;
   /** Override it to delete rows yourself. Default: deletes by key. `em` is flushed afterwards. */
@@ -113,6 +116,10 @@ function mix(base: AbstractConstructor, name: string): AbstractConstructor<Repli
     declare cqrsUpdated: Opt<Date>;
     declare cqrsIncarnation?: number | null;
 
+    static cqrs(em: EntityManager): ReplicaManager {
+      return new ReplicaManager(this, em, runtimeOf(em, this));
+    }
+
     static cqrsSave = defaults.cqrsSave;
     static cqrsCreate = defaults.cqrsCreate;
     static cqrsDelete = defaults.cqrsDelete;
@@ -134,7 +141,7 @@ const defaults = {
     masterData: WireObject,
     context: SaveContext = {},
   ): Promise<Outcome | void> {
-    return runtimeOf(em, this).save(this, em, masterData, context);
+    return new ReplicaManager(this, em, runtimeOf(em, this)).saveInstance(masterData, context);
   },
   async cqrsCreate(this: Function, em: EntityManager, { mappedData }: CreateContext): Promise<object | void> {
     const row = em.create(this as never, mappedData as never) as object;
@@ -241,9 +248,7 @@ type InferSchema<Schema> = Schema extends { class: abstract new (...args: never[
     : object;
 
 /** What the static methods need of the running library. */
-export interface ReplicaRuntime {
-  /** @see ReplicaClass.cqrsSave */
-  save(entity: Function, em: EntityManager, masterData: WireObject, context: SaveContext): Promise<Outcome>;
+export interface ReplicaRuntime extends HandApplier {
   /** Deletes the row that a DELETE is about. */
   remove(entity: Function, em: EntityManager, masterData: Readonly<WireObject>): Promise<void>;
 }

@@ -84,6 +84,10 @@ const EXAMPLES: Examples = {
     { where: 'AccountRef', what: 'has a unique constraint.', cure: 'Leave it to the master.' },
     'WARN  AccountRef has a unique constraint. Leave it to the master.',
   ],
+  'cqrs.replica.query-timed-out': [
+    { queue: 'shop', cqrsId: 'account', doing: 'writing', timeoutMs: 1_500 },
+    'WARN  writing account: a statement was cancelled after 1.5 s (replica.queryTimeoutMs)',
+  ],
   'cqrs.replica.tombstones-purged': [{ count: 1 }, 'DEBUG 1 tombstone purged'],
   'cqrs.worker.started': [{ worker: 1, pid: 99 }, 'INFO  worker 1 started (pid 99)'],
   'cqrs.worker.stopping': [
