@@ -20,7 +20,11 @@ interop('dead letters', () => {
     afterEach(async () => world[Symbol.asyncDispose]());
 
     test("are put back by Python's command, and the older state does not win", async () => {
-      const ended = (name: string) => eventually(() => world.heard.filter((event) => event.name === name), ({ length }) => length === 2);
+      const ended = (name: string) =>
+        eventually(
+          () => world.heard.filter((event) => event.name === name),
+          ({ length }) => length === 2,
+        );
       await world.python.bulkCreate('fragile', [
         { id: 1, name: 'Zoë' },
         { id: 2, name: 'old' },
@@ -33,9 +37,20 @@ interop('dead letters', () => {
       await world.python.change('fragile', 2, { name: 'new' });
       await world.databases.replicaHas('select name from fragile', [{ name: 'new' }]);
 
-      const service = { role: 'replica', transport: pika.python, databaseUrl: world.replicaUrl, exchange: world.exchange, queue: world.queue } as const;
+      const service = {
+        role: 'replica',
+        transport: pika.python,
+        databaseUrl: world.replicaUrl,
+        exchange: world.exchange,
+        queue: world.queue,
+      } as const;
       const dumped = await pythonCommand(service, ['cqrs_dead_letters', 'dump']);
-      expect(dumped.stdout.trim().split('\n').map((line) => JSON.parse(line) as object)).toMatchObject([
+      expect(
+        dumped.stdout
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line) as object),
+      ).toMatchObject([
         { cqrs_id: 'fragile', instance_pk: 1, retries: 1, meta: { cqrs: { error: 'Error: not yet' } } },
         { cqrs_id: 'fragile', instance_pk: 2, retries: 1 },
       ]);
@@ -46,7 +61,10 @@ interop('dead letters', () => {
         { id: '1', name: 'Zoë', cqrs_revision: '0' },
         { id: '2', name: 'new', cqrs_revision: '1' },
       ]);
-      expect((await ended('cqrs.inbox.applied')).map(({ fields }) => fields)).toMatchObject([{ instancePk: '2' }, { instancePk: '1' }]);
+      expect((await ended('cqrs.inbox.applied')).map(({ fields }) => fields)).toMatchObject([
+        { instancePk: '2' },
+        { instancePk: '1' },
+      ]);
       const state = () => world.ours.cqrs.transport.inspect(`dead_letter_${world.queue}`);
       expect(await state()).toMatchObject({ messages: 0 });
     });
@@ -64,14 +82,29 @@ interop('dead letters', () => {
         { id: 1, name: 'Zoë' },
         { id: 2, name: 'old' },
       ]);
-      expect(await eventually(() => world.waitingIn(deadLetters), (count) => count === 2)).toBe(2);
+      expect(
+        await eventually(
+          () => world.waitingIn(deadLetters),
+          (count) => count === 2,
+        ),
+      ).toBe(2);
       await world.databases.replica('insert into permit (id) values (1)');
       await em().nativeUpdate(Fragile, { id: 2 }, { name: 'new' });
       await world.databases.replicaHas('select name from fragile', [{ name: 'new' }]);
 
-      const service = { role: 'replica', databaseUrl: world.replicaUrl, exchange: world.exchange, queue: world.queue } as const;
+      const service = {
+        role: 'replica',
+        databaseUrl: world.replicaUrl,
+        exchange: world.exchange,
+        queue: world.queue,
+      } as const;
       const listed = await ourCommand(service, ['dead-letters', 'list', '--json']);
-      expect(listed.stdout.trim().split('\n').map((line) => JSON.parse(line) as object)).toMatchObject([
+      expect(
+        listed.stdout
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line) as object),
+      ).toMatchObject([
         { cqrsId: 'fragile', instancePk: '1', retries: 1, reason: null },
         { cqrsId: 'fragile', instancePk: '2', retries: 1, reason: null },
       ]);

@@ -43,15 +43,23 @@ interop('our transport of the same name', () => {
       expect(theirs.properties).toMatchObject(
         library === 'kombu'
           ? { contentType: 'text/plain', contentEncoding: 'utf-8', priority: 0, deliveryMode: 2, headers: {} }
-          : { contentType: 'text/plain', contentEncoding: undefined, priority: undefined, deliveryMode: 2, headers: {} },
+          : {
+              contentType: 'text/plain',
+              contentEncoding: undefined,
+              priority: undefined,
+              deliveryMode: 2,
+              headers: {},
+            },
       );
     });
 
     test('sends bodies with the keys of Python, and one of our own', async () => {
       const theirs = await heard.next(({ body }) => body['instance_pk'] === 1);
       const own = await heard.next(({ body }) => body['instance_pk'] === 2);
-      expect(Object.keys(own.body).sort()).toEqual([...Object.keys(theirs.body), 'cqrs_incarnation'].sort());
-      expect(Object.keys(own.body['instance_data'] as object).sort()).toEqual(Object.keys(theirs.body['instance_data'] as object).sort());
+      expect(Object.keys(own.body).toSorted()).toEqual([...Object.keys(theirs.body), 'cqrs_incarnation'].toSorted());
+      expect(Object.keys(own.body['instance_data'] as object).toSorted()).toEqual(
+        Object.keys(theirs.body['instance_data'] as object).toSorted(),
+      );
     });
   });
 
@@ -64,7 +72,10 @@ interop('our transport of the same name', () => {
       const locker = new pg.Client({ connectionString: world.replicaUrl });
       await locker.connect();
       await locker.query('begin; lock table stock');
-      await world.python.bulkCreate('stock', Array.from({ length: 25 }, (_, id) => ({ id, name: 'waits' })));
+      await world.python.bulkCreate(
+        'stock',
+        Array.from({ length: 25 }, (_, id) => ({ id, name: 'waits' })),
+      );
       const waiting = () => world.ours.cqrs.transport.inspect(world.queue);
       expect(await eventually(waiting, (state) => state?.messages === 15)).toMatchObject({ messages: 15 });
       await locker.query('commit');

@@ -35,7 +35,10 @@ export const tracked = () => ({
   untracked: p.integer().default(0),
 });
 
-export const oddTime = () => ({ id: p.integer().primary().autoincrement(false), clock: p.time().columnType('time(6)') });
+export const oddTime = () => ({
+  id: p.integer().primary().autoincrement(false),
+  clock: p.time().columnType('time(6)'),
+});
 
 export const oddDuration = () => ({ id: p.integer().primary().autoincrement(false), span: p.type('interval') });
 

@@ -132,7 +132,11 @@ export class OddTime extends masterClass(OddTimeSchema) {
 }
 OddTimeSchema.setClass(OddTime);
 
-const OddDurationSchema = defineEntity({ name: 'OddDuration', extends: MasterEntity, properties: columns.oddDuration() });
+const OddDurationSchema = defineEntity({
+  name: 'OddDuration',
+  extends: MasterEntity,
+  properties: columns.oddDuration(),
+});
 export class OddDuration extends masterClass(OddDurationSchema) {
   static override CQRS_ID = 'odd_duration';
 }

@@ -6,13 +6,23 @@ import * as columns from './columns.js';
 
 /** Our replicas, each the counterpart of a model in `django/interop/replicas/models.py`. */
 
-const SampleSchema = defineEntity({ name: 'SampleRef', tableName: 'sample', extends: ReplicaEntity, properties: columns.sample() });
+const SampleSchema = defineEntity({
+  name: 'SampleRef',
+  tableName: 'sample',
+  extends: ReplicaEntity,
+  properties: columns.sample(),
+});
 export class SampleRef extends replicaClass(SampleSchema) {
   static override CQRS_ID = 'sample';
 }
 SampleSchema.setClass(SampleRef);
 
-const WriterSchema = defineEntity({ name: 'WriterRef', tableName: 'writer', extends: ReplicaEntity, properties: columns.named() });
+const WriterSchema = defineEntity({
+  name: 'WriterRef',
+  tableName: 'writer',
+  extends: ReplicaEntity,
+  properties: columns.named(),
+});
 export class WriterRef extends replicaClass(WriterSchema) {
   static override CQRS_ID = 'writer';
 }
@@ -34,19 +44,34 @@ export class BookRef extends replicaClass(BookSchema) {
 }
 BookSchema.setClass(BookRef);
 
-const UuidKeyedSchema = defineEntity({ name: 'UuidKeyedRef', tableName: 'uuid_keyed', extends: ReplicaEntity, properties: columns.uuidKeyed() });
+const UuidKeyedSchema = defineEntity({
+  name: 'UuidKeyedRef',
+  tableName: 'uuid_keyed',
+  extends: ReplicaEntity,
+  properties: columns.uuidKeyed(),
+});
 export class UuidKeyedRef extends replicaClass(UuidKeyedSchema) {
   static override CQRS_ID = 'uuid_keyed';
 }
 UuidKeyedSchema.setClass(UuidKeyedRef);
 
-const TextKeyedSchema = defineEntity({ name: 'TextKeyedRef', tableName: 'text_keyed', extends: ReplicaEntity, properties: columns.textKeyed() });
+const TextKeyedSchema = defineEntity({
+  name: 'TextKeyedRef',
+  tableName: 'text_keyed',
+  extends: ReplicaEntity,
+  properties: columns.textKeyed(),
+});
 export class TextKeyedRef extends replicaClass(TextKeyedSchema) {
   static override CQRS_ID = 'text_keyed';
 }
 TextKeyedSchema.setClass(TextKeyedRef);
 
-const BigKeyedSchema = defineEntity({ name: 'BigKeyedRef', tableName: 'big_keyed', extends: ReplicaEntity, properties: columns.bigKeyed() });
+const BigKeyedSchema = defineEntity({
+  name: 'BigKeyedRef',
+  tableName: 'big_keyed',
+  extends: ReplicaEntity,
+  properties: columns.bigKeyed(),
+});
 export class BigKeyedRef extends replicaClass(BigKeyedSchema) {
   static override CQRS_ID = 'big_keyed';
 }
@@ -56,7 +81,11 @@ const TrackedSchema = defineEntity({
   name: 'TrackedRef',
   tableName: 'tracked',
   extends: ReplicaEntity,
-  properties: { ...columns.tracked(), writer: () => p.manyToOne(WriterRef).nullable(), previous: p.json<unknown>().nullable() },
+  properties: {
+    ...columns.tracked(),
+    writer: () => p.manyToOne(WriterRef).nullable(),
+    previous: p.json<unknown>().nullable(),
+  },
 });
 /** Keeps what each message says of the values before. */
 export class TrackedRef extends replicaClass(TrackedSchema) {
@@ -126,7 +155,12 @@ const RemovalSchema = defineEntity({
 export class Removal extends RemovalSchema.class {}
 RemovalSchema.setClass(Removal);
 
-const RemovableSchema = defineEntity({ name: 'RemovableRef', tableName: 'removable', extends: ReplicaEntity, properties: columns.named() });
+const RemovableSchema = defineEntity({
+  name: 'RemovableRef',
+  tableName: 'removable',
+  extends: ReplicaEntity,
+  properties: columns.named(),
+});
 /** Remembers why its rows went. */
 export class RemovableRef extends replicaClass(RemovableSchema) {
   static override CQRS_ID = 'removable';
@@ -138,13 +172,23 @@ export class RemovableRef extends replicaClass(RemovableSchema) {
 }
 RemovableSchema.setClass(RemovableRef);
 
-const StockSchema = defineEntity({ name: 'StockRef', tableName: 'stock', extends: ReplicaEntity, properties: columns.stock() });
+const StockSchema = defineEntity({
+  name: 'StockRef',
+  tableName: 'stock',
+  extends: ReplicaEntity,
+  properties: columns.stock(),
+});
 export class StockRef extends replicaClass(StockSchema) {
   static override CQRS_ID = 'stock';
 }
 StockSchema.setClass(StockRef);
 
-const FragileSchema = defineEntity({ name: 'FragileRef', tableName: 'fragile', extends: ReplicaEntity, properties: columns.named() });
+const FragileSchema = defineEntity({
+  name: 'FragileRef',
+  tableName: 'fragile',
+  extends: ReplicaEntity,
+  properties: columns.named(),
+});
 /** Refuses every row until it is permitted. */
 export class FragileRef extends replicaClass(FragileSchema) {
   static override CQRS_ID = 'fragile';

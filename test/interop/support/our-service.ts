@@ -7,7 +7,11 @@ export interface OurService extends AsyncDisposable {
   readonly cqrs: Cqrs;
 }
 
-export async function ourService(databaseUrl: string, entities: EntityClass<object>[], options: CqrsOptions): Promise<OurService> {
+export async function ourService(
+  databaseUrl: string,
+  entities: EntityClass<object>[],
+  options: CqrsOptions,
+): Promise<OurService> {
   const cqrs = new Cqrs(options);
   const orm = await MikroORM.init({ clientUrl: databaseUrl, entities, extensions: [cqrs] });
   return {

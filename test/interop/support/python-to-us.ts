@@ -25,7 +25,12 @@ export async function pythonToUs(pair: TransportPair, settings: Partial<CqrsOpti
   const exchange = uniqueName('interop');
   const queue = `${exchange}_replica`;
   const python = new PythonMaster({ transport: pair.python, databaseUrl: masterDatabase.url, exchange });
-  const ours = await ourService(replicaDatabase.url, replicas, { transport: pair.ours(), exchange, queue, ...settings });
+  const ours = await ourService(replicaDatabase.url, replicas, {
+    transport: pair.ours(),
+    exchange,
+    queue,
+    ...settings,
+  });
   await ours.orm.schema.create();
   const heard: { name: CqrsEventName; fields: CqrsEvents[CqrsEventName] }[] = [];
   ours.cqrs.events.onAny((name, fields) => heard.push({ name, fields }));

@@ -13,6 +13,8 @@ export interface SharedQueue extends AsyncDisposable {
   readonly worker: PythonWorker;
   readonly exchange: string;
   readonly replicaUrl: string;
+  /** What the tables of the first needed before the other could join. */
+  readonly migration: readonly string[];
   /** How many such events our half has told of. */
   count(event: CqrsEventName): number;
 }
@@ -43,8 +45,10 @@ export async function sharedQueue(pair: TransportPair, first: 'Python' | 'ours')
   };
 
   let worker: PythonWorker;
+  let migration = '';
   if (first === 'Python') {
     worker = await startPython({ keepTables: false, consumers: 1 });
+    migration = await ours.orm.schema.getUpdateSchemaSQL({ safe: true, wrap: false });
     await ours.orm.schema.update({ safe: true });
     await startOurs();
   } else {
@@ -58,6 +62,7 @@ export async function sharedQueue(pair: TransportPair, first: 'Python' | 'ours')
     worker,
     exchange,
     replicaUrl: database.url,
+    migration: migration.split('\n').filter((line) => line !== ''),
     count: (event) => heard.filter((name) => name === event).length,
     async [Symbol.asyncDispose]() {
       await consumer.stop();

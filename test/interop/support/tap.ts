@@ -42,7 +42,10 @@ export async function tap(exchange: string, cqrsIds: readonly string[]): Promise
     queue,
     heard,
     async next(matching) {
-      const found = await eventually(() => heard.find(matching), (message) => message !== undefined);
+      const found = await eventually(
+        () => heard.find(matching),
+        (message) => message !== undefined,
+      );
       if (!found) throw new Error(`no such message among the ${heard.length} that went by`);
       return found;
     },

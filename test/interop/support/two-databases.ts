@@ -38,14 +38,20 @@ export class TwoDatabases implements AsyncDisposable {
   /** Waits until both queries, which say in which order, have the same answers. */
   async sameRows(onMaster: string, onReplica = onMaster): Promise<TextRow[]> {
     const look = async () => ({ master: await this.master(onMaster), replica: await this.replica(onReplica) });
-    const { master, replica } = await eventually(look, (seen) => JSON.stringify(seen.master) === JSON.stringify(seen.replica));
+    const { master, replica } = await eventually(
+      look,
+      (seen) => JSON.stringify(seen.master) === JSON.stringify(seen.replica),
+    );
     expect(replica).toEqual(master);
     return replica;
   }
 
   /** Waits until the replica answers so. */
   async replicaHas(sql: string, rows: readonly TextRow[]): Promise<void> {
-    const seen = await eventually(() => this.replica(sql), (found) => JSON.stringify(found) === JSON.stringify(rows));
+    const seen = await eventually(
+      () => this.replica(sql),
+      (found) => JSON.stringify(found) === JSON.stringify(rows),
+    );
     expect(seen).toEqual(rows);
   }
 

@@ -55,11 +55,17 @@ export async function usToPython(pair: TransportPair, settings: Partial<CqrsOpti
  * Waits until the Python worker consumes: it has made its tables, its queue and all bindings by then.
  * @param consumers how many there are then on the queue.
  */
-export async function workerReady({ cqrs }: OurService, queue: string, worker: PythonWorker, consumers = 1): Promise<void> {
+export async function workerReady(
+  { cqrs }: OurService,
+  queue: string,
+  worker: PythonWorker,
+  consumers = 1,
+): Promise<void> {
   await cqrs.connect();
   const state = await eventually(
     () => cqrs.transport.inspect(queue),
     (found) => (found?.consumers ?? 0) >= consumers,
   );
-  if ((state?.consumers ?? 0) < consumers) throw new Error(`the Python worker never came up:\n${worker.log.join('\n')}`);
+  if ((state?.consumers ?? 0) < consumers)
+    throw new Error(`the Python worker never came up:\n${worker.log.join('\n')}`);
 }
