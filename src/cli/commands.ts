@@ -48,6 +48,7 @@ export const COMMANDS: readonly Command[] = [
     examples: [
       { line: 'cqrs consume', does: "Consumes the service's queue in this process." },
       { line: 'cqrs consume -w 4', does: 'Four worker processes; one that dies is started again.' },
+      { line: 'cqrs consume --reload', does: 'While you work on it: started again when a source changes.' },
       {
         line: 'cqrs consume --cqrs-id account --cqrs-id invoice',
         does: 'Only these two, from a queue of their own: <queue>.account-invoice.',

@@ -3,6 +3,7 @@ import { Events } from '../core/events.js';
 import type { Settings } from '../core/settings.js';
 import { UsageError, wholeNumber, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
+import { watchFiles } from './file-watch.js';
 import { LOG_OPTIONS, loadService, SERVICE_OPTIONS, startLog } from './service.js';
 import { aborted, onShutdown } from './shutdown.js';
 import { Supervisor } from './supervisor.js';
@@ -26,6 +27,15 @@ export const CONSUME_OPTIONS = {
     value: '<queue>',
     help: "The queue; default: the service's, with --cqrs-id <queue>.<ids joined by ->.",
   },
+  reload: {
+    type: 'boolean',
+    help: 'For development: start the workers again when a source below this folder changes, and on SIGHUP.',
+  },
+  'ignore-paths': {
+    type: 'string',
+    value: '<paths>',
+    help: 'With --reload: files and folders that do not count, separated by commas.',
+  },
   ...SERVICE_OPTIONS,
   ...LOG_OPTIONS,
 } as const satisfies Options;
@@ -36,7 +46,9 @@ type ConsumeValues = Values<typeof CONSUME_OPTIONS>;
 export async function consume(values: ConsumeValues): Promise<number> {
   const workers = wholeNumber('workers', values.workers, 1);
   const line = workerLine();
-  return workers === undefined || line ? work(values, line) : supervise(workers, values);
+  if (values['ignore-paths'] !== undefined && !values.reload) throw new UsageError('--ignore-paths needs --reload.');
+  if (line || (workers === undefined && !values.reload)) return work(values, line);
+  return supervise(workers ?? 1, values);
 }
 
 async function work(values: ConsumeValues, line: ReturnType<typeof workerLine>): Promise<number> {
@@ -62,17 +74,32 @@ async function supervise(workers: number, values: ConsumeValues): Promise<number
   await using supervisor = new Supervisor({
     workers,
     events,
+    patient: values.reload,
     // The same command line with the same Node options, so that loaders such as tsx come along.
     fork: (worker) =>
       fork(process.argv[1]!, process.argv.slice(2), { env: { ...process.env, [WORKER_VARIABLE]: String(worker) } }),
   });
   const stop = onShutdown(() => supervisor.kill());
+  using _watching = values.reload ? reloading(supervisor, events, values) : undefined;
   await supervisor.start();
   void aborted(stop).then((reason) => {
     events.emit('cqrs.worker.stopping', { reason });
     return supervisor.stop();
   });
   return await supervisor.finished;
+}
+
+function reloading(supervisor: Supervisor, events: Events, values: ConsumeValues): Disposable {
+  const restart = (reason: string): void => {
+    events.emit('cqrs.worker.reloading', { reason });
+    supervisor.restart();
+  };
+  process.on('SIGHUP', restart);
+  return watchFiles({
+    root: process.cwd(),
+    ignored: values['ignore-paths']?.split(',').map((path) => path.trim()) ?? [],
+    onChange: (path) => restart(`${path} changed`),
+  });
 }
 
 /**

@@ -2,14 +2,19 @@ import type { ChildProcess } from 'node:child_process';
 import type { Events } from '../core/events.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import { Exit } from './command.js';
+import { aborted } from './shutdown.js';
 
 export interface SupervisorParts {
   readonly workers: number;
   /** Starts the process of a worker, counted from 1, with an IPC channel. */
   readonly fork: (worker: number) => ChildProcess;
   readonly events: Events;
+  /** A wrong set-up does not end it: its files are being worked on, and `restart` will come. Default false. */
+  readonly patient?: boolean;
 }
 
+/** How long a worker may take to drain before its successor; what it has in hand is delivered again. */
+const DRAIN_MS = 5_000;
 /** A worker that lived this long was well; if it dies now, it is started again without delay. */
 const WELL_AFTER_MS = 60_000;
 
@@ -17,7 +22,8 @@ const WELL_AFTER_MS = 60_000;
  * Keeps a number of worker processes running.
  *
  *   fork ─▶ running ──dies──▶ wait (200 ms, 400 ms … 30 s) ─▶ fork
- *              │ └─ ends with `setup`: started again it would end the same way → all stop, `finished` says so
+ *              │ ├─ ends with `setup`: started again it would end the same way → all stop, `finished` says so
+ *              │ └─ restart: told to drain ─▶ fork
  *              └─ stop: told to drain ─▶ ended
  *
  * The first worker goes ahead: the others are started once it works, so that a mistake is told once and a database
@@ -26,6 +32,8 @@ const WELL_AFTER_MS = 60_000;
 export class Supervisor extends Service {
   readonly #parts: SupervisorParts;
   readonly #children = new Set<ChildProcess>();
+  /** Aborted, and replaced, by each `restart`. */
+  #restarting = new AbortController();
   readonly #firstReady = Promise.withResolvers<void>();
   readonly #finished = Promise.withResolvers<number>();
   #workers: Promise<unknown> = Promise.resolve();
@@ -43,6 +51,16 @@ export class Supervisor extends Service {
   /** Ends all workers at once; what they had in hand is delivered again. */
   kill(): void {
     for (const child of this.#children) child.kill('SIGKILL');
+  }
+
+  /** Lets every worker finish what is in hand and starts it anew, those that wait for their next start at once. */
+  restart(): void {
+    this.#restarting.abort();
+    this.#restarting = new AbortController();
+    for (const child of this.#children) {
+      tellToStop(child);
+      setTimeout(() => child.kill('SIGKILL'), DRAIN_MS).unref();
+    }
   }
 
   protected override async onStart(): Promise<void> {
@@ -63,18 +81,24 @@ export class Supervisor extends Service {
   }
 
   async #keepRunning(worker: number): Promise<void> {
-    const { events } = this.#parts;
+    const { events, patient = false } = this.#parts;
     for (let failures = 0; !this.signal.aborted;) {
       const startedAt = performance.now();
+      const { signal: restart } = this.#restarting;
       const code = await this.#run(worker);
-      const hopeless = code === Exit.setup;
-      if (performance.now() - startedAt > WELL_AFTER_MS) failures = 0;
+      const hopeless = code === Exit.setup && !restart.aborted;
+      if (performance.now() - startedAt > WELL_AFTER_MS || restart.aborted) failures = 0;
       const ending = this.signal.aborted || hopeless;
-      const restartInMs = ending ? null : backoffMilliseconds(failures++, { base: 200, max: 30_000 });
+      const backoff = (): number => backoffMilliseconds(failures++, { base: 200, max: 30_000 });
+      const restartInMs = ending ? null : restart.aborted ? 0 : backoff();
       events.emit('cqrs.worker.exited', { worker, code, restartInMs });
+      if (hopeless && !this.signal.aborted && patient) {
+        await aborted(AbortSignal.any([this.signal, this.#restarting.signal]));
+        continue;
+      }
       if (hopeless) this.#finished.resolve(code);
       if (restartInMs === null) return;
-      await pause(restartInMs, this.signal);
+      await pause(restartInMs, AbortSignal.any([this.signal, this.#restarting.signal]));
     }
   }
 

@@ -61,6 +61,8 @@ export interface CqrsEvents {
   'cqrs.worker.started': { worker: number; pid: number };
   /** A process was told to end, by a signal or by its supervisor; it finishes what is in hand. */
   'cqrs.worker.stopping': { reason: string };
+  /** `cqrs consume --reload`: the workers end and are started again. */
+  'cqrs.worker.reloading': { reason: string };
   'cqrs.worker.exited': { worker: number; code: number | null; restartInMs: number | null };
 }
 

@@ -138,8 +138,9 @@ export const WORDS: Words = {
     level: 'info',
     text: `${reason}: stopping once the work in hand is done; a second signal ends it at once`,
   }),
+  'cqrs.worker.reloading': ({ reason }) => ({ level: 'warn', text: `${reason}: starting the workers again` }),
   'cqrs.worker.exited': ({ worker, code, restartInMs }) => ({
-    level: restartInMs === null ? 'info' : 'error',
+    level: restartInMs === null || code === 0 ? 'info' : 'error',
     text: `worker ${worker} ${code === null ? 'was killed' : `exited with ${code}`}${restartInMs === null ? '' : `; it is started again in ${duration(restartInMs)}`}`,
   }),
 };

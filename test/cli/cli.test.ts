@@ -65,6 +65,7 @@ async function rowsFrom(first: number): Promise<number> {
 describe('a command line that cannot be obeyed ends with 2 and one line', () => {
   test.each([
     [['consume', '--bogus'], "cqrs: Unknown option '--bogus'. See: cqrs consume --help"],
+    [['consume', '--ignore-paths', 'dist'], 'cqrs: --ignore-paths needs --reload.'],
     [['status', '--config', 'nowhere.config.ts'], /^cqrs: .*nowhere\.config\.ts/],
     [['sync', '--cqrs-id', 'ghost'], "cqrs: Unknown CQRS_ID 'ghost'. Known here: account."],
     [['sync', '--cqrs-id', 'account', '--filter', '{"nothing":1}'], /^cqrs: --filter: .*Account.nothing/],
@@ -222,6 +223,18 @@ describe('cqrs consume -w', () => {
     expect(await supervisor.exited).toBe('SIGKILL');
     expect(supervisor.err).toMatch(/\[worker 1\] stopped consuming/);
   });
+});
+
+test('cqrs consume --reload starts its workers again, and ends as others do', async () => {
+  const ignored = 'src,test,docs,scripts,bench,examples,dist,package.json';
+  await using supervisor = cqrs('consume', '--reload', '--ignore-paths', ignored);
+  await supervisor.until(/\[worker 1\] consuming/);
+  supervisor.kill('SIGHUP');
+  await supervisor.until(
+    /SIGHUP: starting the workers again[^]*\[worker 1\] stopped consuming[^]*worker 1 exited with 0[^]*\[worker 1\] consuming/,
+  );
+  supervisor.kill('SIGTERM');
+  expect(await supervisor.exited).toBe(0);
 });
 
 describe('a second signal ends at once', () => {

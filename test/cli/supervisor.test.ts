@@ -66,6 +66,46 @@ describe('a supervisor', () => {
     expect(log.of('cqrs.worker.exited')).toMatchObject([{ code: null, restartInMs: null }]);
   });
 
+  test('lets workers drain and starts them again at once when it is told to', async () => {
+    const { supervisor, log } = supervise(2, () => WELL_BEHAVED);
+    await supervisor.start();
+    await log.until('cqrs.worker.started', 2);
+    supervisor.restart();
+    const again = await log.until('cqrs.worker.started', 4);
+    expect(again.map(({ worker }) => worker).toSorted()).toEqual([1, 1, 2, 2]);
+    expect(log.of('cqrs.worker.exited')).toMatchObject([
+      { code: 0, restartInMs: 0 },
+      { code: 0, restartInMs: 0 },
+    ]);
+    await supervisor.stop();
+  });
+
+  test('if it is patient, waits with a wrong set-up until it is told to start again', async () => {
+    const events = new Events();
+    const log = new EventLog(events);
+    const codes = ['process.exit(2)', WELL_BEHAVED];
+    await using supervisor = new Supervisor({
+      workers: 1,
+      events,
+      patient: true,
+      fork: () => processOf(codes.shift()!),
+    });
+    await supervisor.start();
+    expect(await log.until('cqrs.worker.exited')).toMatchObject([{ code: 2, restartInMs: null }]);
+    supervisor.restart();
+    await log.until('cqrs.worker.started', 2);
+  });
+
+  test('if it is patient, can be stopped while it waits', async () => {
+    const events = new Events();
+    const log = new EventLog(events);
+    const supervisor = new Supervisor({ workers: 1, events, patient: true, fork: () => processOf('process.exit(2)') });
+    await supervisor.start();
+    await log.until('cqrs.worker.exited');
+    await supervisor.stop();
+    expect(await supervisor.finished).toBe(0);
+  });
+
   test('survives a worker that cannot even be started', async () => {
     const events = new Events();
     const log = new EventLog(events);

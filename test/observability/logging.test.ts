@@ -94,6 +94,10 @@ const EXAMPLES: Examples = {
     { reason: 'SIGTERM' },
     'INFO  SIGTERM: stopping once the work in hand is done; a second signal ends it at once',
   ],
+  'cqrs.worker.reloading': [
+    { reason: 'src/account.ts changed' },
+    'WARN  src/account.ts changed: starting the workers again',
+  ],
   'cqrs.worker.exited': [
     { worker: 1, code: null, restartInMs: 900 },
     'ERROR worker 1 was killed; it is started again in 900 ms',
