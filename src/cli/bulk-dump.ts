@@ -1,6 +1,6 @@
-import { createWriteStream, existsSync } from 'node:fs';
-import { rename, unlink } from 'node:fs/promises';
-import { finished } from 'node:stream/promises';
+import { existsSync } from 'node:fs';
+import { open, rename, unlink } from 'node:fs/promises';
+import { describeError } from '../core/describe-error.js';
 import { dumpRows } from '../maintenance/dump.js';
 import { UsageError, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
@@ -70,20 +70,21 @@ function toStandardOutput(): Target {
 /** Into a file beside it, which takes its name when it is complete. */
 async function toFile(path: string): Promise<Target> {
   const draft = `${path}.${process.pid}.part`;
-  const stream = createWriteStream(draft, { flags: 'wx', flush: true });
-  const output = openOutput(stream);
+  const file = await open(draft, 'wx').catch((error: unknown) => {
+    throw new UsageError(`${path} cannot be written: ${describeError(error)}`, { cause: error });
+  });
   let kept = false;
   return {
-    write: (text) => output.text(text),
+    write: (text) => file.appendFile(text),
     keep: async () => {
-      stream.end();
-      await finished(stream);
+      await file.sync();
+      await file.close();
       await rename(draft, path);
       kept = true;
     },
     [Symbol.asyncDispose]: async () => {
       if (kept) return;
-      stream.destroy();
+      await file.close().catch(() => {});
       await unlink(draft).catch(() => {});
     },
   };

@@ -1,0 +1,287 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { MikroORM } from '@mikro-orm/postgresql';
+import type { Cqrs } from '../../src/cqrs.js';
+import { EXTENSION } from '../../src/core/extension.js';
+import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { saveOf } from '../inbox/harness.js';
+
+/** The operators' commands as they are typed, in a shell, with pipes between real processes. */
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const exchange = uniqueName('operators');
+const queue = uniqueName('operators');
+const deadLetterQueue = `dead_letter_${queue}`;
+const env: Record<string, string> = {
+  CLI_TEST_AMQP: amqpUrl,
+  CLI_TEST_EXCHANGE: exchange,
+  CLI_TEST_QUEUE: queue,
+  MIKRO_ORM_CLI_CONFIG: 'test/cli/service/mikro-orm.config.ts',
+};
+let database: TestDatabase;
+let orm: MikroORM;
+let cqrs: Cqrs;
+let folder: string;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  folder = await mkdtemp(join(tmpdir(), 'cqrs-operators-'));
+  Object.assign(env, { CLI_TEST_DATABASE: database.url, DIR: folder });
+  Object.assign(process.env, env);
+  const { default: config } = await import('./service/mikro-orm.config.js');
+  orm = await MikroORM.init(config);
+  await orm.schema.create();
+  cqrs = orm.config.getExtension<Cqrs>(EXTENSION)!;
+  await consume(0);
+});
+afterAll(async () => {
+  await cqrs.stop();
+  await orm.close(true);
+  await deleteTopology(exchange, [queue, deadLetterQueue, `unreadable_${queue}`]);
+  await database.drop();
+  await rm(folder, { recursive: true });
+});
+
+const sql = <T = Record<string, unknown>>(text: string): Promise<T[]> => orm.em.getConnection().execute(text);
+
+beforeEach(async () => {
+  await sql('delete from account /* cqrs */');
+  await sql('delete from account_ref');
+  await sql('delete from cqrs_tombstones');
+});
+
+/** Accounts of the master, changed a minute ago. */
+async function accounts(from: number, to: number): Promise<void> {
+  await sql(`insert into account (id, name, cqrs_updated)
+    select n, 'account ' || n, now() - interval '1 minute' from generate_series(${from}, ${to}) n /* cqrs */`);
+}
+
+async function consume(count: number): Promise<void> {
+  let left = count;
+  const enough = Promise.withResolvers<void>();
+  const off = cqrs.events.onAny((name) => {
+    if (/^cqrs\.inbox\.(applied|skipped|dead-lettered)$/.test(name) && --left === 0) enough.resolve();
+  });
+  const consumer = cqrs.createConsumer();
+  await consumer.start();
+  if (count > 0) await enough.promise;
+  await consumer.stop();
+  off();
+}
+
+interface Ended {
+  /** Of the whole pipe: that of the last command that failed. */
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a line of shell in which `cqrs` is the command. */
+function shell(line: string, more: Record<string, string> = {}): Promise<Ended> {
+  const script = `cqrs() { "$NODE" --import tsx src/cli/main.ts "$@"; }\n${line}`;
+  const child = spawn('bash', ['-o', 'pipefail', '-c', script], {
+    cwd: root,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], NODE: process.execPath, ...env, ...more },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (chunk) => (out += String(chunk)));
+  child.stderr.on('data', (chunk) => (err += String(chunk)));
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code: code ?? -1, out, err })));
+}
+
+const tables = async (): Promise<[unknown[], unknown[]]> => [
+  await sql('select id, name, cqrs_revision from account order by id'),
+  await sql('select id, name, cqrs_revision from account_ref order by id'),
+];
+
+describe('bulk-dump and bulk-load', () => {
+  test('through a file and through a pipe', async () => {
+    await accounts(1, 5);
+    const dumped = await shell('cqrs bulk-dump -c account -o $DIR/a.dump -b 2 --progress');
+    expect(dumped).toMatchObject({ code: 0, out: '' });
+    expect(dumped.err).toMatch(
+      /^0 of 5 rows - 0% with rate 0\/s, to go \?\n[^]*5 of 5 rows - 100% with rate [\d,]+\/s, to go 0:00:00\n/,
+    );
+    expect(dumped.err).toMatch(/Done!\n5 instance\(s\) saved\.\n5 instance\(s\) processed\.\n$/);
+    expect(readdirSync(folder)).toEqual(['a.dump']);
+
+    const again = await shell('cqrs bulk-dump -c account -o $DIR/a.dump');
+    expect(again).toEqual({
+      code: 2,
+      out: '',
+      err: `cqrs: ${folder}/a.dump exists; write over it with --force, or name another with --output.\n`,
+    });
+
+    const loaded = await shell('cqrs bulk-load -i $DIR/a.dump');
+    expect(loaded).toEqual({ code: 0, out: 'Done!\n5 instance(s) loaded.\n', err: '' });
+    const [master, replica] = await tables();
+    expect(replica).toEqual(master);
+
+    const piped = await shell('cqrs bulk-dump -c account -o - | cqrs bulk-load -i - --json');
+    expect(piped.code).toBe(0);
+    expect(JSON.parse(piped.out)).toEqual({ loaded: 0, kept: 5, failed: 0, removed: 0, newer: 0 });
+  });
+
+  test('a reader that goes away, or a dump that fails, leaves one line and nothing half-written', async () => {
+    await accounts(1, 20_000);
+    const broken = await shell('cqrs bulk-dump -c account -o - | head -c 10');
+    expect(broken).toEqual({
+      code: 1,
+      out: 'account\n{"',
+      err: 'cqrs: the reader of its output has gone before the end (broken pipe).\n',
+    });
+    const wrong = await shell(`cqrs bulk-dump -c account -o $DIR/b.dump --filter '{"nothing":1}'`);
+    expect([wrong.code, wrong.err.split('\n')]).toEqual([
+      2,
+      [expect.stringMatching(/^cqrs: --filter: .*Account\.nothing/), ''],
+    ]);
+    const nowhere = await shell('cqrs bulk-dump -c account -o $DIR/no/such/b.dump');
+    expect([nowhere.code, nowhere.err.split('\n')]).toEqual([
+      2,
+      [expect.stringMatching(/^cqrs: \S+ cannot be written: .*ENOENT/), ''],
+    ]);
+    expect(readdirSync(folder).filter((name) => name.startsWith('b.'))).toEqual([]);
+  });
+
+  test('what cannot be loaded is told line by line, and the command fails', async () => {
+    await accounts(1, 2);
+    expect((await shell('cqrs bulk-dump -c account -o $DIR/c.dump')).code).toBe(0);
+    writeFileSync(`${folder}/c.dump`, `${readFileSync(`${folder}/c.dump`, 'utf8')}\nnonsense`);
+    const cleared = await shell('cqrs bulk-load -i $DIR/c.dump --clear');
+    expect(cleared).toMatchObject({
+      code: 1,
+      err: 'cqrs: line 4: it is not JSON.\ncqrs: 1 lines could not be loaded; nothing was changed.\n',
+    });
+    expect((await tables())[1]).toEqual([]);
+    const loaded = await shell('cqrs bulk-load -i $DIR/c.dump');
+    expect(loaded).toEqual({
+      code: 1,
+      out: 'Done!\n2 instance(s) loaded.\n',
+      err: 'cqrs: line 4: it is not JSON.\ncqrs: 1 lines could not be loaded.\n',
+    });
+  });
+});
+
+describe('the pipes', () => {
+  test('diff-master | diff-replica | diff-sync, with damage', async () => {
+    await accounts(1, 6);
+    expect((await shell('cqrs bulk-dump -c account -o - | cqrs bulk-load -i -')).code).toBe(0);
+    await sql('delete from account_ref where id = 2');
+    await sql('update account set cqrs_revision = 4 where id = 3 /* cqrs */');
+    await sql(`update account_ref set name = 'damaged' where id = 5`);
+    const repaired = await shell('cqrs diff-master -c account --checksums | cqrs diff-replica | cqrs diff-sync');
+    expect(repaired).toMatchObject({ code: 0, out: 'Done!\n3 instance(s) synced.\n3 instance(s) processed.\n' });
+    expect(repaired.err).toContain(
+      '3 of 6 instance(s) differ: 1 missing, 1 at another revision, 1 with other content.',
+    );
+    await consume(3);
+    const [master, replica] = await tables();
+    expect(replica).toEqual(master);
+  });
+
+  test('deleted-diff-replica | deleted-diff-master | deleted-sync-replica', async () => {
+    await accounts(1, 4);
+    expect((await shell('cqrs bulk-dump -c account -o - | cqrs bulk-load -i -')).code).toBe(0);
+    await sql('delete from account where id in (1, 3) /* cqrs */');
+    const repaired = await shell(
+      'cqrs deleted-diff-replica -c account -b 3 | cqrs deleted-diff-master | cqrs deleted-sync-replica --json',
+    );
+    expect(repaired.code).toBe(0);
+    expect(JSON.parse(repaired.out)).toEqual({ processed: 2, deleted: 2, gone: 0, kept: 0, failed: 0 });
+    const [master, replica] = await tables();
+    expect(replica).toEqual(master);
+  });
+
+  test('a first command that fails fails them all, each with one line', async () => {
+    const { code, out, err } = await shell('cqrs diff-master -c ghost | cqrs diff-replica | cqrs diff-sync');
+    expect([code, out]).toEqual([1, '']);
+    expect(err.trimEnd().split('\n').toSorted()).toEqual([
+      "cqrs: Unknown CQRS_ID 'ghost'. Known here: account.",
+      'cqrs: the input is empty. Did the command before it fail, or find nothing?',
+      'cqrs: the input is empty. Did the command before it fail, or find nothing?',
+    ]);
+  });
+});
+
+describe('dead-letters', () => {
+  async function bury(...bodies: string[]): Promise<void> {
+    await cqrs.connect();
+    const route = { cqrsId: 'account', queue: deadLetterQueue };
+    await cqrs.transport.publish(bodies.map((body) => ({ route, body })));
+  }
+
+  test('list, show, try, put back, remove', async () => {
+    const failed = {
+      cqrs: { reason: 'mapping', error: 'MappingError: too long', failedAt: '2026-11-20T10:00:00.000Z' },
+    };
+    await bury(saveOf(1, { meta: failed }), saveOf(2), saveOf(3, { cqrs_id: 'ghost' }));
+    const listed = await shell('cqrs dead-letters list');
+    expect([listed.code, listed.err]).toEqual([0, `3 dead letters of ${deadLetterQueue}.\n`]);
+    const [first] = listed.out.split('\n');
+    expect(first).toMatch(
+      /^[0-9a-f]{12} {2}2026-11-20T10:00:00\.000Z {2}SAVE {2}account {2}1 {2}retries 0 {2}mapping: MappingError: too long$/,
+    );
+    const [id] = first!.split(' ');
+
+    const shown = await shell(`cqrs dead-letters show --id ${id!.slice(0, 8)}`);
+    expect([shown.code, shown.out]).toEqual([0, expect.stringContaining('"name":"account 1"')]);
+
+    const tried = await shell('cqrs dead-letters retry --dry-run');
+    expect([tried.code, tried.err]).toEqual([1, '2 of 3 dead letters would work now.\n']);
+    expect(tried.out.split('\n').map((line) => line.split(' → ')[1])).toEqual([
+      'would work: create',
+      'would work: create',
+      'would fail: unknown-cqrs-id',
+      undefined,
+    ]);
+
+    const retried = await shell('cqrs dead-letters retry --cqrs-id account --json');
+    expect(retried.code).toBe(0);
+    expect(
+      retried.out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toMatchObject([
+      { id, instancePk: '1', ok: true, result: 'put back' },
+      { instancePk: '2', ok: true },
+    ]);
+    await consume(2);
+    expect(await sql('select id from account_ref order by id')).toEqual([{ id: 1 }, { id: 2 }]);
+
+    const unsure = await shell('cqrs dead-letters purge');
+    expect(unsure).toEqual({
+      code: 2,
+      out: '',
+      err: 'cqrs: purge removes dead letters for good; confirm it with --yes.\n',
+    });
+    const purged = await shell('cqrs dead-letters purge --cqrs-id ghost --yes');
+    expect(purged).toEqual({ code: 0, out: `1 dead letters removed from ${deadLetterQueue}.\n`, err: '' });
+  });
+
+  test('a broker that is away is told in one line', async () => {
+    const away = await shell('cqrs dead-letters list', { CLI_TEST_AMQP: 'amqp://guest:secret@127.0.0.1:1' });
+    expect([away.code, away.err.split('\n')]).toEqual([
+      1,
+      [expect.stringMatching(/^cqrs: amqp:\/\/127\.0\.0\.1:1\/ cannot be reached/), ''],
+    ]);
+    expect(away.err).not.toContain('secret');
+  });
+});
+
+test('a file that cannot be read is told before anything else', async () => {
+  const missing = await shell('cqrs bulk-load -i $DIR/nothing.dump');
+  expect(missing).toEqual({
+    code: 2,
+    out: '',
+    err: `cqrs: ${folder}/nothing.dump cannot be read: there is no such file.\n`,
+  });
+  expect(existsSync(`${folder}/nothing.dump`)).toBe(false);
+});
