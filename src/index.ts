@@ -56,6 +56,9 @@ export type { ExactNumber, WireObject, WireValue } from './core/wire-values.js';
 export { MemoryBroker, MemoryTransport } from './transport/memory.js';
 export type {
   ConsumeOptions,
+  DeadLetter,
+  DeadLetterOptions,
+  DeadLetters,
   Delivery,
   OutgoingMessage,
   PublishResult,
