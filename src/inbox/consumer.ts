@@ -1,6 +1,7 @@
 import { describeError, toError } from '../core/describe-error.js';
 import { ConfigurationError, InvalidPayloadError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
+import { failPoint } from '../core/fail-points.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
 import type { Delivery, Subscription, Transport } from '../transport/transport.js';
@@ -181,6 +182,7 @@ export class Consumer extends Service {
   async #handle(handler: Handler, batch: readonly Message[]): Promise<readonly Outcome[] | Error | undefined> {
     for (let failures = 0; ; failures++) {
       try {
+        await failPoint(this.parts.events, 'inbox.after-receive');
         const outcomes = await handler.handle(batch);
         if (outcomes.length === batch.length) return outcomes;
         return new Error(`The handler answered with ${outcomes.length} outcomes for ${batch.length} messages.`);

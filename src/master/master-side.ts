@@ -3,6 +3,7 @@ import type { EntityMetadata, MikroORM } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { Problem } from '../core/errors.js';
 import type { Events } from '../core/events.js';
+import { failPoint } from '../core/fail-points.js';
 import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import { type Executor, OutboxMessage } from '../outbox/outbox.js';
@@ -51,7 +52,13 @@ export class MasterSide {
       runWithCommit: (transaction, sql) => this.#roundTrips!.runWithCommit(transaction, sql),
     });
     this.#log = new TransactionLog({
-      announce: (transaction, changes) => this.#announcer.announce(transaction, changes, { commitFollows: true }),
+      announce: async (transaction, changes) => {
+        await failPoint(events, 'master.before-outbox-insert');
+        const committed = await this.#announcer.announce(transaction, changes, { commitFollows: true });
+        await failPoint(events, 'master.after-outbox-insert');
+        return committed;
+      },
+      committed: () => failPoint(events, 'master.after-commit'),
     });
     this.runtime = new MasterRuntime({ masters: this.masters, announcer: this.#announcer, log: this.#log });
   }

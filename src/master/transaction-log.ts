@@ -41,6 +41,8 @@ export class TransactionLog {
     private readonly on: {
       /** Writes the messages of these changes in the transaction; answers what is to be done after COMMIT. */
       readonly announce: (transaction: TransactionContext, changes: readonly PendingChange[]) => Promise<() => void>;
+      /** Called once changes are committed, before what `announce` answered. */
+      readonly committed?: () => Promise<void> | undefined;
     },
   ) {}
 
@@ -94,6 +96,7 @@ export class TransactionLog {
         open.changes.mergeIntoParent();
         open.parent.afterCommit.push(...open.afterCommit);
       } else {
+        if (open && open.afterCommit.length > 0) await this.on.committed?.();
         for (const work of open?.afterCommit ?? []) work();
       }
     };

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { Events } from '../core/events.js';
+import { failPoint } from '../core/fail-points.js';
 import { Header } from '../core/headers.js';
 import { stampExpires } from '../core/payload.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
@@ -83,7 +84,9 @@ export class Relay extends Service {
     const batch = await client.transaction().execute(async (transaction) => {
       const rows = await claim(transaction, table, settings.relay.batchSize);
       if (rows.length === 0) return rows;
+      await failPoint(events, 'relay.before-publish');
       const results = await transport.publish(rows.map((row) => this.#toMessage(row)));
+      await failPoint(events, 'relay.after-confirm');
       failure = results.map(failureOf).find((error) => error !== undefined);
       const done = rows.filter((_, index) => failureOf(results[index]!) === undefined);
       const lost = done.filter((row) => row.queue !== null && results[rows.indexOf(row)] === 'unroutable');
@@ -91,7 +94,9 @@ export class Relay extends Service {
         if (results[index] === 'unroutable') events.emit('cqrs.relay.unroutable', describe(row));
       });
       if (lost.length > 0) await fail(transaction, table, ids(lost), 'unroutable');
+      await failPoint(events, 'relay.before-settle');
       await settle(transaction, table, ids(done.filter((row) => !lost.includes(row))));
+      await failPoint(events, 'relay.before-commit');
       return done;
     });
     if (batch.length > 0) {

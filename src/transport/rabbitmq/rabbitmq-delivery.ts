@@ -1,4 +1,6 @@
 import type { ConsumeMessage } from 'amqplib';
+import type { Events } from '../../core/events.js';
+import { failPoint, type FailPoint } from '../../core/fail-points.js';
 import type { ConsumeOptions, Delivery, OutgoingMessage } from '../transport.js';
 import type { ConsumerChannel } from './consumer-channel.js';
 import type { Settler } from './settler.js';
@@ -18,7 +20,7 @@ export class RabbitMQDelivery implements Delivery {
   constructor(
     private readonly message: ConsumeMessage,
     private readonly channel: ConsumerChannel,
-    private readonly settler: Settler,
+    private readonly parts: { readonly settler: Settler; readonly events: Events },
     private readonly options: ConsumeOptions,
   ) {
     const { fields, properties, content } = message;
@@ -28,27 +30,36 @@ export class RabbitMQDelivery implements Delivery {
     ({ cqrsId: this.cqrsId, direct: this.direct } = readAddress(fields, options.queue));
   }
 
-  ack(): Promise<void> {
+  async ack(): Promise<void> {
+    await failPoint(this.parts.events, 'inbox.before-ack');
     return this.channel.ack(this.message.fields.deliveryTag);
   }
 
   retry(body: string, delayMs: number, headers?: OutgoingMessage['headers']): Promise<void> {
-    return this.#moveBy(() => this.settler.retry(this.options.queue, this.cqrsId, body, delayMs, headers));
-  }
-
-  deadLetter(body: string, headers?: OutgoingMessage['headers']): Promise<void> {
-    return this.#moveBy(() => this.settler.deadLetter(this.options, this.cqrsId, body, headers));
-  }
-
-  unreadable(reason: string): Promise<void> {
-    return this.#moveBy(() =>
-      this.settler.unreadable(this.options.unreadableQueue, this.message.content, this.headers, reason),
+    return this.#moveBy(
+      () => this.parts.settler.retry(this.options.queue, this.cqrsId, body, delayMs, headers),
+      'inbox.while-requeueing',
     );
   }
 
-  async #moveBy(put: () => Promise<void>): Promise<void> {
+  deadLetter(body: string, headers?: OutgoingMessage['headers']): Promise<void> {
+    return this.#moveBy(
+      () => this.parts.settler.deadLetter(this.options, this.cqrsId, body, headers),
+      'inbox.while-dead-lettering',
+    );
+  }
+
+  unreadable(reason: string): Promise<void> {
+    return this.#moveBy(
+      () => this.parts.settler.unreadable(this.options.unreadableQueue, this.message.content, this.headers, reason),
+      'inbox.while-dead-lettering',
+    );
+  }
+
+  async #moveBy(put: () => Promise<void>, moved: FailPoint): Promise<void> {
     if (!this.channel.alive) return; // the broker has it again; a second copy would be one too many
     await put();
+    await failPoint(this.parts.events, moved);
     await this.ack();
   }
 }

@@ -95,7 +95,7 @@ export class RabbitMQSubscription implements Subscription {
     // RabbitMQ cancels a consumer whose queue was deleted; the channel stays, but is of no more use.
     if (message === null) return void channel.close(new Error('The queue was deleted.'));
     if (this.#ended.signal.aborted) return channel.giveBack(message);
-    const delivery = new RabbitMQDelivery(message, channel, this.parts.settler, this.options);
+    const delivery = new RabbitMQDelivery(message, channel, this.parts, this.options);
     try {
       this.onDelivery(delivery);
     } catch (error) {
