@@ -38,9 +38,9 @@ export function startPython(service: DjangoService, args: readonly string[]): Ch
   });
 }
 
-/** Runs one of django-cqrs's commands to its end, as an operator would, with `input` for its standard input. */
-export function pythonCommand(service: DjangoService, args: readonly string[], input = ''): Promise<Ended> {
-  return runToEnd(startPython(service, ['manage.py', ...args]), input);
+/** Runs one of django-cqrs's commands to its end, as an operator would. */
+export function pythonCommand(service: DjangoService, args: readonly string[]): Promise<Ended> {
+  return runToEnd(startPython(service, ['manage.py', ...args]));
 }
 
 // django-cqrs throws the vhost away over pika, and both ends must meet.

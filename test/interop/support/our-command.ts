@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { amqpUrl } from '../../support/broker.js';
 import type { DjangoService } from './django-service.js';
@@ -6,14 +6,17 @@ import { type Ended, runToEnd } from './processes.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** Runs `cqrs …` of the service that stands in for a Django one, with `input` for its standard input. */
-export function ourCommand(
-  service: Pick<DjangoService, 'role' | 'databaseUrl' | 'exchange' | 'queue'>,
-  args: readonly string[],
-  input = '',
-): Promise<Ended> {
+type Service = Pick<DjangoService, 'role' | 'databaseUrl' | 'exchange' | 'queue'>;
+
+/** Runs `cqrs …` of the service that stands in for a Django one, to its end. */
+export function ourCommand(service: Service, args: readonly string[]): Promise<Ended> {
+  return runToEnd(startOurs(service, args));
+}
+
+/** Starts it. */
+export function startOurs(service: Service, args: readonly string[]): ChildProcessWithoutNullStreams {
   const config = 'test/interop/service/mikro-orm.config.ts';
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args, '--config', config], {
+  return spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args, '--config', config], {
     cwd: root,
     env: {
       PATH: process.env['PATH'],
@@ -25,5 +28,4 @@ export function ourCommand(
       ...(service.queue === undefined ? {} : { INTEROP_QUEUE: service.queue }),
     },
   });
-  return runToEnd(child, input);
 }
