@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
 import { progressText, startProgress } from '../../src/cli/progress.js';
 
-test.each([
-  [[2_000, 10_000, 'rows', 2] as const, '2,000 of 10,000 rows - 20% with rate 1,000/s, to go 0:00:08'],
-  [[0, 5, 'rows', 0] as const, '0 of 5 rows - 0% with rate 0/s, to go ?'],
-  [[1, 10_000_000, 'rows', 1] as const, '1 of 10,000,000 rows - 0% with rate 1/s, to go 2777:46:39'],
-  [[0, 0, 'rows', 1] as const, '0 of 0 rows - 100% with rate 0/s, to go ?'],
-  [[1_500, undefined, 'lines', 3] as const, '1,500 lines with rate 500/s'],
+test.each<[Parameters<typeof progressText>, string]>([
+  [[2_000, 10_000, 'rows', 2], '2,000 of 10,000 rows - 20% with rate 1,000/s, to go 0:00:08'],
+  [[0, 5, 'rows', 0], '0 of 5 rows - 0% with rate 0/s, to go ?'],
+  [[1, 10_000_000, 'rows', 1], '1 of 10,000,000 rows - 0% with rate 1/s, to go 2777:46:39'],
+  [[0, 0, 'rows', 1], '0 of 0 rows - 100% with rate 0/s, to go ?'],
+  [[1_500, undefined, 'lines', 3], '1,500 lines with rate 500/s'],
 ])('%j', (given, expected) => {
   expect(progressText(...given)).toBe(expected);
 });
