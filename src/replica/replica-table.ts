@@ -78,26 +78,24 @@ export class ReplicaTable {
     };
   }
 
-  /** The versions of these keys' rows and tombstones: `revision`, `updated`, `incarnation` and `t_…` for the tombstone. */
+  /**
+   * The versions of these keys' rows and tombstones, in no particular order: `k0`, `k1` … name a row, `buried` (the text
+   * of the key) a tombstone. Both are asked for by their keys alone: a join with the list of keys would make PostgreSQL
+   * read tables as a whole.
+   */
   readStates(
     cqrsId: string,
     keys: readonly { text: string; parts: readonly string[] }[],
     tombstones: string,
   ): Statement {
     const width = this.#keys.length;
+    const names = this.#keys.map((column, index) => `${this.keyText(column, `t.${this.#quote(column.field)}`)} as k${index}`);
     return {
-      text: `select (t.${REVISION} is not null)::text as live, ${versionTexts('t', '')}, ${versionTexts('d', 't_', 'plain')}
-        from ${this.#unnest(width + 1)}
-        left join ${this.name} t on ${this.#sameKey('t', (index) => `u.c${index}::${this.#keys[index]!.cast}`)}
-        left join ${tombstones} d on d.cqrs_id = $${width + 2} and d.key = u.c${width}
-        order by u.n`,
-      parameters: [
-        ...transpose(
-          keys.map((key) => [...key.parts, key.text]),
-          width + 1,
-        ),
-        cqrsId,
-      ],
+      text: `select ${names.join(', ')}, null as buried, ${versionTexts('t')} from ${this.#rowsByKeys()}
+        union all
+        select ${names.map(() => 'null').join(', ')}, d.key, ${versionTexts('d', 'plain')}
+        from ${tombstones} d where d.cqrs_id = $${width + 1} and d.key = any($${width + 2}::text[])`,
+      parameters: [...transpose(keys.map((key) => key.parts), width), cqrsId, keys.map((key) => key.text)],
     };
   }
 
@@ -225,6 +223,15 @@ export class ReplicaTable {
     return this.#keys.map((column, index) => `${alias}.${this.#quote(column.field)} = ${value(index)}`).join(' and ');
   }
 
+  /** The rows `t` whose keys are in the first parameters, found by the index. */
+  #rowsByKeys(): string {
+    const [only, ...others] = this.#keys;
+    if (others.length === 0) return `${this.name} t where t.${this.#quote(only!.field)} = any($1::text[]::${only!.cast}[])`;
+    const sameKey = this.#sameKey('r', (index) => `u.c${index}::${this.#keys[index]!.cast}`);
+    // OFFSET keeps PostgreSQL from making a join of it
+    return `${this.#unnest(this.#keys.length)} cross join lateral (select * from ${this.name} r where ${sameKey} offset 0) t`;
+  }
+
   #unnest(width: number): string {
     const arrays = Array.from({ length: width }, (_, index) => `$${index + 1}::text[]`);
     const names = Array.from({ length: width }, (_, index) => `c${index}`);
@@ -257,12 +264,12 @@ export function guardText(
         else (${t}.${INCARNATION}, ${s}, ${su}) ${sync ? '<=' : '<'} (${e}.${INCARNATION}, ${r}, ${u}) end`;
 }
 
-function versionTexts(alias: string, prefix: string, names: 'cqrs' | 'plain' = 'cqrs'): string {
+function versionTexts(alias: string, names: 'cqrs' | 'plain' = 'cqrs'): string {
   const [revision, updated, incarnation] =
     names === 'cqrs' ? [REVISION, UPDATED, INCARNATION] : ['revision', 'updated', 'incarnation'];
-  return `${alias}.${revision}::text as ${prefix}revision,
-        (extract(epoch from ${alias}.${updated}) * 1000000)::bigint::text as ${prefix}updated,
-        ${alias}.${incarnation}::text as ${prefix}incarnation`;
+  return `${alias}.${revision}::text as revision,
+        (extract(epoch from ${alias}.${updated}) * 1000000)::bigint::text as updated,
+        ${alias}.${incarnation}::text as incarnation`;
 }
 
 function transpose(rows: readonly (readonly (string | null)[])[], width: number): (string | null)[][] {

@@ -1,8 +1,8 @@
 import type { Version } from '../core/payload.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { Stored } from './revision-rules.js';
-import type { RowKey } from './row-keys.js';
-import type { SqlSession } from './sql-session.js';
+import { rowKey, type RowKey } from './row-keys.js';
+import type { SqlSession, TextRow } from './sql-session.js';
 
 /** What is stored of each key, by the key's text. The row counts; a tombstone only where there is none. */
 export async function readStates(
@@ -11,21 +11,24 @@ export async function readStates(
   keys: readonly RowKey[],
   tombstones: string,
 ): Promise<Map<string, Stored>> {
-  const rows = await session.run(definition.table!.readStates(definition.cqrsId, keys, tombstones));
-  return new Map(keys.map((key, index) => [key.text, toStored(rows[index]!)]));
+  const states = new Map<string, Stored>(keys.map((key) => [key.text, { kind: 'none' }]));
+  const rows: TextRow[] = await session.run(definition.table!.readStates(definition.cqrsId, keys, tombstones));
+  for (const row of rows) {
+    if (row['buried'] !== null) {
+      if (states.get(row['buried']!)?.kind !== 'row') states.set(row['buried']!, { kind: 'tombstone', version: toVersion(row) });
+      continue;
+    }
+    const key = rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!));
+    states.set(key.text, { kind: 'row', version: toVersion(row) });
+  }
+  return states;
 }
 
-function toStored(row: Readonly<Record<string, string | null>>): Stored {
-  if (row['live'] === 'true') return { kind: 'row', version: toVersion(row, '') };
-  if (row['t_revision'] != null) return { kind: 'tombstone', version: toVersion(row, 't_') };
-  return { kind: 'none' };
-}
-
-function toVersion(row: Readonly<Record<string, string | null>>, prefix: string): Version {
-  const incarnation = row[`${prefix}incarnation`];
+function toVersion(row: TextRow): Version {
+  const incarnation = row['incarnation'];
   return {
     incarnation: incarnation == null ? null : Number(incarnation),
-    revision: Number(row[`${prefix}revision`]),
-    updated: Number(row[`${prefix}updated`]),
+    revision: Number(row['revision']),
+    updated: Number(row['updated']),
   };
 }
