@@ -27,6 +27,14 @@ export interface ConsumerParts {
   readonly deadLetterQueue?: string;
 }
 
+/** A delivery that was read as soon as it came: while the handler waits for its database, there is time. */
+interface Opened {
+  readonly delivery: Delivery;
+  readonly message?: Message;
+  /** Why it could not be read. */
+  readonly error?: unknown;
+}
+
 /** One end of one delivery: what the broker is told, and what is said once it has taken note. */
 interface Settlement {
   readonly settle: () => Promise<void>;
@@ -37,7 +45,7 @@ interface Settlement {
  * Takes messages from a queue, hands them to their handlers in batches, and gives every message its end.
  *
  *               ┌──────────────────────────────── next batch ◀───────────────────────────────┐
- *   subscribe ─▶ collect ─▶ read ─────────▶ apply ──────── outcomes ─────▶ settle ────────────┤
+ *   subscribe ─▶ read ─▶ collect ─────────▶ apply ──────── outcomes ─────▶ settle ────────────┤
  *                  │         │ unreadable    │ ▲                            ack               │
  *                  │         │ unknown id    │ │ database away: wait,       retry (parked     │
  *                  │         ▼               │ └─ then the same batch again   in the broker)  │
@@ -56,7 +64,7 @@ export class Consumer extends Service {
   readonly cqrsIds: readonly string[];
   readonly deadLetterQueue: string;
   readonly #handlers = new Map<string, Handler>();
-  readonly #mailbox: Mailbox<Delivery>;
+  readonly #mailbox: Mailbox<Opened>;
   #subscription: Subscription | undefined;
   #loop: Promise<void> = Promise.resolve();
 
@@ -107,9 +115,9 @@ export class Consumer extends Service {
 
   async #run(): Promise<void> {
     for (;;) {
-      const deliveries = await this.#mailbox.take(this.signal);
-      if (deliveries.length === 0) return;
-      const messages = await this.#read(deliveries);
+      const opened = await this.#mailbox.take(this.signal);
+      if (opened.length === 0) return;
+      const messages = await this.#sort(opened);
       for (const [handler, batch] of this.#byHandler(messages)) await this.#apply(handler, batch);
     }
   }
@@ -128,7 +136,7 @@ export class Consumer extends Service {
     };
     const attempt = async (): Promise<Subscription> => {
       await connect?.();
-      return transport.consume(options, (delivery) => this.#mailbox.put(delivery));
+      return transport.consume(options, (delivery) => this.#mailbox.put(open(delivery)));
     };
     for (let failures = 0; !this.signal.aborted; failures++) {
       try {
@@ -142,19 +150,12 @@ export class Consumer extends Service {
   }
 
   /** Gives what cannot be handled its end at once; answers with the rest, in the order it came. */
-  async #read(deliveries: readonly Delivery[]): Promise<Message[]> {
-    const now = new Date();
+  async #sort(opened: readonly Opened[]): Promise<Message[]> {
     const readable: Message[] = [];
     const settlements: Settlement[] = [];
-    for (const delivery of deliveries) {
-      let message: Message;
-      try {
-        message = openDelivery(delivery, now);
-      } catch (error) {
-        settlements.push(this.#unreadable(delivery, error));
-        continue;
-      }
-      if (this.#handlerOf(message)) readable.push(message);
+    for (const { delivery, message, error } of opened) {
+      if (message === undefined) settlements.push(this.#unreadable(delivery, error));
+      else if (this.#handlerOf(message)) readable.push(message);
       else settlements.push(this.#unknown(message));
     }
     await this.#settle(settlements);
@@ -316,6 +317,14 @@ export class Consumer extends Service {
         .then((value) => (signal.aborted ? discard(value) : resolve(value)), reject)
         .finally(() => signal.removeEventListener('abort', stopped));
     });
+  }
+}
+
+function open(delivery: Delivery): Opened {
+  try {
+    return { delivery, message: openDelivery(delivery, new Date()) };
+  } catch (error) {
+    return { delivery, error };
   }
 }
 
