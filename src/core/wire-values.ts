@@ -1,4 +1,5 @@
 import { InvalidPayloadError } from './errors.js';
+import { scanJson } from './scan-json.js';
 
 /**
  * One value between three forms, without loss:
@@ -31,13 +32,9 @@ declare global {
 // JSON text ⇄ JavaScript
 // ---------------------------------------------------------------------------------------------------------------
 
-// Numbers that may not survive a double; the slower reader is used only for bodies that hold one. Every double keeps 15
-// digits, and 16 of a whole number below 9·10^15: incarnations have those.
-const LONG_NUMBER = /[\d.]{17,}|9\d{15}|\d{16}e|\de[+-]?\d{3}/i;
 const NON_FINITE = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/gs;
 const NON_FINITE_MARK = '\u0000cqrs:';
-const FORBIDDEN_KEY = /"(?:__proto__|constructor|prototype)"\s*:|\\u00/i;
-const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
+const FORBIDDEN_KEYS = ['__proto__', 'constructor', 'prototype'];
 const MAX_DEPTH = 200;
 
 /**
@@ -47,13 +44,15 @@ const MAX_DEPTH = 200;
  *   reach an object's prototype.
  */
 export function parseJson(text: string): WireValue {
+  // The slower reader is used only for bodies that hold a long number.
+  const { longNumbers, brackets } = scanJson(text);
   let value: WireValue;
   try {
-    value = LONG_NUMBER.test(text) ? (JSON.parse(text, reviveExactly) as WireValue) : (JSON.parse(text) as WireValue);
+    value = (longNumbers ? JSON.parse(text, reviveExactly) : JSON.parse(text)) as WireValue;
   } catch (error) {
     value = parseNonFinite(text, error);
   }
-  if (FORBIDDEN_KEY.test(text) || deeperThan(text, MAX_DEPTH)) check(value, 0);
+  if (brackets > MAX_DEPTH || mayHoldForbiddenKey(text)) check(value, 0);
   return value;
 }
 
@@ -117,20 +116,16 @@ function withoutContent(cause: unknown): Error {
   return new SyntaxError(cause instanceof RangeError ? 'nested too deeply' : 'unexpected token');
 }
 
-function deeperThan(text: string, depth: number): boolean {
-  let brackets = 0;
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if ((code === 91 || code === 123) && ++brackets > depth) return true;
-  }
-  return false;
+// Written out, or with some of its letters escaped.
+function mayHoldForbiddenKey(text: string): boolean {
+  return text.includes('\\u00') || FORBIDDEN_KEYS.some((key) => text.includes(key));
 }
 
 function check(value: unknown, depth: number): void {
   if (depth > MAX_DEPTH) throw new InvalidPayloadError(`nested deeper than ${MAX_DEPTH} levels`);
   if (typeof value !== 'object' || value === null) return;
   for (const key of Object.keys(value)) {
-    if (FORBIDDEN_KEYS.has(key)) throw new InvalidPayloadError(`the key '${key}' is not allowed`, { key });
+    if (FORBIDDEN_KEYS.includes(key)) throw new InvalidPayloadError(`the key '${key}' is not allowed`, { key });
     check((value as Record<string, unknown>)[key], depth + 1);
   }
 }
@@ -287,7 +282,7 @@ export function formatMicroseconds(micros: number): string {
 }
 
 function offsetSeconds(offset: string): number {
-  if (/^z$/i.test(offset)) return 0;
+  if (offset === '+00:00' || /^z$/i.test(offset)) return 0;
   const [hours = 0, minutes = 0, seconds = 0] = offset.slice(1).match(/\d\d/g)!.map(Number);
   return (offset.startsWith('-') ? -1 : 1) * (hours * 3600 + minutes * 60 + seconds);
 }
@@ -305,6 +300,7 @@ function pythonDatetime(text: string): string {
 
 // A time without an offset means UTC on the wire, whatever the session's time zone is.
 function withOffset(text: string): string {
+  if (text.endsWith('+00:00')) return text;
   const match = DATETIME.exec(text);
   return match && match[8] === undefined ? `${text}+00` : text;
 }
