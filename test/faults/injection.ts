@@ -1,0 +1,24 @@
+import type { Events } from '../../src/core/events.js';
+import { armFailPoints, type FailPoint } from '../../src/core/fail-points.js';
+
+export const ACTIONS = ['throw', 'kill', 'hang'] as const;
+export type Action = (typeof ACTIONS)[number];
+
+export interface Fault {
+  readonly point: FailPoint;
+  readonly action: Action;
+  /** At which visit of the point it happens. */
+  readonly visit: number;
+}
+
+/** Lets one fault happen in this process, once, and tells the parent just before. */
+export function inject(events: Events, { point, action, visit }: Fault): void {
+  let visits = 0;
+  armFailPoints(events, async (name) => {
+    if (name !== point || ++visits !== visit) return;
+    await new Promise((resolve) => process.send!({ injected: point }, resolve));
+    if (action === 'throw') throw new Error(`injected at ${point}`);
+    if (action === 'kill') process.kill(process.pid, 'SIGKILL');
+    await new Promise(() => {}); // the work never goes on; the process lives, and holds what it holds
+  });
+}

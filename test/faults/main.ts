@@ -1,0 +1,77 @@
+/**
+ * `npm run test:faults [-- --smoke] [-- --json] [-- --only name] [-- --seed N] [-- --report]`: every fail point × {throw,
+ * kill -9, hang}, and every trouble of the network, on real servers, the service at fault in a process of its own.
+ * `--json` prints one object a case, `--report` keeps the results in test/faults/report.json, from which
+ * docs/guarantees.md takes them.
+ */
+import { parseArgs } from 'node:util';
+import { MATRIX, runCase } from './matrix.ts';
+import { NETWORK, runNetworkCase } from './network.ts';
+import { saveReport } from './report.ts';
+import { passed, type Result, TABLE_HEAD, tableRow } from './result.ts';
+import { Stage } from './stage.ts';
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    smoke: { type: 'boolean', default: false },
+    report: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    seed: { type: 'string' },
+  },
+});
+const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
+
+/** One of each action, and the boundaries at which two systems disagree for a moment. */
+const SMOKE: ReadonlySet<string> = new Set([
+  'master.before-outbox-insert throw',
+  'master.after-commit kill',
+  'relay.after-confirm kill',
+  'relay.before-publish hang',
+  'replica.after-commit kill',
+  'replica.before-commit throw',
+  'inbox.before-ack kill',
+  'inbox.while-dead-lettering kill',
+  'network.relay-broker reset',
+  'network.worker-broker flapping',
+]);
+
+/** Cases that fail for a reason that is known and not ours alone; only `--only` runs them. */
+const PENDING: ReadonlyMap<string, string> = new Map(
+  ['reset', 'flapping', 'black hole'].map((action) => [
+    `network.worker-database ${action}`,
+    "a transaction whose connection is lost never gives it back to MikroORM's pool, since Kysely releases it only after a ROLLBACK that worked",
+  ]),
+);
+
+type Case = readonly [name: string, run: (stage: Stage, base: number, seed: number) => Promise<Result>];
+const everything: readonly Case[] = [
+  ...MATRIX.map((one): Case => [`${one.point} ${one.action}`, (stage, ...rest) => runCase(stage, one, ...rest)]),
+  ...NETWORK.map((one): Case => [`${one.name} ${one.action}`, (stage, ...rest) => runNetworkCase(stage, one, ...rest)]),
+];
+
+function chosen([name]: Case): boolean {
+  if (values.only !== undefined) return name.includes(values.only);
+  return values.smoke ? SMOKE.has(name) : !PENDING.has(name);
+}
+
+if (!values.json) console.log(`faults: seed ${seed} (replay with --seed ${seed})\n\n${TABLE_HEAD}`);
+const results: Result[] = [];
+{
+  await using stage = await Stage.set();
+  for (const one of everything.filter(chosen)) {
+    // Its place in the whole decides its keys and its seed, so that `--only` replays what the whole run did.
+    const place = everything.indexOf(one) + 1;
+    const result = await one[1](stage, place * 100, seed + place);
+    results.push(result);
+    console.log(values.json ? JSON.stringify(result) : tableRow(result));
+  }
+}
+
+const failed = results.filter((result) => !passed(result));
+if (values.report && failed.length === 0) saveReport(results);
+if (!values.json) console.log(`\nfaults: ${results.length - failed.length} passed, ${failed.length} failed`);
+if (!values.json && values.only === undefined) {
+  for (const [name, reason] of PENDING) console.log(`pending: ${name}: ${reason}`);
+}
+process.exitCode = failed.length === 0 && results.length > 0 ? 0 : 1;
