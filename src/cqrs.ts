@@ -221,6 +221,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
    * Sends the present state of every matching row as a SYNC, and resolves when the broker has taken them all.
    * @param options.filter MikroORM's query syntax; default: every row. `keys`: instead of it, the rows with these keys,
    *   each part as PostgreSQL prints it. `queue`: one replica's queue; default: all.
+   *   `onFailure`: is told of a row whose serializer or hook fails, and the others go on; default: the sync rejects.
    * @throws UnknownCqrsIdError
    */
   async sync(options: {
@@ -230,6 +231,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     queue?: string;
     pageSize?: number;
     onProgress?: (progress: SyncResult) => void;
+    onFailure?: (key: readonly string[], error: Error) => void;
     signal?: AbortSignal;
   }): Promise<SyncResult> {
     const definition = this.masters.get(options.cqrsId);
@@ -241,6 +243,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
       keys: options.keys,
       queue: options.queue ?? null,
       pageSize: options.pageSize ?? 1_000,
+      onFailure: options.onFailure,
     });
     for await (const page of pages) {
       (this.#relay ?? relay)!.wake();

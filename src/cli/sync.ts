@@ -1,44 +1,62 @@
+import { describeError } from '../core/describe-error.js';
 import type { SyncResult } from '../cqrs.js';
-import { UsageError, type Options, type Values } from './arguments.js';
+import type { Options, Values } from './arguments.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';
-import { loadService, SERVICE_OPTIONS } from './service.js';
+import { startProgress } from './progress.js';
+import { loadService } from './service.js';
 import { onShutdown } from './shutdown.js';
+import { batchSize, requiredId, ROWS_OPTIONS, STREAM_OPTIONS } from './stream-options.js';
 
 export const SYNC_OPTIONS = {
-  'cqrs-id': { type: 'string', value: '<id>', help: 'Whose rows; mandatory.' },
-  filter: { type: 'string', value: '<json>', help: "Which rows, in MikroORM's query syntax; default: all of them." },
-  queue: { type: 'string', value: '<queue>', help: 'The one replica that is to get them; default: all replicas.' },
-  ...SERVICE_OPTIONS,
+  ...ROWS_OPTIONS,
+  queue: {
+    type: 'string',
+    short: 'q',
+    value: '<queue>',
+    help: 'The one replica that is to get them; default: all replicas.',
+  },
+  ...STREAM_OPTIONS,
 } as const satisfies Options;
 
 /** `cqrs sync`: sends the present state of rows again. */
 export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number> {
-  const cqrsId = values['cqrs-id'];
-  if (cqrsId === undefined) throw new UsageError('--cqrs-id is missing: which rows are to be sent?');
+  const cqrsId = requiredId(values);
   const filter = parseFilter(values.filter);
+  const pageSize = batchSize(values);
   const { queue } = values;
   const signal = onShutdown();
   await using service = await loadService(values);
   await service.cqrs.check();
-  const progress = terminalLine();
-  const onProgress = ({ synced, withdrawn }: SyncResult): void => progress.show(`${synced + withdrawn} rows`);
-  const result = await withFilter(() => service.cqrs.sync({ cqrsId, filter, queue, signal, onProgress })).finally(() =>
-    progress.clear(),
+  using progress = startProgress({ unit: 'rows', always: values.progress === true });
+  let failed = 0;
+  const result = await withFilter(() =>
+    service.cqrs.sync({
+      cqrsId,
+      filter,
+      queue,
+      pageSize,
+      signal,
+      onProgress: ({ synced, withdrawn }) => progress.show(synced + withdrawn),
+      onFailure: (key, error) => {
+        failed++;
+        console.error(`cqrs: ${cqrsId} ${key.join(', ')}: ${describeError(error)}`);
+      },
+    }),
   );
-  const where = queue === undefined ? 'all replicas' : `queue ${queue}`;
-  console.log(`${cqrsId}: ${result.synced} rows sent to ${where}, ${result.withdrawn} withdrawn that no longer match.`);
+  progress[Symbol.dispose]();
+  console.log(values.json ? JSON.stringify({ ...result, failed }) : summary(cqrsId, result, queue));
+  if (failed > 0) console.error(`cqrs: ${failed} rows could not be sent.`);
   if (result.unroutable > 0) {
     console.error(
       `cqrs: ${result.unroutable} messages reached no queue${queue === undefined ? '' : `; is '${queue}' the queue of a replica of ${cqrsId}?`}`,
     );
   }
   if (signal.aborted) console.error('cqrs: stopped before the end.');
-  return result.unroutable > 0 || signal.aborted ? Exit.failed : Exit.done;
+  return failed > 0 || result.unroutable > 0 || signal.aborted ? Exit.failed : Exit.done;
 }
 
-// Rewritten in place for a person; a log file or a pipe gets the result alone.
-function terminalLine(): { show(text: string): void; clear(): void } {
-  const write = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\r\u001b[K${text}`));
-  return { show: write, clear: () => write('') };
+function summary(cqrsId: string, { synced, withdrawn }: SyncResult, queue: string | undefined): string {
+  const where = queue === undefined ? 'all replicas' : `queue ${queue}`;
+  return `${cqrsId}: ${synced} rows sent to ${where}, ${withdrawn} withdrawn that no longer match.`;
 }

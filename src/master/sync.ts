@@ -1,5 +1,6 @@
 import { type EntityManager, type FilterQuery, raw } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
+import { sqlState, toError } from '../core/describe-error.js';
 import { SignalType } from '../core/payload.js';
 import type { Announcer } from './announcer.js';
 import { readWhere } from './before-images.js';
@@ -17,6 +18,9 @@ export interface SyncPage {
   readonly outboxIds: readonly string[];
 }
 
+/** Is told of a row, by its key, that could not be sent. */
+export type SyncFailure = (key: readonly string[], error: Error) => void;
+
 /**
  * Repeats the present state of chosen rows. Rows are read FOR SHARE in the order of their keys and appended in the same
  * transaction, so that no later change of theirs can overtake them on its way to the outbox.
@@ -30,7 +34,8 @@ export class MasterSync {
 
   /**
    * Page by page, in short transactions of their own, every row that matches `where` (MikroORM's query syntax), or the
-   * rows with the given `keys` (each part as PostgreSQL prints it).
+   * rows with the given `keys` (each part as PostgreSQL prints it). A row whose own code fails is left out and told, if
+   * there is somebody to tell.
    */
   async *pages(
     definition: MasterDefinition,
@@ -39,17 +44,44 @@ export class MasterSync {
       keys,
       queue,
       pageSize,
+      onFailure,
     }: {
       where?: FilterQuery<object>;
       keys?: readonly (readonly string[])[];
       queue: string | null;
       pageSize: number;
+      onFailure?: SyncFailure;
     },
   ): AsyncGenerator<SyncPage> {
     const pages = keys ? inPages(keys, pageSize) : this.#keyPages(definition, where, pageSize);
+    const send = (page: readonly (readonly string[])[]): Promise<SyncPage> =>
+      this.#connection().transactional((transaction) => this.append(transaction, definition, page, queue));
     for await (const page of pages) {
-      yield await this.#connection().transactional((transaction) => this.append(transaction, definition, page, queue));
+      try {
+        yield await send(page);
+      } catch (error) {
+        if (!onFailure || sqlState(error) !== undefined) throw error;
+        yield* this.#oneByOne(page, send, onFailure);
+      }
     }
+  }
+
+  async *#oneByOne(
+    page: readonly (readonly string[])[],
+    send: (page: readonly (readonly string[])[]) => Promise<SyncPage>,
+    onFailure: SyncFailure,
+  ): AsyncGenerator<SyncPage> {
+    const failed: [readonly string[], Error][] = [];
+    for (const key of page) {
+      try {
+        yield await send([key]);
+      } catch (error) {
+        failed.push([key, toError(error)]);
+        // Nothing works, not even row by row: it is not the rows.
+        if (failed.length === page.length && page.length > 1) throw error;
+      }
+    }
+    for (const [key, error] of failed) onFailure(key, error);
   }
 
   /** Puts the rows with these keys into the outbox, in the given transaction. Rows that are gone are left out. */

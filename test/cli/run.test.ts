@@ -26,7 +26,7 @@ describe('a command line', () => {
     [['consume', '-x'], "cqrs: Unknown option '-x'. See: cqrs consume --help"],
     [['consume', '-w', '0'], "cqrs: --workers must be a whole number from 1 on, not '0'."],
     [['consume', '-w', 'many'], "cqrs: --workers must be a whole number from 1 on, not 'many'."],
-    [['sync'], 'cqrs: --cqrs-id is missing: which rows are to be sent?'],
+    [['sync'], 'cqrs: --cqrs-id is missing: whose rows?'],
     [['sync', '--cqrs-id', 'account', '--filter', '{'], 'cqrs: --filter is not JSON: {'],
     [
       ['sync', '--cqrs-id', 'account', '--filter', '[1]'],
