@@ -11,3 +11,9 @@ describe('RabbitMQTransport keeps the contract on quorum queues', () => {
     if (/^(close|ack|retry|deadLetter|unreadable|dead letters)/.test(name)) test(name, run);
   }
 });
+
+describe('KombuTransport keeps what is promised of messages that fail, too', () => {
+  for (const { name, run } of transportContract(() => rabbitMQHarness({ dialect: 'kombu' }))) {
+    if (/^(retry|deadLetter|unreadable|dead letters)/.test(name)) test(name, run);
+  }
+});
