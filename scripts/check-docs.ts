@@ -1,10 +1,12 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { unknownCommands } from './docs/commands.ts';
+import { claimProblems, guaranteesPage } from './docs/guarantees-page.ts';
 import { brokenLinks } from './docs/links.ts';
 import { allPages } from './docs/pages.ts';
 import { settingsPage } from './docs/settings-page.ts';
 import { checkSnippets } from './docs/snippets.ts';
 import { mapProblems } from './docs/source-map.ts';
+import { allTaggedTests } from './docs/tagged-tests.ts';
 import { root } from './support/paths.ts';
 import { report } from './support/report.ts';
 
@@ -23,6 +25,13 @@ report(
   'docs/settings.md',
   settings === settingsPage() ? [] : ['differs from src/core/settings.ts: npm run docs:settings'],
 );
+
+const tagged = allTaggedTests();
+const guarantees = existsSync(`${root}/docs/guarantees.md`) && readFileSync(`${root}/docs/guarantees.md`, 'utf8');
+report('docs/guarantees.md', [
+  ...claimProblems(tagged),
+  ...(guarantees === guaranteesPage(tagged) ? [] : ['differs from tests and report: npm run docs:guarantees']),
+]);
 
 const map = pages.find(({ path }) => path === 'src/README.md');
 const sources = globSync('**/*.ts', { cwd: `${root}/src` }).map((path) => path.replaceAll('\\', '/'));

@@ -69,6 +69,7 @@ describe.each([
     expect([await stored(), await announced()]).toEqual([[], []]);
   });
 
+  // claims: atomic-capture
   test('an outbox that cannot be written: the caller gets the error, and nothing is kept', async () => {
     await service.sql('alter table cqrs_outbox rename to away');
     try {
@@ -134,6 +135,7 @@ describe('a transaction', () => {
     expect((await service.take()).map((one) => one.data['name'])).toEqual(['ada', 'eve']);
   });
 
+  // claims: atomic-capture
   test('that is rolled back by an error of its own leaves nothing', async () => {
     await expect(
       service.orm.em.fork().transactional(async (em) => {

@@ -102,6 +102,7 @@ test('the walk of a SAVE: created, changed, changed in bulk, column by column th
   await sameTables('thing');
 });
 
+// claims: re-creation
 test('the walk of a DELETE, and of the same key created again', async () => {
   await em().nativeDelete(Thing, { id: 2 });
   await em().insert(Thing, { id: 2, name: 'again' });
@@ -133,6 +134,7 @@ test('a row waits for the one it refers to, in the broker, and does not count it
   await sameTables('thing', 'part');
 });
 
+// claims: dead-letter-reason, poison-isolated
 test('a failing message is tried again, then set aside with its reason; others are not held up', async () => {
   await em().insert(Note, { id: 1, text: 'fails' });
   await em().nativeUpdate(Thing, { id: 3 }, { name: 'meanwhile' });

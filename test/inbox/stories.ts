@@ -46,6 +46,7 @@ export function tellInboxStories(broker: TestBroker): void {
       expect(handler.overlapped).toBe(false);
     });
 
+    // claims: bounded-memory
     test('holds no more unsettled messages than it may', async () => {
       const { opened, open } = gate();
       const handler = new ScriptedHandler();
@@ -77,6 +78,7 @@ export function tellInboxStories(broker: TestBroker): void {
       expect(last!.payload.with({ retries: 0 }).toDict()).toEqual(first!.payload.toDict());
     });
 
+    // claims: retries-survive
     test('a waiting message survives the death of its worker', async () => {
       const first = await stage.work({ replica: { retryDelaySeconds: 0.3 } });
       first.handler.script = () => ({ kind: 'failed', error: boom });
@@ -88,6 +90,7 @@ export function tellInboxStories(broker: TestBroker): void {
       expect(second.handler.seen[0]!.payload.retries).toBe(1);
     });
 
+    // claims: at-least-once
     test('a message in the hands of a worker that dies is applied by the next one', async () => {
       const first = await stage.work();
       first.handler.gate = new Promise(() => {});
@@ -100,6 +103,7 @@ export function tellInboxStories(broker: TestBroker): void {
       expect(second.handler.seen[0]!.payload.retries).toBe(0);
     });
 
+    // claims: dead-letter-reason
     test('after its last retry a message becomes a dead letter that says why', async () => {
       await using worker = await stage.work({ replica: { maxRetries: 3 } });
       worker.handler.script = (message) => (keyOf(message) === '1' ? { kind: 'failed', error: boom } : undefined);
@@ -171,6 +175,7 @@ export function tellInboxStories(broker: TestBroker): void {
       expect(worker.handler.seen).toHaveLength(1);
     });
 
+    // claims: poison-isolated
     test('one bad message in a batch is found, and the others are applied', async () => {
       const { opened, open } = gate();
       const handler = new ScriptedHandler();

@@ -74,6 +74,7 @@ describe('when the message cannot be written', () => {
   beforeAll(() => service.sql(`alter table cqrs_outbox add constraint refused check (body not like '%refuse me%')`));
   afterAll(() => service.sql('alter table cqrs_outbox drop constraint refused'));
 
+  // claims: atomic-capture
   test('the flush rejects, the row is not there, and the connection goes on', async () => {
     await expect(create('refuse me')).rejects.toThrow(/refused/);
     expect(await texts()).toEqual([]);

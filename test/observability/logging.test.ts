@@ -194,6 +194,7 @@ describe('log lines', () => {
     expect(lines).toHaveLength(12);
   });
 
+  // claims: no-secrets
   test('what a driver quotes of a row is not repeated, in neither form', () => {
     const error = new UniqueConstraintViolationException(
       Object.assign(new Error("insert into account values ('ada@example.org')"), {

@@ -60,6 +60,7 @@ async function subscribe(queue = 'replica'): Promise<{ received: TransportPayloa
 }
 const fork = () => service.orm.em.fork();
 
+// claims: long-outage
 test('a commit wakes the relay; messages leave in order, with an expiry counted from now', async () => {
   const replica = await subscribe();
   await service.cqrs.start();
@@ -74,6 +75,7 @@ test('a commit wakes the relay; messages leave in order, with an expiry counted 
   expect(await service.cqrs.outboxState()).toEqual({ depth: 0, failed: 0, oldestAgeMs: null });
 });
 
+// claims: at-least-once, commit-latency
 test('a broker that is away loses nothing and does not hold up the application', async () => {
   const replica = await subscribe();
   transport.away = true;
@@ -87,6 +89,7 @@ test('a broker that is away loses nothing and does not hold up the application',
   expect(replica.received.map((payload) => payload.instancePk)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 });
 
+// claims: row-order
 test('several relays: each message goes once, each row keeps its order', async () => {
   const replica = await subscribe();
   await fork().insertMany(Item, Array.from({ length: 20 }, (_, id) => ({ id: id + 1, name: '0' })));

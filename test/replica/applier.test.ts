@@ -75,6 +75,7 @@ const deletion = (options: MessageOptions, id: number | string = 1) =>
 const handle = async (...batch: Parameters<ReplicaService['handle']>[0]) => brief(await service.handle(batch));
 
 describe('a row', () => {
+  // claims: no-resurrection
   test('is created, changed and deleted, and stays deleted', async () => {
     expect(await handle(account('Ada'))).toEqual(['create']);
     expect(await rows()).toEqual([{ id: '1', name: 'Ada', r: '0', i: '1' }]);
@@ -116,6 +117,7 @@ describe('a row', () => {
     ]);
   });
 
+  // claims: sync-no-downgrade
   test('is repaired by a SYNC of the version it has', async () => {
     await handle(account('Ada', { revision: 3 }));
     await service.rows("update account_ref set name = 'broken'");
@@ -252,6 +254,7 @@ describe('a message that must wait or end', () => {
     expect(brief(await service.side.createApplier().handle([old], { anyAge: true }))).toEqual(['create']);
   });
 
+  // claims: long-outage
   test('is dropped when it is expired and not needed, applied when it is expired and new', async () => {
     expect(await handle(account('Ada', { revision: 1, expired: true }))).toEqual(['create']);
     expect(await handle(account('Ada', { revision: 0, expired: true }))).toEqual(['expired']);

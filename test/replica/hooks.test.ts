@@ -170,6 +170,7 @@ describe('hooks', () => {
     expect(await stored()).toEqual([]);
   });
 
+  // claims: effect-once
   test('have their effects exactly once, however often a message comes', async () => {
     await handle(account('a'), account('a'), account('b', { revision: 1 }));
     expect(await handle(account('a'), account('b', { revision: 1 }))).toEqual(['stale', 'duplicate']);

@@ -67,6 +67,7 @@ const live = async (table = 'account_ref') =>
   (await service.rows(`select name, cqrs_revision as r from ${table}`)).map((row) => `${row['name']} ${row['r']}`);
 const tombs = async () => (await service.rows('select revision from cqrs_tombstones')).map((row) => row['revision']);
 
+// claims: no-resurrection
 describe('history 8: SAVE(5) beside DELETE(6) in two workers', () => {
   test('of an absent row: the deletion waits and wins', async () => {
     await other.query("begin; insert into account_ref (id, name) values (1, 'in the way')");
@@ -144,6 +145,7 @@ describe('two SAVE workers on one row', () => {
     expect(await live()).toEqual(['six 6']);
   });
 
+  // claims: re-creation
   test('two new lives at once: the later one stays', async () => {
     await service.handle([save('first')]);
     await other.query('begin; select 1 from account_ref for update');
@@ -157,6 +159,7 @@ describe('two SAVE workers on one row', () => {
   });
 });
 
+// claims: row-order
 test('history 9: hooks of one row wait for each other: nobody puts 5 over 6', async () => {
   const hooked: MessageOptions = { cqrsId: 'hooked' };
   await service.handle([save('four', { ...hooked, revision: 4 })]);

@@ -78,6 +78,7 @@ test('a purge that fails says so once, and the service goes on', async () => {
   await service.rows('alter table hidden rename to cqrs_tombstones');
 });
 
+// claims: no-resurrection
 test('a dead letter put back after its tombstone was purged does not bring the row back', async () => {
   const late = message({ id: 1, name: 'Ada' }, { committedAt: new Date(Date.now() - (WEEK + 120) * 1000) });
   await bury(1);

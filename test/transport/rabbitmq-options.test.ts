@@ -68,6 +68,7 @@ describe('wrong options are named, all at once, without what they say', () => {
   });
 });
 
+// claims: no-secrets
 test('a transport that is printed shows no password', () => {
   const transport = new RabbitMQTransport({ url: 'amqp://me:secret@rabbit' });
   expect(inspect(transport, { depth: 10, showHidden: true })).not.toContain('secret');

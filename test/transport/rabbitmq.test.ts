@@ -233,6 +233,7 @@ describe('a connection that is lost', () => {
     expect(await publishing).toEqual([{ failed: expect.any(TransportError) }]);
   });
 
+  // claims: gap-announced
   test('declares everything again on a broker that came back empty, and says what was missed', async () => {
     await using proxy = await Proxy.open();
     const transport = make({ url: proxy.url });
@@ -267,6 +268,7 @@ describe('a connection that is lost', () => {
 });
 
 describe('a broker that misbehaves', () => {
+  // claims: gap-announced
   test('the queue deleted under a consumer is made again, with word of the gap', async () => {
     const transport = make();
     const events = await connect(transport);

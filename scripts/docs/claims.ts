@@ -1,0 +1,51 @@
+/** One promise, and the name by which tests say that they show it: `// claims: <id>, <id>` above a test. */
+export interface Claim {
+  readonly id: string;
+  readonly says: string;
+  /** Cases of `npm run test:faults` that show it too, by the beginning of their names. */
+  readonly faults?: readonly string[];
+}
+
+export const CLAIMS: readonly Claim[] = [
+  { id: 'atomic-capture', says: 'A change and its message commit together, or neither does.', faults: ['master.'] },
+  {
+    id: 'at-least-once',
+    says: 'A committed message reaches the broker at least once, whatever ends the relay.',
+    faults: ['relay.', 'network.relay-'],
+  },
+  {
+    id: 'effect-once',
+    says: "A message takes effect once in the replica's database, with what hooks write through the EntityManager they are given. What hooks do outside happens at least once.",
+    faults: ['replica.', 'inbox.', 'network.worker-'],
+  },
+  {
+    id: 'row-order',
+    says: 'The order of changes is kept per row, by several relays and several workers. There is none across rows.',
+  },
+  {
+    id: 'no-resurrection',
+    says: 'A deleted row does not come back by late or repeated messages, nor by a dead letter put back after its tombstone was purged.',
+    faults: ['replica.', 'inbox.'],
+  },
+  { id: 're-creation', says: 'A key that is used again begins a new life, in whatever order the messages come.' },
+  { id: 'sync-no-downgrade', says: 'A SYNC repairs and never replaces a newer row.' },
+  { id: 'long-outage', says: 'An outage longer than the time to live of messages loses nothing.' },
+  {
+    id: 'gap-announced',
+    says: 'A queue that had to be created is announced. (A missing binding on a queue that exists is not: AMQP cannot ask for it.)',
+  },
+  {
+    id: 'retries-survive',
+    says: 'A message that waits for its retry survives the worker.',
+    faults: ['inbox.while-requeueing'],
+  },
+  {
+    id: 'dead-letter-reason',
+    says: 'A dead letter says why it died, and is written at least once.',
+    faults: ['inbox.while-dead-lettering'],
+  },
+  { id: 'commit-latency', says: 'A commit does not wait for the broker.', faults: ['network.relay-broker'] },
+  { id: 'bounded-memory', says: 'A worker holds no more unsettled messages than `replica.prefetch`.' },
+  { id: 'poison-isolated', says: 'A message that can never work does not hold up the others.' },
+  { id: 'no-secrets', says: 'No password and no row data stands in log lines and errors.' },
+];
