@@ -63,13 +63,17 @@ class ArticleRef extends ReplicaEntity {
 
   static override async cqrsCreate(em: EntityManager, context: CreateContext): Promise<void | object> {
     const { id, price } = context.mappedData;
-    em.create(PriceChange, { article: Number(id), text: `new at ${String(price)}, by ${JSON.stringify(context.meta)}` });
+    em.create(PriceChange, {
+      article: Number(id),
+      text: `new at ${String(price)}, by ${JSON.stringify(context.meta)}`,
+    });
     return super.cqrsCreate(em as never, context);
   }
 
   override async cqrsUpdate(em: EntityManager, context: CreateContext): Promise<void> {
     const before = context.previousData?.['price'];
-    if (before) em.create(PriceChange, { article: this.id, text: `${String(before)} → ${String(context.mappedData['price'])}` });
+    if (before)
+      em.create(PriceChange, { article: this.id, text: `${String(before)} → ${String(context.mappedData['price'])}` });
     return super.cqrsUpdate(em as never, context);
   }
 }

@@ -8,9 +8,13 @@ import { Screen } from './screen.ts';
 import { embeddedStage, openBank, openShop, serverStage } from './services.ts';
 import { tell } from './story.ts';
 
-const { values } = parseArgs({ options: { servers: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' } } });
+const { values } = parseArgs({
+  options: { servers: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' } },
+});
 if (values.help) {
-  console.log('npm run demo               on embedded PostgreSQL and a broker in memory\nnpm run demo -- --servers  on real PostgreSQL and RabbitMQ (found or started as for npm test)');
+  console.log(
+    'npm run demo               on embedded PostgreSQL and a broker in memory\nnpm run demo -- --servers  on real PostgreSQL and RabbitMQ (found or started as for npm test)',
+  );
   process.exit(0);
 }
 

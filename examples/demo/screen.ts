@@ -50,7 +50,9 @@ export class Screen {
 
   verdict(equal: boolean, seconds: number): void {
     const text = equal ? 'master and replica are equal' : 'master and replica differ';
-    this.#line(`\n ${this.#paint(['bold', equal ? 'green' : 'red'], `${equal ? '✓' : '✗'} ${text}`)}  ${this.#paint('dim', `after ${seconds.toFixed(1)} s`)}\n`);
+    this.#line(
+      `\n ${this.#paint(['bold', equal ? 'green' : 'red'], `${equal ? '✓' : '✗'} ${text}`)}  ${this.#paint('dim', `after ${seconds.toFixed(1)} s`)}\n`,
+    );
   }
 
   /** Resolves when everything has been written. */

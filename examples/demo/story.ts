@@ -14,13 +14,20 @@ export async function tell(screen: Screen, audience: Audience, bank: DemoService
 
   screen.chapter('Three accounts are created', 'em.create(Account, …) × 3; await em.flush()');
   const first = em();
-  for (const [id, name, balance] of [[1, 'Ada', '100.00'], [2, 'Grace', '250.50'], [3, 'Edsger', '0.00']] as const) {
+  for (const [id, name, balance] of [
+    [1, 'Ada', '100.00'],
+    [2, 'Grace', '250.50'],
+    [3, 'Edsger', '0.00'],
+  ] as const) {
     first.create(Account, { id, name, balance });
   }
   await first.flush();
   await show();
 
-  screen.chapter('Three flushes in one transaction are one message', 'em.transactional(async (em) => { … flush … flush … flush })');
+  screen.chapter(
+    'Three flushes in one transaction are one message',
+    'em.transactional(async (em) => { … flush … flush … flush })',
+  );
   await em().transactional(async (inner) => {
     const ada = await inner.findOneOrFail(Account, 1);
     for (const balance of ['90.00', '80.00', '75.25']) {
@@ -38,7 +45,10 @@ export async function tell(screen: Screen, audience: Audience, bank: DemoService
     })
     .catch(() => screen.note('nothing was sent'));
 
-  screen.chapter('Interest for everybody, in one statement', "Account.cqrs(em).bulkUpdate({}, { balance: raw('round(balance * 1.01, 2)') })");
+  screen.chapter(
+    'Interest for everybody, in one statement',
+    "Account.cqrs(em).bulkUpdate({}, { balance: raw('round(balance * 1.01, 2)') })",
+  );
   await Account.cqrs(em()).bulkUpdate({}, { balance: raw('round(balance * 1.01, 2)') });
   await show();
 
@@ -76,7 +86,11 @@ async function equal(bank: MikroORM, shop: MikroORM): Promise<boolean> {
   const [a, b] = [await accounts(bank), await accountRefs(shop)];
   const payments = await rows(bank, Payment, ['id', 'amount', 'cqrsRevision']);
   const copies = await rows(shop, PaymentRef, ['id', 'amount', 'cqrsRevision']);
-  return JSON.stringify([a.rows, payments]) === JSON.stringify([b.rows, copies]) && a.rows.length === 3 && payments.length === 1;
+  return (
+    JSON.stringify([a.rows, payments]) === JSON.stringify([b.rows, copies]) &&
+    a.rows.length === 3 &&
+    payments.length === 1
+  );
 }
 
 async function accounts(orm: MikroORM): Promise<Table> {
@@ -96,6 +110,9 @@ async function accountRefs(orm: MikroORM): Promise<Table> {
 }
 
 async function rows(orm: MikroORM, entity: new () => object, columns: string[]): Promise<string[][]> {
-  const found = (await orm.em.fork().find(entity as never, {}, { orderBy: { id: 'asc' } as never })) as Record<string, unknown>[];
+  const found = (await orm.em.fork().find(entity as never, {}, { orderBy: { id: 'asc' } as never })) as Record<
+    string,
+    unknown
+  >[];
   return found.map((row) => columns.map((column) => String(row[column])));
 }

@@ -43,8 +43,20 @@ em.create(Account, { name: 'Ada' });
 await em.flush();
 await applied;
 
-console.log('bank:', await bank.em.fork().find(Account, {}, { fields: ['id', 'name', 'cqrsRevision'] }).then(plain));
-console.log('shop:', await shop.em.fork().find(AccountRef, {}, { fields: ['id', 'name', 'cqrsRevision'] }).then(plain));
+console.log(
+  'bank:',
+  await bank.em
+    .fork()
+    .find(Account, {}, { fields: ['id', 'name', 'cqrsRevision'] })
+    .then(plain),
+);
+console.log(
+  'shop:',
+  await shop.em
+    .fork()
+    .find(AccountRef, {}, { fields: ['id', 'name', 'cqrsRevision'] })
+    .then(plain),
+);
 
 await consumer.stop();
 await bankCqrs.stop();

@@ -1,6 +1,13 @@
 import * as z from 'zod';
 import { InvalidPayloadError } from './errors.js';
-import { parseDate, parseJson, parseMicroseconds, stringifyJson, type WireObject, type WireValue } from './wire-values.js';
+import {
+  parseDate,
+  parseJson,
+  parseMicroseconds,
+  stringifyJson,
+  type WireObject,
+  type WireValue,
+} from './wire-values.js';
 
 /**
  * The message that travels between services, in the wire format of django-cqrs.

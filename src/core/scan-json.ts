@@ -29,7 +29,8 @@ export function scanJson(text: string): JsonTraits {
       if (run >= 17 || (run === 16 && text.charCodeAt(index - 15) === NINE)) longNumbers = true;
     } else {
       if (code === SQUARE || code === CURLY) brackets++;
-      else if (run > 0 && (code === LOWER_E || code === UPPER_E)) longNumbers ||= run >= 16 || hasLongExponent(text, index);
+      else if (run > 0 && (code === LOWER_E || code === UPPER_E))
+        longNumbers ||= run >= 16 || hasLongExponent(text, index);
       run = 0;
     }
   }

@@ -94,7 +94,11 @@ const replica = z.strictObject({
       'How long a deletion is remembered; a message older than this creates nothing and becomes a dead letter.',
     ),
   batchSize: z.int().min(1).max(10_000).default(500).describe('The most messages applied in one transaction.'),
-  batchWaitMs: milliseconds.default(5).describe('How long a batch waits to fill up once its first message is there.'),
+  batchWaitMs: milliseconds
+    .default(0)
+    .describe(
+      'How long a batch waits to fill up once its first message is there. At 0 it is what came while the one before was applied.',
+    ),
   queryTimeoutMs: milliseconds
     .min(1)
     .max(2_147_483_647)

@@ -118,7 +118,10 @@ export class Announcer {
     return entries;
   }
 
-  async #withEntities(transaction: TransactionContext, announcements: readonly Announcement[]): Promise<Announcement[]> {
+  async #withEntities(
+    transaction: TransactionContext,
+    announcements: readonly Announcement[],
+  ): Promise<Announcement[]> {
     const em = forkInside(this.parts.orm, transaction);
     const complete = announcements.map((announcement): Announcement => {
       if (!needsEntity(announcement.definition)) return announcement;

@@ -36,7 +36,10 @@ export class MasterManager<Entity extends object> {
   /** Changes every row that matches. `data` may hold `raw()` expressions. */
   async bulkUpdate(where: FilterQuery<Entity>, data: EntityData<Entity>): Promise<BulkResult<Entity>> {
     return this.#inTransaction(async (em) => {
-      const builder = em.createQueryBuilder(this.entity as never).update(data as never).where(where as never);
+      const builder = em
+        .createQueryBuilder(this.entity as never)
+        .update(data as never)
+        .where(where as never);
       return this.#result(await builder.returning(this.#keyNames(em) as never).execute('all'), em);
     });
   }
@@ -66,7 +69,11 @@ export class MasterManager<Entity extends object> {
     return this.#inTransaction(async (em) => {
       const builder = em.createQueryBuilder(this.entity as never).delete(where as never);
       // `delete().returning()` is ignored by MikroORM's own builder.
-      const fields = em.getMetadata().get(this.entity as never).getPrimaryProps().flatMap((property) => property.fieldNames);
+      const fields = em
+        .getMetadata()
+        .get(this.entity as never)
+        .getPrimaryProps()
+        .flatMap((property) => property.fieldNames);
       builder.getNativeQuery().returning(fields);
       return this.#result(await builder.execute('all' as never), em);
     });

@@ -16,5 +16,8 @@ export function keyTextsAfter(meta: EntityMetadata, condition: unknown, data: Ro
   const changed = meta.primaryKeys.some((key) => key in data);
   if (!changed) return keyTexts(meta, condition);
   const former = Utils.isPlainObject(condition) ? condition : { [meta.primaryKeys[0]!]: condition };
-  return keyTexts(meta, { ...(former as Row), ...Object.fromEntries(meta.primaryKeys.filter((key) => key in data).map((key) => [key, data[key]])) });
+  return keyTexts(meta, {
+    ...(former as Row),
+    ...Object.fromEntries(meta.primaryKeys.filter((key) => key in data).map((key) => [key, data[key]])),
+  });
 }

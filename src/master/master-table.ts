@@ -96,13 +96,9 @@ export class MasterTable {
 
   /** Reads, and removes, our columns from a returned database row. */
   takeImage(row: Record<string, unknown>): RowImage {
-    const image = Array.from<string | null>({ length: this.columns.length });
+    const image = this.#aliases.map((alias) => row[alias] as string | null);
     // Backwards: an object whose last property goes stays a fast one.
-    for (let index = this.#aliases.length - 1; index >= 0; index--) {
-      const alias = this.#aliases[index]!;
-      image[index] = row[alias] as string | null;
-      delete row[alias];
-    }
+    for (let index = this.#aliases.length - 1; index >= 0; index--) delete row[this.#aliases[index]!];
     return image;
   }
 

@@ -25,15 +25,32 @@ export interface DriverOptions {
 }
 
 export interface SqlConnection extends TransactionalConnection {
-  execute<T>(sql: string, params?: readonly unknown[], method?: 'all' | 'get' | 'run', ctx?: TransactionContext, loggerContext?: object): Promise<T>;
+  execute<T>(
+    sql: string,
+    params?: readonly unknown[],
+    method?: 'all' | 'get' | 'run',
+    ctx?: TransactionContext,
+    loggerContext?: object,
+  ): Promise<T>;
   transactional<T>(work: (transaction: TransactionContext) => Promise<T>): Promise<T>;
 }
 
 export interface CapturedDriver {
   readonly metadata: { find(entityName: unknown): EntityMetadata | undefined };
   createQueryBuilder(entityName: unknown, ...rest: unknown[]): CapturedQueryBuilder;
-  nativeInsertMany(entityName: unknown, data: Row[], options?: DriverOptions, transform?: (sql: string) => string): Promise<QueryResult>;
-  nativeUpdateMany(entityName: unknown, where: unknown[], data: Row[], options?: DriverOptions, transform?: (sql: string) => string): Promise<QueryResult>;
+  nativeInsertMany(
+    entityName: unknown,
+    data: Row[],
+    options?: DriverOptions,
+    transform?: (sql: string) => string,
+  ): Promise<QueryResult>;
+  nativeUpdateMany(
+    entityName: unknown,
+    where: unknown[],
+    data: Row[],
+    options?: DriverOptions,
+    transform?: (sql: string) => string,
+  ): Promise<QueryResult>;
   getTableName(meta: EntityMetadata, options: DriverOptions, quote?: boolean): string;
   getConnection(type: 'write'): SqlConnection;
   mapResult(row: Row, meta: EntityMetadata): Row | null;

@@ -1,6 +1,14 @@
 import { raw } from '@mikro-orm/core';
 import { QueryType } from '@mikro-orm/sql';
-import { INCARNATION, type MasterTable, nextUpdated, OWN_PROPERTIES, REVISION, type RowImage, UPDATED } from './master-table.js';
+import {
+  INCARNATION,
+  type MasterTable,
+  nextUpdated,
+  OWN_PROPERTIES,
+  REVISION,
+  type RowImage,
+  UPDATED,
+} from './master-table.js';
 import type { CapturedQueryBuilder, OnConflict, QueryBuilderState, Row } from './mikro-orm-internals.js';
 import type { PendingChanges } from './pending-changes.js';
 
@@ -76,7 +84,9 @@ export class OwnColumns {
     const rows = Array.isArray(state.data) ? state.data : [state.data ?? {}];
     return {
       fields,
-      values: rows.filter((row) => fields.every((field) => row[field] != null)).map((row) => fields.map((field) => row[field])),
+      values: rows
+        .filter((row) => fields.every((field) => row[field] != null))
+        .map((row) => fields.map((field) => row[field])),
     };
   }
 
@@ -125,9 +135,11 @@ export class OwnColumns {
 function mergedColumns(table: MasterTable, conflict: OnConflict, first: Row): Row {
   const { merge, fields } = conflict;
   const assignments = merge && !Array.isArray(merge) ? merge : undefined;
-  if (assignments) return Object.fromEntries(Object.entries(assignments).filter(([field]) => !OWN_FIELDS.includes(field)));
+  if (assignments)
+    return Object.fromEntries(Object.entries(assignments).filter(([field]) => !OWN_FIELDS.includes(field)));
   const target = Array.isArray(fields) ? fields : [];
-  const names = Array.isArray(merge) && merge.length > 0 ? merge : Object.keys(first).filter((field) => !target.includes(field));
+  const names =
+    Array.isArray(merge) && merge.length > 0 ? merge : Object.keys(first).filter((field) => !target.includes(field));
   const columns = names.flatMap((name) => table.root.properties[name as never]?.fieldNames ?? [name]) as string[];
   return Object.fromEntries(
     columns.filter((field) => !OWN_FIELDS.includes(field)).map((field) => [field, raw('excluded.??', [field])]),

@@ -39,7 +39,11 @@ export function toOutboxEntry(
   settings: Settings['master'],
 ): OutboxEntry | Promise<OutboxEntry> {
   if (announcement.signalType === SignalType.DELETE) {
-    return entryOf(announcement, deletionJson(announcement, keyJson(announcement.definition.table, announcement.row)), settings);
+    return entryOf(
+      announcement,
+      deletionJson(announcement, keyJson(announcement.definition.table, announcement.row)),
+      settings,
+    );
   }
   const data = dataJson(announcement);
   return typeof data === 'string'

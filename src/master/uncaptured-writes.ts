@@ -9,7 +9,8 @@ import type { SqlConnection } from './mikro-orm-internals.js';
  * passes through MikroORM's connection, and foreign keys whose rule lets the database write by itself.
  */
 
-const WRITE = /\b(insert\s+into|update|delete\s+from|truncate(?:\s+table)?|merge\s+into|copy)\s+(?:only\s+)?((?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))*)/gi;
+const WRITE =
+  /\b(insert\s+into|update|delete\s+from|truncate(?:\s+table)?|merge\s+into|copy)\s+(?:only\s+)?((?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))*)/gi;
 
 /** Watches the statements of a connection; those of capture itself carry its mark. */
 export function watchRawSql(

@@ -59,7 +59,9 @@ export class WriteCapture {
       return this.#run(options.ctx, found.table, driver.getTableName(found.meta, options), async (run) => {
         const returning = new Returning(run.table.returning);
         const rows = data.map((row) => OwnColumns.withoutProperties(row));
-        const result = await stock(entityName, rows, { ...options, ctx: run.transaction }, (sql) => returning.apply(sql));
+        const result = await stock(entityName, rows, { ...options, ctx: run.transaction }, (sql) =>
+          returning.apply(sql),
+        );
         const images = result.rows!.map((row) => run.table.takeImage(row));
         // MikroORM answers em.insertMany with the first key only, unless the driver names them all.
         result.insertedIds ??= rows.map((row, index) => insertedId(found.meta, row, result.rows![index]));
@@ -84,12 +86,19 @@ export class WriteCapture {
         const newKeys = where.map((condition, index) => keyTextsAfter(meta, condition, data[index]!));
         const movesKeys = oldKeys.some((key, index) => JSON.stringify(key) !== JSON.stringify(newKeys[index]));
         const before = await run.readBefore(movesKeys, (from) =>
-          readByColumns(run, from, table.keyColumns.map((column) => column.field), oldKeys),
+          readByColumns(
+            run,
+            from,
+            table.keyColumns.map((column) => column.field),
+            oldKeys,
+          ),
         );
         const own = new OwnColumns(table, run.pending, { movesKeys }).properties();
         const rows = data.map((row) => ({ ...OwnColumns.withoutProperties(row), ...own }));
         const returning = new Returning(table.returning);
-        const result = await stock(entityName, where, rows, { ...options, ctx: run.transaction }, (sql) => returning.apply(sql));
+        const result = await stock(entityName, where, rows, { ...options, ctx: run.transaction }, (sql) =>
+          returning.apply(sql),
+        );
         // A row that cannot be matched with its former key is still announced, only without what it was before.
         const formerKeys = new Map(newKeys.map((key, index) => [JSON.stringify(key), JSON.stringify(oldKeys[index])]));
         for (const image of result.rows!.map((row) => table.takeImage(row))) {
@@ -143,7 +152,8 @@ export class WriteCapture {
         );
       }
       if (!isWrite(type)) return stock.execute(method, options);
-      const compiledSqlName = (): string => builder.getNativeQuery().options.tableName!.replace(/ as "(?:[^"]|"")*"$/, '');
+      const compiledSqlName = (): string =>
+        builder.getNativeQuery().options.tableName!.replace(/ as "(?:[^"]|"")*"$/, '');
       return this.#run(builder.context, table, undefined, async (run) => {
         current = run;
         run.sqlName = compiledSqlName();
@@ -224,7 +234,13 @@ export class WriteCapture {
     const inside = async (transaction: TransactionContext): Promise<T> => {
       const muted = this.parts.isMuted();
       const followed = this.parts.log.changesOf(transaction);
-      const run = new Run(connection, transaction, table, sqlName ?? '', muted || !followed ? new PendingChanges() : followed);
+      const run = new Run(
+        connection,
+        transaction,
+        table,
+        sqlName ?? '',
+        muted || !followed ? new PendingChanges() : followed,
+      );
       const result = await work(run);
       if (!muted && !followed) await this.parts.announceNow(transaction, run.pending.drain());
       return result;

@@ -79,7 +79,11 @@ export async function appendForIds(
   return rows.map((row) => row.id);
 }
 
-function insertStatement(table: string, entries: readonly OutboxEntry[], returning = ''): CompiledQuery<{ id: string }> {
+function insertStatement(
+  table: string,
+  entries: readonly OutboxEntry[],
+  returning = '',
+): CompiledQuery<{ id: string }> {
   const columns = [
     joined(entries.map((entry) => String(bucketOf(entry)))),
     joined(entries.map((entry) => entry.cqrsId)),
@@ -186,10 +190,9 @@ export async function takeFailures(executor: Executor, table: string, ids: reado
 /** How many of the given messages still wait. */
 export async function countWaiting(executor: Executor, table: string, ids: readonly string[]): Promise<number> {
   const { rows } = await executor.executeQuery<{ count: string }>(
-    CompiledQuery.raw(
-      `select count(*)::text as count from ${table} where failure is null and id = any($1::bigint[])`,
-      [ids],
-    ) as CompiledQuery<{ count: string }>,
+    CompiledQuery.raw(`select count(*)::text as count from ${table} where failure is null and id = any($1::bigint[])`, [
+      ids,
+    ]) as CompiledQuery<{ count: string }>,
   );
   return Number(rows[0]!.count);
 }
@@ -204,7 +207,11 @@ export async function readState(executor: Executor, table: string): Promise<Outb
     ) as CompiledQuery<{ depth: string; failed: string; age: number | null }>,
   );
   const row = rows[0]!;
-  return { depth: Number(row.depth), failed: Number(row.failed), oldestAgeMs: row.age === null ? null : Math.max(0, row.age) };
+  return {
+    depth: Number(row.depth),
+    failed: Number(row.failed),
+    oldestAgeMs: row.age === null ? null : Math.max(0, row.age),
+  };
 }
 
 function bucketOf(entry: OutboxEntry): number {

@@ -60,7 +60,7 @@ export class Relay extends Service {
   }
 
   async #run(): Promise<void> {
-    for (let failures = 0; !this.signal.aborted; ) {
+    for (let failures = 0; !this.signal.aborted;) {
       this.#woken = false;
       try {
         const published = await this.#relayBatch();
@@ -135,6 +135,11 @@ function ids(rows: readonly OutboxRow[]): string[] {
   return rows.map((row) => row.id);
 }
 
-function describe(row: OutboxRow): { cqrsId: string; signalType: OutboxRow['signalType']; queue: string | null; outboxId: string } {
+function describe(row: OutboxRow): {
+  cqrsId: string;
+  signalType: OutboxRow['signalType'];
+  queue: string | null;
+  outboxId: string;
+} {
   return { cqrsId: row.cqrsId, signalType: row.signalType, queue: row.queue, outboxId: row.id };
 }

@@ -98,7 +98,10 @@ export class HookPath {
               ...(definition.statics.CQRS_SELECT_FOR_UPDATE ? { lockMode: LockMode.PESSIMISTIC_WRITE } : {}),
             },
           );
-    if (entity !== null) return void (await (entity as ReplicaInstance).cqrsUpdate(em, context));
+    if (entity !== null) {
+      await (entity as ReplicaInstance).cqrsUpdate(em, context);
+      return undefined;
+    }
     const created = await definition.statics.cqrsCreate(em, context);
     if (created instanceof definition.entity) em.persist(created);
   }

@@ -89,13 +89,22 @@ export class ReplicaTable {
     tombstones: string,
   ): Statement {
     const width = this.#keys.length;
-    const names = this.#keys.map((column, index) => `${this.keyText(column, `t.${this.#quote(column.field)}`)} as k${index}`);
+    const names = this.#keys.map(
+      (column, index) => `${this.keyText(column, `t.${this.#quote(column.field)}`)} as k${index}`,
+    );
     return {
       text: `select ${names.join(', ')}, null as buried, ${versionTexts('t')} from ${this.#rowsByKeys()}
         union all
         select ${names.map(() => 'null').join(', ')}, d.key, ${versionTexts('d', 'plain')}
         from ${tombstones} d where d.cqrs_id = $${width + 1} and d.key = any($${width + 2}::text[])`,
-      parameters: [...transpose(keys.map((key) => key.parts), width), cqrsId, keys.map((key) => key.text)],
+      parameters: [
+        ...transpose(
+          keys.map((key) => key.parts),
+          width,
+        ),
+        cqrsId,
+        keys.map((key) => key.text),
+      ],
     };
   }
 
@@ -226,7 +235,8 @@ export class ReplicaTable {
   /** The rows `t` whose keys are in the first parameters, found by the index. */
   #rowsByKeys(): string {
     const [only, ...others] = this.#keys;
-    if (others.length === 0) return `${this.name} t where t.${this.#quote(only!.field)} = any($1::text[]::${only!.cast}[])`;
+    if (others.length === 0)
+      return `${this.name} t where t.${this.#quote(only!.field)} = any($1::text[]::${only!.cast}[])`;
     const sameKey = this.#sameKey('r', (index) => `u.c${index}::${this.#keys[index]!.cast}`);
     // OFFSET keeps PostgreSQL from making a join of it
     return `${this.#unnest(this.#keys.length)} cross join lateral (select * from ${this.name} r where ${sameKey} offset 0) t`;

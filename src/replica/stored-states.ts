@@ -15,7 +15,8 @@ export async function readStates(
   const rows: TextRow[] = await session.run(definition.table!.readStates(definition.cqrsId, keys, tombstones));
   for (const row of rows) {
     if (row['buried'] !== null) {
-      if (states.get(row['buried']!)?.kind !== 'row') states.set(row['buried']!, { kind: 'tombstone', version: toVersion(row) });
+      if (states.get(row['buried']!)?.kind !== 'row')
+        states.set(row['buried']!, { kind: 'tombstone', version: toVersion(row) });
       continue;
     }
     const key = rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!));

@@ -18,7 +18,13 @@ const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
 console.log(`chaos: ${seconds} s, seed ${seed} (replay with --seed ${seed})`);
 
 const [masterDb, replicaDb] = [await createDatabase(), await createDatabase()];
-const scene: Scene = { masterUrl: masterDb.url, replicaUrl: replicaDb.url, amqpUrl, exchange: uniqueName('chaos'), seed };
+const scene: Scene = {
+  masterUrl: masterDb.url,
+  replicaUrl: replicaDb.url,
+  amqpUrl,
+  exchange: uniqueName('chaos'),
+  seed,
+};
 const master = await openMaster(scene);
 const replica = await openReplica(scene);
 await master.orm.schema.create();
@@ -64,9 +70,13 @@ const transport = new RabbitMQTransport({ url: amqpUrl });
 await transport.connect({ events: new Events(), exchange: scene.exchange, publishTimeoutMs: 10_000 });
 const waiting = async (queue: string): Promise<number> => (await transport.inspect(queue))?.messages ?? 0;
 const dump = async (orm: typeof master.orm): Promise<string> =>
-  JSON.stringify(await orm.em.getConnection().execute('select id, value, text, cqrs_revision, cqrs_incarnation from chaos_row order by id'));
+  JSON.stringify(
+    await orm.em
+      .getConnection()
+      .execute('select id, value, text, cqrs_revision, cqrs_incarnation from chaos_row order by id'),
+  );
 let equal = false;
-for (const deadline = performance.now() + 60_000; performance.now() < deadline && !equal; ) {
+for (const deadline = performance.now() + 60_000; performance.now() < deadline && !equal;) {
   await new Promise((resolve) => setTimeout(resolve, 200));
   if ((await master.cqrs.outboxState())!.depth > 0 || (await waiting(queueOf(scene))) > 0) continue;
   equal = (await dump(master.orm)) === (await dump(replica.orm));
@@ -83,5 +93,7 @@ await transport.close();
 await Promise.all([master.orm.close(), replica.orm.close()]);
 await Promise.all([masterDb.drop(), replicaDb.drop()]);
 
-console.log(`chaos: ${committed} changes committed, ${kills} processes killed, ${dead} dead letters, databases ${equal ? 'equal' : 'DIFFER'}`);
+console.log(
+  `chaos: ${committed} changes committed, ${kills} processes killed, ${dead} dead letters, databases ${equal ? 'equal' : 'DIFFER'}`,
+);
 process.exitCode = equal && dead === 0 && committed > 0 && kills > 0 ? 0 : 1;

@@ -30,18 +30,24 @@ describe('JSON, both ways', () => {
     expect(parseJson('[1, 1.50, 1e3, 9007199254740993]')).toEqual([1, 1.5, 1000, 9007199254740993n]);
   });
 
-  test.each(['', 'not json', '{"a":1,}', "{'a':1}", '[NaN', '{"a":undefined}', '\u{feff}{}'])('%j is refused, without its content', (text) => {
-    expect(() => parseJson(text)).toThrow(InvalidPayloadError);
-    try {
-      parseJson(text);
-    } catch (error) {
-      expect(String((error as Error).cause)).not.toContain('not json');
-    }
-  });
+  test.each(['', 'not json', '{"a":1,}', "{'a':1}", '[NaN', '{"a":undefined}', '\u{feff}{}'])(
+    '%j is refused, without its content',
+    (text) => {
+      expect(() => parseJson(text)).toThrow(InvalidPayloadError);
+      try {
+        parseJson(text);
+      } catch (error) {
+        expect(String((error as Error).cause)).not.toContain('not json');
+      }
+    },
+  );
 
-  test.each(['{"__proto__":{"a":1}}', '{"a":[{"constructor":1}]}', '{"\\u005f_proto__":1}'])('%s cannot reach a prototype', (text) => {
-    expect(() => parseJson(text)).toThrow(/not allowed/);
-  });
+  test.each(['{"__proto__":{"a":1}}', '{"a":[{"constructor":1}]}', '{"\\u005f_proto__":1}'])(
+    '%s cannot reach a prototype',
+    (text) => {
+      expect(() => parseJson(text)).toThrow(/not allowed/);
+    },
+  );
 
   test('nesting has an end', () => {
     expect(() => parseJson('['.repeat(300) + ']'.repeat(300))).toThrow(InvalidPayloadError);
@@ -49,7 +55,9 @@ describe('JSON, both ways', () => {
   });
 
   test('dates are written as Python does, bytes as base64', () => {
-    expect(stringifyJson({ at: new Date(0), bytes: Buffer.from('hi') })).toBe('{"at":"1970-01-01 00:00:00+00:00","bytes":"aGk="}');
+    expect(stringifyJson({ at: new Date(0), bytes: Buffer.from('hi') })).toBe(
+      '{"at":"1970-01-01 00:00:00+00:00","bytes":"aGk="}',
+    );
   });
 });
 

@@ -27,7 +27,12 @@ class Part extends masterClass(PartSchema) {
 }
 PartSchema.setClass(Part);
 
-const ThingRefSchema = defineEntity({ name: 'ThingRef', tableName: 'thing', extends: ReplicaEntity, properties: columns() });
+const ThingRefSchema = defineEntity({
+  name: 'ThingRef',
+  tableName: 'thing',
+  extends: ReplicaEntity,
+  properties: columns(),
+});
 class ThingRef extends replicaClass(ThingRefSchema) {
   static override CQRS_ID = 'thing';
 }
@@ -119,7 +124,11 @@ test('the walk of a DELETE, and of the same key created again', async () => {
 test('the walk of a SYNC: a damaged copy is repaired, a row that the replica never had is made', async () => {
   await services.master.cqrs.withoutReplication(() => em().insert(Thing, { id: 3, name: 'unsent' }));
   await services.replica.orm.em.fork().nativeUpdate(ThingRef, { id: 2 }, { name: 'damaged' });
-  expect(await services.master.cqrs.sync({ cqrsId: 'thing', queue: services.queue })).toEqual({ synced: 2, withdrawn: 0, unroutable: 0 });
+  expect(await services.master.cqrs.sync({ cqrsId: 'thing', queue: services.queue })).toEqual({
+    synced: 2,
+    withdrawn: 0,
+    unroutable: 0,
+  });
   await ended(2);
   await sameTables('thing');
 });

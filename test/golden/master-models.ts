@@ -72,13 +72,21 @@ export class TrackedAll extends masterClass(TrackedAllSchema) {
 }
 TrackedAllSchema.setClass(TrackedAll);
 
-const UuidPkSchema = defineEntity({ name: 'UuidPk', extends: MasterEntity, properties: { id: p.uuid().primary(), name: p.string() } });
+const UuidPkSchema = defineEntity({
+  name: 'UuidPk',
+  extends: MasterEntity,
+  properties: { id: p.uuid().primary(), name: p.string() },
+});
 export class UuidPk extends masterClass(UuidPkSchema) {
   static override CQRS_ID = 'uuid_pk';
 }
 UuidPkSchema.setClass(UuidPk);
 
-const StrPkSchema = defineEntity({ name: 'StrPk', extends: MasterEntity, properties: { code: p.string().length(40).primary(), name: p.string() } });
+const StrPkSchema = defineEntity({
+  name: 'StrPk',
+  extends: MasterEntity,
+  properties: { code: p.string().length(40).primary(), name: p.string() },
+});
 export class StrPk extends masterClass(StrPkSchema) {
   static override CQRS_ID = 'str_pk';
 }
@@ -108,13 +116,21 @@ export class Kinds extends masterClass(KindsSchema) {
 }
 KindsSchema.setClass(Kinds);
 
-const IpFieldSchema = defineEntity({ name: 'IpField', extends: MasterEntity, properties: { id: p.integer().primary(), ip: p.type('inet') } });
+const IpFieldSchema = defineEntity({
+  name: 'IpField',
+  extends: MasterEntity,
+  properties: { id: p.integer().primary(), ip: p.type('inet') },
+});
 export class IpField extends masterClass(IpFieldSchema) {
   static override CQRS_ID = 'ip_field';
 }
 IpFieldSchema.setClass(IpField);
 
-const CustomDeleteSchema = defineEntity({ name: 'CustomDelete', extends: MasterEntity, properties: { id: p.integer().primary(), name: p.string() } });
+const CustomDeleteSchema = defineEntity({
+  name: 'CustomDelete',
+  extends: MasterEntity,
+  properties: { id: p.integer().primary(), name: p.string() },
+});
 export class CustomDelete extends masterClass(CustomDeleteSchema) {
   static override CQRS_ID = 'custom_delete';
   override getCustomCqrsDeleteData() {
@@ -123,11 +139,20 @@ export class CustomDelete extends masterClass(CustomDeleteSchema) {
 }
 CustomDeleteSchema.setClass(CustomDelete);
 
-const WithMetaSchema = defineEntity({ name: 'WithMeta', extends: MasterEntity, properties: { id: p.integer().primary(), name: p.string() } });
+const WithMetaSchema = defineEntity({
+  name: 'WithMeta',
+  extends: MasterEntity,
+  properties: { id: p.integer().primary(), name: p.string() },
+});
 export class WithMeta extends masterClass(WithMetaSchema) {
   static override CQRS_ID = 'with_meta';
   override getCqrsMeta({ signalType, instanceData, previousData }: MetaContext) {
-    return { user: { id: 7, roles: ['a', 'b'] }, signal_type: signalType, has_instance_data: Boolean(instanceData), previous_data: previousData };
+    return {
+      user: { id: 7, roles: ['a', 'b'] },
+      signal_type: signalType,
+      has_instance_data: Boolean(instanceData),
+      previous_data: previousData,
+    };
   }
 }
 WithMetaSchema.setClass(WithMeta);
@@ -150,7 +175,11 @@ export class Serialized extends masterClass(SerializedSchema) {
 }
 SerializedSchema.setClass(Serialized);
 
-const FilteredSchema = defineEntity({ name: 'Filtered', extends: MasterEntity, properties: { id: p.integer().primary(), name: p.string() } });
+const FilteredSchema = defineEntity({
+  name: 'Filtered',
+  extends: MasterEntity,
+  properties: { id: p.integer().primary(), name: p.string() },
+});
 export class Filtered extends masterClass(FilteredSchema) {
   static override CQRS_ID = 'filtered';
   override isSyncInstance(): boolean {
@@ -160,5 +189,17 @@ export class Filtered extends masterClass(FilteredSchema) {
 FilteredSchema.setClass(Filtered);
 
 export const models = [
-  Product, Author, Book, Tracked, TrackedAll, UuidPk, StrPk, Kinds, IpField, CustomDelete, WithMeta, Serialized, Filtered,
-]; // prettier-ignore
+  Product,
+  Author,
+  Book,
+  Tracked,
+  TrackedAll,
+  UuidPk,
+  StrPk,
+  Kinds,
+  IpField,
+  CustomDelete,
+  WithMeta,
+  Serialized,
+  Filtered,
+];

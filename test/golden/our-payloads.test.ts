@@ -4,8 +4,21 @@ import { raw } from '@mikro-orm/postgresql';
 import { parseJson, type WireObject, type WireValue } from '../../src/core/wire-values.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 import {
-  Author, Book, CustomDelete, Filtered, IpField, Kinds, models, Product, Serialized, StrPk, Tracked, TrackedAll, UuidPk, WithMeta,
-} from './master-models.js'; // prettier-ignore
+  Author,
+  Book,
+  CustomDelete,
+  Filtered,
+  IpField,
+  Kinds,
+  models,
+  Product,
+  Serialized,
+  StrPk,
+  Tracked,
+  TrackedAll,
+  UuidPk,
+  WithMeta,
+} from './master-models.js';
 
 /**
  * The same models, the same doings, as in the recordings of django-cqrs: our bodies are theirs, except where a heading
@@ -31,7 +44,8 @@ beforeAll(async () => {
       master: {
         correlationFunction: ({ signalType, cqrsId, instancePk, queue }) =>
           Number(instancePk) === 51 ? `corr-${signalType}-${cqrsId}-${String(instancePk)}-${queue ?? 'None'}` : null,
-        metaFunction: ({ signalType, instancePk }) => (Number(instancePk) === 50 ? { signal: signalType, cls: 'Product' } : null),
+        metaFunction: ({ signalType, instancePk }) =>
+          Number(instancePk) === 50 ? { signal: signalType, cls: 'Product' } : null,
       },
     },
   });
@@ -42,8 +56,13 @@ afterAll(async () => {
 
 const em = () => service.orm.em.fork();
 const product = (id: number, name = `Product ${id}`) => ({
-  id, name, quantity: id * 10, price: '12.50', createdAt: new Date('2024-01-02T03:04:05Z'), active: true,
-}); // prettier-ignore
+  id,
+  name,
+  quantity: id * 10,
+  price: '12.50',
+  createdAt: new Date('2024-01-02T03:04:05Z'),
+  active: true,
+});
 const kinds = (id: number, values: object) => em().insert(Kinds, { id, ...values } as never);
 const uuid = '6f1c2a34-9b7d-4e11-8a55-0c9d3e2b7f10';
 async function change<T extends object>(entity: new () => T, key: unknown, values: Partial<T>): Promise<void> {
@@ -65,73 +84,132 @@ const revisions = 'One step a row and transaction';
 const silent = 'Every write is captured';
 const steps: [name: string, doing: () => Promise<unknown>, deviation?: Deviation][] = [
   ['create', () => em().insert(Product, product(1))],
-  ['create_micros', async () => {
-    await service.cqrs.withoutReplication(() => em().insert(Product, { ...product(2), price: '0.1', active: false }));
-    await service.sql(`update product set created_at = '2024-01-02 03:04:05.123456+00' where id = 2 /* cqrs */`);
-    await Product.callPostBulkCreate([{ id: 2 }], { em: em() });
-  }],
+  [
+    'create_micros',
+    async () => {
+      await service.cqrs.withoutReplication(() => em().insert(Product, { ...product(2), price: '0.1', active: false }));
+      await service.sql(`update product set created_at = '2024-01-02 03:04:05.123456+00' where id = 2 /* cqrs */`);
+      await Product.callPostBulkCreate([{ id: 2 }], { em: em() });
+    },
+  ],
   ['update', () => change(Product, 1, { name: 'renamed' })],
   ['update_fields_without_cqrs_fields', () => change(Product, 1, { name: 'x' }), { heading: silent, messages: 1 }],
   ['update_fields_with_update_cqrs_fields', () => change(Product, 1, { name: 'y' }), { heading: silent, revision: 3 }],
   ['update_fields_auto_update_setting', () => change(Product, 1, { name: 'z' }), { heading: silent, revision: 4 }],
-  ['update_f_expression', () => em().nativeUpdate(Product, { id: 1 }, { quantity: raw('quantity + 5') as never }), { heading: silent, revision: 5 }],
-  ['atomic_create_and_two_saves', () => em().transactional(async (inner) => {
-    const row = inner.create(Product, product(3));
-    for (const name of ['second save', 'third save']) {
-      await inner.flush();
-      row.name = name;
-    }
-  })],
-  ['atomic_update_three_saves', () => em().transactional(async (inner) => {
-    const row = await inner.findOneOrFail(Product, 3);
-    row.quantity = 77;
-    for (const name of ['a1', 'a2', 'a3']) {
-      row.name = name;
-      await inner.flush();
-    }
-  }), { heading: revisions, revision: 1 }],
-  ['atomic_rollback', () => em().transactional(async (inner) => {
-    await inner.nativeUpdate(Product, {}, { name: 'lost' });
-    throw new Error('rollback');
-  }).catch(() => {})],
-  ['atomic_create_and_delete', () => em().transactional(async (inner) => {
-    await inner.insert(Product, product(40));
-    await inner.nativeDelete(Product, { id: 40 });
-  }), { heading: 'Created and deleted in one transaction', messages: 0 }],
-  ['delete', () => em().nativeDelete(Product, { id: 2 }), { heading: 'The revision of a DELETE is the database’s', revision: 1 }],
+  [
+    'update_f_expression',
+    () => em().nativeUpdate(Product, { id: 1 }, { quantity: raw('quantity + 5') as never }),
+    { heading: silent, revision: 5 },
+  ],
+  [
+    'atomic_create_and_two_saves',
+    () =>
+      em().transactional(async (inner) => {
+        const row = inner.create(Product, product(3));
+        for (const name of ['second save', 'third save']) {
+          await inner.flush();
+          row.name = name;
+        }
+      }),
+  ],
+  [
+    'atomic_update_three_saves',
+    () =>
+      em().transactional(async (inner) => {
+        const row = await inner.findOneOrFail(Product, 3);
+        row.quantity = 77;
+        for (const name of ['a1', 'a2', 'a3']) {
+          row.name = name;
+          await inner.flush();
+        }
+      }),
+    { heading: revisions, revision: 1 },
+  ],
+  [
+    'atomic_rollback',
+    () =>
+      em()
+        .transactional(async (inner) => {
+          await inner.nativeUpdate(Product, {}, { name: 'lost' });
+          throw new Error('rollback');
+        })
+        .catch(() => {}),
+  ],
+  [
+    'atomic_create_and_delete',
+    () =>
+      em().transactional(async (inner) => {
+        await inner.insert(Product, product(40));
+        await inner.nativeDelete(Product, { id: 40 });
+      }),
+    { heading: 'Created and deleted in one transaction', messages: 0 },
+  ],
+  [
+    'delete',
+    () => em().nativeDelete(Product, { id: 2 }),
+    { heading: 'The revision of a DELETE is the database’s', revision: 1 },
+  ],
   ['bulk_create', () => Product.cqrs(em()).bulkCreate([product(10), product(11), product(12)] as never)],
   ['bulk_update', () => Product.cqrs(em()).bulkUpdate({ id: { $in: [10, 11, 12] } }, { name: 'bulk', quantity: 5 })],
-  ['queryset_update', () => em().nativeUpdate(Product, { id: 10 }, { name: 'silent' }), { heading: silent, messages: 1 }],
+  [
+    'queryset_update',
+    () => em().nativeUpdate(Product, { id: 10 }, { name: 'silent' }),
+    { heading: silent, messages: 1 },
+  ],
   ['queryset_delete', () => em().nativeDelete(Product, { id: { $in: [11, 12] } })],
   ['bulk_create_plain_manager', () => em().insertMany(Product, [product(13)]), { heading: silent, messages: 1 }],
-  ['instance_cqrs_sync', async () => (await em().findOneOrFail(Product, 10)).cqrsSync(), { heading: silent, revision: 2 }],
-  ['instance_cqrs_sync_queue', async () => (await em().findOneOrFail(Product, 10)).cqrsSync({ queue: 'replica' }), { heading: silent, revision: 2 }],
+  [
+    'instance_cqrs_sync',
+    async () => (await em().findOneOrFail(Product, 10)).cqrsSync(),
+    { heading: silent, revision: 2 },
+  ],
+  [
+    'instance_cqrs_sync_queue',
+    async () => (await em().findOneOrFail(Product, 10)).cqrsSync({ queue: 'replica' }),
+    { heading: silent, revision: 2 },
+  ],
   ['fk_author_create', () => em().insert(Author, { name: 'José Núñez' })],
   ['author_two_create', () => em().insert(Author, { name: 'B', bio: 'second' })],
   ['fk_create_subset_fields', () => em().insert(Book, { title: 'Book', author: 1, secret: 's' })],
   ['fk_change', () => em().nativeUpdate(Book, { id: 1 }, { author: 2 })],
   ['uuid_pk_create', () => em().insert(UuidPk, { id: uuid, name: 'uuid' })],
   ['uuid_pk_update', () => change(UuidPk, uuid, { name: 'uuid2' })],
-  ['uuid_pk_delete', () => em().nativeDelete(UuidPk, { id: uuid }), { heading: 'Values that Python cannot send', messages: 1 }],
+  [
+    'uuid_pk_delete',
+    () => em().nativeDelete(UuidPk, { id: uuid }),
+    { heading: 'Values that Python cannot send', messages: 1 },
+  ],
   ['str_pk_create', () => em().insert(StrPk, { code: 'a/b é "q" #1', name: 'n' })],
   ['nulls', () => kinds(1, {})],
-  ['all_kinds_python_values', () => kinds(2, {
-    char: 'Grüße, 日本語, emoji 🎉, quote " back\\ slash / <b>&amp;',
-    text: 'line1\nline2\ttab\r\u2028\u00a0\u0007',
-    integer: -2147483648,
-    bigint: 9007199254740993n,
-    flt: 0.1,
-    dec2: '1234567890.12',
-    decBig: '12345678901234567890.123456789012345678',
-    boolean: true,
-    date: '2024-02-29',
-    dt: raw(`'2024-01-02 03:04:05.123456+00'::timestamptz`),
-    uid: uuid,
-    js: raw(`'{"b": [1, 2.5, null, true, "é/ü"], "a": {"nested": {"deep": "🎉"}}, "big": 9007199254740993, "f": 1e21}'::jsonb`),
-  }), { heading: 'Numbers keep their digits', data: {
-    dec_big: '12345678901234567890.123456789012345678',
-    js: parseJson('{"a": {"nested": {"deep": "🎉"}}, "b": [1, 2.5, null, true, "é/ü"], "f": 1000000000000000000000, "big": 9007199254740993}'),
-  } }],
+  [
+    'all_kinds_python_values',
+    () =>
+      kinds(2, {
+        char: 'Grüße, 日本語, emoji 🎉, quote " back\\ slash / <b>&amp;',
+        text: 'line1\nline2\ttab\r\u2028\u00a0\u0007',
+        integer: -2147483648,
+        bigint: 9007199254740993n,
+        flt: 0.1,
+        dec2: '1234567890.12',
+        decBig: '12345678901234567890.123456789012345678',
+        boolean: true,
+        date: '2024-02-29',
+        dt: raw(`'2024-01-02 03:04:05.123456+00'::timestamptz`),
+        uid: uuid,
+        js: raw(
+          `'{"b": [1, 2.5, null, true, "é/ü"], "a": {"nested": {"deep": "🎉"}}, "big": 9007199254740993, "f": 1e21}'::jsonb`,
+        ),
+      }),
+    {
+      heading: 'Numbers keep their digits',
+      data: {
+        dec_big: '12345678901234567890.123456789012345678',
+        js: parseJson(
+          '{"a": {"nested": {"deep": "🎉"}}, "b": [1, 2.5, null, true, "é/ü"], "f": 1000000000000000000000, "big": 9007199254740993}',
+        ),
+      },
+    },
+  ],
   ['bigint_max', () => kinds(3, { bigint: 9223372036854775807n })],
   ['float_many_digits', () => kinds(5, { flt: 1.2345678901234567 })],
   ['float_huge', () => kinds(6, { flt: 1.7976931348623157e308 })],
@@ -146,9 +224,17 @@ const steps: [name: string, doing: () => Promise<unknown>, deviation?: Deviation
   ['json_with_slash_and_html', () => kinds(23, { js: { u: 'https://x/y?a=<b>&c' } })],
   ['ip_field', () => em().insert(IpField, { ip: '127.0.0.1' })],
   ['tracked_setup_authors', () => em().insertMany(Author, [{ name: 'TA' }, { name: 'TB' }])],
-  ['tracked_create', () => em().insert(Tracked, {
-    name: 'one', price: '1.10', author: 3, happenedAt: raw(`'2024-01-02 03:04:05.123456+00'::timestamptz`) as never, uid: uuid,
-  })],
+  [
+    'tracked_create',
+    () =>
+      em().insert(Tracked, {
+        name: 'one',
+        price: '1.10',
+        author: 3,
+        happenedAt: raw(`'2024-01-02 03:04:05.123456+00'::timestamptz`) as never,
+        uid: uuid,
+      }),
+  ],
   ['tracked_create_with_nulls', () => em().insert(Tracked, { name: 'only name' })],
   ['tracked_update_one', () => change(Tracked, 1, { name: 'two' })],
   ['tracked_bulk_create', () => em().insertMany(Tracked, [{ name: 'bc1' }, { name: 'bc2', price: '3.3' }])],
@@ -167,7 +253,7 @@ const steps: [name: string, doing: () => Promise<unknown>, deviation?: Deviation
   ['is_sync_instance_true', () => em().insert(Filtered, { name: 'take me' })],
   ['correlation_save', () => em().insert(Product, product(51))],
   ['correlation_delete', () => em().nativeDelete(Product, { id: 51 })],
-]; // prettier-ignore
+];
 
 describe('our payloads beside the recorded ones', () => {
   for (const [name, doing, deviation] of steps) {
@@ -183,12 +269,18 @@ describe('our payloads beside the recorded ones', () => {
       if (deviation) expect(docs).toContain(`## ${deviation.heading}`);
       if (deviation?.messages !== undefined) return expect(ours).toHaveLength(deviation.messages);
       expect(ours.length).toBe(theirs.length);
-      for (const [index, body] of ours.entries()) expect(comparable(body)).toEqual(comparable(adapted(theirs[index]!, body, deviation)));
+      for (const [index, body] of ours.entries())
+        expect(comparable(body)).toEqual(comparable(adapted(theirs[index]!, body, deviation)));
     });
   }
 
   test('every difference that holds for all of them has its reason in the docs', () => {
-    for (const heading of ['Decimals are strings', 'Relations have one name', '`cqrs_incarnation` travels beside', revisions]) {
+    for (const heading of [
+      'Decimals are strings',
+      'Relations have one name',
+      '`cqrs_incarnation` travels beside',
+      revisions,
+    ]) {
       expect(docs).toContain(`## ${heading}`);
     }
   });
@@ -213,9 +305,16 @@ function adapted(theirs: WireObject, ours: WireObject, deviation: Deviation | un
   }
   const { author_id, ...previous } = (theirs['previous_data'] ?? {}) as WireObject;
   // "Relations have one name"
-  const renamed: WireValue = theirs['previous_data'] === null ? null : { ...previous, ...(author_id === undefined ? {} : { author: author_id }) };
+  const renamed: WireValue =
+    theirs['previous_data'] === null
+      ? null
+      : { ...previous, ...(author_id === undefined ? {} : { author: author_id }) };
   if (data['dec2'] === '7.10' && mine['dec2'] === '7.10') data['dec2'] = '7.10';
-  return { ...theirs, instance_data: data, previous_data: deviation?.previous === undefined ? renamed : deviation.previous };
+  return {
+    ...theirs,
+    instance_data: data,
+    previous_data: deviation?.previous === undefined ? renamed : deviation.previous,
+  };
 }
 
 function byKey(a: WireObject, b: WireObject): number {

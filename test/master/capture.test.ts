@@ -12,7 +12,10 @@ const AccountSchema = defineEntity({
     name: p.string().nullable(),
     balance: p.decimal('string').precision(12).scale(2).default('0'),
     note: p.text().lazy().nullable(),
-    upper: p.string().generated((columns) => `(upper(${columns.name})) stored`).nullable(),
+    upper: p
+      .string()
+      .generated((columns) => `(upper(${columns.name})) stored`)
+      .nullable(),
     data: p.json<object>().nullable(),
   },
 });
@@ -35,7 +38,8 @@ beforeEach(async () => {
   await service.sql('truncate account, cqrs_outbox /* cqrs */');
 });
 const take = (): Promise<Waiting[]> => service.take();
-const brief = (sent: Waiting[]): string[] => sent.map((one) => `${one.signal} ${one.data['email'] ?? 'id'} r${one.data['cqrs_revision']}`);
+const brief = (sent: Waiting[]): string[] =>
+  sent.map((one) => `${one.signal} ${one.data['email'] ?? 'id'} r${one.data['cqrs_revision']}`);
 
 describe('one flush', () => {
   test('a created row is announced once, with what the database has', async () => {
@@ -46,7 +50,15 @@ describe('one flush', () => {
     expect(more).toEqual([]);
     expect(sent).toMatchObject({
       signal: 'SAVE',
-      data: { id: Number(account.id), email: 'a', name: 'ada', balance: '0.00', note: null, upper: 'ADA', cqrs_revision: 0 },
+      data: {
+        id: Number(account.id),
+        email: 'a',
+        name: 'ada',
+        balance: '0.00',
+        note: null,
+        upper: 'ADA',
+        cqrs_revision: 0,
+      },
       previous: { name: null, balance: null },
     });
     expect(sent!.data).not.toHaveProperty('cqrs_incarnation');
@@ -62,7 +74,9 @@ describe('one flush', () => {
     account.name = 'eve';
     await em.flush();
     expect(account.cqrsRevision).toBe(1);
-    expect(await take()).toMatchObject([{ signal: 'SAVE', data: { name: 'eve', cqrs_revision: 1 }, previous: { name: 'ada' } }]);
+    expect(await take()).toMatchObject([
+      { signal: 'SAVE', data: { name: 'eve', cqrs_revision: 1 }, previous: { name: 'ada' } },
+    ]);
   });
 
   test('several changed rows in one statement', async () => {
@@ -86,7 +100,9 @@ describe('one flush', () => {
     await take();
     em.remove(account);
     await em.flush();
-    expect(await take()).toMatchObject([{ signal: 'DELETE', data: { id: Number(account.id), cqrs_revision: 2 }, previous: null }]);
+    expect(await take()).toMatchObject([
+      { signal: 'DELETE', data: { id: Number(account.id), cqrs_revision: 2 }, previous: null },
+    ]);
   });
 });
 
@@ -185,7 +201,10 @@ describe("MikroORM's own bulk calls", () => {
     const upserted = await orm.em.fork().upsert(Account, { email: 'a', name: 'up' });
     expect([upserted.name, upserted.cqrsRevision]).toEqual(['up', 2]);
     expect(await take()).toMatchObject([{ data: { email: 'a', cqrs_revision: 2 }, previous: { name: null } }]);
-    const many = await orm.em.fork().upsertMany(Account, [{ email: 'b', name: 'x' }, { email: 'c', name: 'y' }]);
+    const many = await orm.em.fork().upsertMany(Account, [
+      { email: 'b', name: 'x' },
+      { email: 'c', name: 'y' },
+    ]);
     expect(many.map((one) => one.cqrsRevision)).toEqual([2, 0]);
     expect(brief(await take())).toEqual(['SAVE b r2', 'SAVE c r0']);
     expect(await orm.em.fork().nativeDelete(Account, { email: { $in: ['a', 'b'] } })).toBe(2);
@@ -193,8 +212,16 @@ describe("MikroORM's own bulk calls", () => {
   });
 
   test('query builders, their clones, and what they return', async () => {
-    const rows = await orm.em.fork().createQueryBuilder(Account).insert([{ email: 'q1' }, { email: 'q2' }]).returning(['id', 'email']).execute('all');
-    expect(rows.map((row: object) => Object.keys(row))).toEqual([['id', 'email'], ['id', 'email']]);
+    const rows = await orm.em
+      .fork()
+      .createQueryBuilder(Account)
+      .insert([{ email: 'q1' }, { email: 'q2' }])
+      .returning(['id', 'email'])
+      .execute('all');
+    expect(rows.map((row: object) => Object.keys(row))).toEqual([
+      ['id', 'email'],
+      ['id', 'email'],
+    ]);
     expect(brief(await take())).toEqual(['SAVE q1 r0', 'SAVE q2 r0']);
     const builder = orm.em.fork().createQueryBuilder(Account, 'a').update({ name: 'qb' }).where({ email: 'q1' });
     expect(builder.getQuery()).toContain('cqrs_revision');
@@ -205,13 +232,21 @@ describe("MikroORM's own bulk calls", () => {
   });
 
   test('a changed key is a DELETE and a SAVE; many at once are refused', async () => {
-    await orm.em.fork().insertMany(Account, [{ id: '1', email: 'a' }, { id: '2', email: 'b' }]);
+    await orm.em.fork().insertMany(Account, [
+      { id: '1', email: 'a' },
+      { id: '2', email: 'b' },
+    ]);
     const [first] = await take();
     await orm.em.fork().nativeUpdate(Account, { id: '1' }, { id: '11' });
     const sent = await take();
-    expect(sent.map((one) => [one.signal, one.data['id'], one.data['cqrs_revision']])).toEqual([['DELETE', 1, 1], ['SAVE', 11, 1]]);
+    expect(sent.map((one) => [one.signal, one.data['id'], one.data['cqrs_revision']])).toEqual([
+      ['DELETE', 1, 1],
+      ['SAVE', 11, 1],
+    ]);
     expect(sent[1]!.incarnation).toBeGreaterThan(first!.incarnation);
-    await expect(orm.em.fork().nativeUpdate(Account, {}, { id: raw('id + 100') as never })).rejects.toThrow(/primary keys of 2 rows/);
+    await expect(orm.em.fork().nativeUpdate(Account, {}, { id: raw('id + 100') as never })).rejects.toThrow(
+      /primary keys of 2 rows/,
+    );
     expect(await take()).toEqual([]);
   });
 });
@@ -223,10 +258,24 @@ describe('the explicit bulk API', () => {
     const created = await Account.cqrs(em).bulkCreate([{ email: 'a' }, { email: 'b' }]);
     expect(created).toMatchObject({ count: 2, keys: [expect.any(String), expect.any(String)] });
     expect(brief(await take())).toEqual(['SAVE a r0', 'SAVE b r0']);
-    expect(await Account.cqrs(em).bulkUpdate({ email: 'a' }, { name: 'x' })).toEqual({ count: 1, keys: [created.keys[0]] });
-    expect(await Account.cqrs(em).bulkUpsert([{ email: 'a', name: 'y' }, { email: 'c', name: 'z' }], { onConflictFields: ['email'] })).toMatchObject({ count: 2 });
+    expect(await Account.cqrs(em).bulkUpdate({ email: 'a' }, { name: 'x' })).toEqual({
+      count: 1,
+      keys: [created.keys[0]],
+    });
+    expect(
+      await Account.cqrs(em).bulkUpsert(
+        [
+          { email: 'a', name: 'y' },
+          { email: 'c', name: 'z' },
+        ],
+        { onConflictFields: ['email'] },
+      ),
+    ).toMatchObject({ count: 2 });
     expect(brief(await take())).toEqual(['SAVE a r1', 'SAVE a r2', 'SAVE c r0']);
-    expect(await Account.cqrs(em).bulkDelete({})).toMatchObject({ count: 3, keys: expect.arrayContaining(created.keys as string[]) });
+    expect(await Account.cqrs(em).bulkDelete({})).toMatchObject({
+      count: 3,
+      keys: expect.arrayContaining(created.keys as string[]),
+    });
     expect(await orm.em.fork().count(Account)).toBe(0);
   });
 });

@@ -17,7 +17,11 @@ AccountSchema.setClass(Account);
 
 test("the guide's migration of a big table rewrites no row, and leaves the schema that MikroORM wants", async () => {
   const database = await createDatabase();
-  const orm = await MikroORM.init({ clientUrl: database.url, entities: [Account], extensions: [new Cqrs({ transport: 'MemoryTransport' })] });
+  const orm = await MikroORM.init({
+    clientUrl: database.url,
+    entities: [Account],
+    extensions: [new Cqrs({ transport: 'MemoryTransport' })],
+  });
   try {
     const sql = <T = Record<string, unknown>>(text: string): Promise<T[]> => orm.em.getConnection().execute(text);
     await sql('create table account (id serial primary key, name varchar(255) not null)');

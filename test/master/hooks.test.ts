@@ -31,7 +31,11 @@ AuthorSchema.setClass(Author);
 class BookCard {
   constructor(private readonly book: Book) {}
   get data() {
-    return { id: this.book.id, title: this.book.title, author: { id: this.book.author.id, name: this.book.author.name } };
+    return {
+      id: this.book.id,
+      title: this.book.title,
+      author: { id: this.book.author.id, name: this.book.author.name },
+    };
   }
 }
 const BookSchema = defineEntity({
@@ -58,7 +62,11 @@ class Review extends masterClass(ReviewSchema) {
 }
 ReviewSchema.setClass(Review);
 
-const QuietSchema = defineEntity({ name: 'Quiet', extends: MasterEntity, properties: { id: p.integer().primary(), name: p.string() } });
+const QuietSchema = defineEntity({
+  name: 'Quiet',
+  extends: MasterEntity,
+  properties: { id: p.integer().primary(), name: p.string() },
+});
 class Quiet extends masterClass(QuietSchema) {
   static override CQRS_ID = 'quiet';
   static override CQRS_PRODUCE = false;
@@ -130,7 +138,9 @@ test('getCqrsMeta and getCustomCqrsDeleteData', async () => {
   expect(await service.take()).toMatchObject([{ meta: { signal: 'SAVE', fields: 4 } }]);
   em.remove(author);
   await em.flush();
-  expect(await service.take()).toMatchObject([{ signal: 'DELETE', meta: { signal: 'DELETE' }, data: { custom: { goodbye: 'meta' } } }]);
+  expect(await service.take()).toMatchObject([
+    { signal: 'DELETE', meta: { signal: 'DELETE' }, data: { custom: { goodbye: 'meta' } } },
+  ]);
 });
 
 test('correlation and meta functions see the request', async () => {
@@ -145,7 +155,12 @@ test('a serializer class with relations loaded once for all rows', async () => {
   await em.flush();
   const books = (await service.take()).filter((one) => one.cqrsId === 'book');
   expect(books.map((one) => one.data)).toMatchObject([
-    { title: 'one', author: { id: author.id, name: 'ada' }, cqrs_revision: 0, cqrs_updated: expect.stringMatching(/\+00:00$/) },
+    {
+      title: 'one',
+      author: { id: author.id, name: 'ada' },
+      cqrs_revision: 0,
+      cqrs_updated: expect.stringMatching(/\+00:00$/),
+    },
     { title: 'two', author: { id: author.id, name: 'ada' } },
   ]);
 });
@@ -178,29 +193,39 @@ describe('what passes by capture', () => {
       await em.execute(`insert into plain (id, shown) values (1001, 'raw'), (1002, 'raw')`);
       expect(await Plain.callPostBulkCreate([{ id: 1001 }, { id: 1002 }], { em })).toBe(2);
     });
-    expect((await service.take()).map((one) => [one.data['id'], one.data['cqrs_revision']])).toEqual([[1001, 0], [1002, 0]]);
+    expect((await service.take()).map((one) => [one.data['id'], one.data['cqrs_revision']])).toEqual([
+      [1001, 0],
+      [1002, 0],
+    ]);
     await fork().transactional(async (em) => {
       await em.execute(`update plain set shown = 'again' where id = 1001`);
       expect(await Plain.callPostUpdate([{ id: 1001 }], { em })).toBe(1);
     });
-    expect(await service.take()).toMatchObject([{ signal: 'SAVE', data: { id: 1001, shown: 'again', cqrs_revision: 1 } }]);
+    expect(await service.take()).toMatchObject([
+      { signal: 'SAVE', data: { id: 1001, shown: 'again', cqrs_revision: 1 } },
+    ]);
     off();
     expect(heard).toEqual(['Plain', 'Plain']);
   });
 
   test('a transaction begun behind the EntityManager is captured statement by statement', async () => {
     const em = fork();
-    await em.getKysely().transaction().execute(async (transaction) => {
-      em.setTransactionContext(transaction);
-      await em.nativeUpdate(Plain, { id: 1001 }, { shown: 'kysely' });
-    });
+    await em
+      .getKysely()
+      .transaction()
+      .execute(async (transaction) => {
+        em.setTransactionContext(transaction);
+        await em.nativeUpdate(Plain, { id: 1001 }, { shown: 'kysely' });
+      });
     expect(await service.take()).toMatchObject([{ data: { shown: 'kysely' } }]);
   });
 });
 
 test('foreign keys through which the database writes by itself are spoken of at start', async () => {
   const heard: string[] = [];
-  const off = service.cqrs.events.on('cqrs.master.uncaptured', ({ entity, reason }) => heard.push(`${entity}: ${reason}`));
+  const off = service.cqrs.events.on('cqrs.master.uncaptured', ({ entity, reason }) =>
+    heard.push(`${entity}: ${reason}`),
+  );
   await service.cqrs.check();
   off();
   expect(heard).toEqual([expect.stringContaining("Review: 'book' is declared ON DELETE CASCADE")]);
@@ -268,5 +293,8 @@ test('two writers of different columns: each payload is the row at its revision'
   await first.commit();
   await waiting;
   await second.commit();
-  expect((await service.take()).slice(1).map((sent) => [sent.data['shown'], sent.data['cqrs_revision']])).toEqual([['b', 1], ['b', 2]]);
+  expect((await service.take()).slice(1).map((sent) => [sent.data['shown'], sent.data['cqrs_revision']])).toEqual([
+    ['b', 1],
+    ['b', 2],
+  ]);
 });

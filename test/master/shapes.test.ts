@@ -24,7 +24,11 @@ class MoneyType extends Type<Money, string> {
   }
 }
 
-const Address = defineEntity({ name: 'Address', embeddable: true, properties: { street: p.string(), zip: p.integer().nullable() } });
+const Address = defineEntity({
+  name: 'Address',
+  embeddable: true,
+  properties: { street: p.string(), zip: p.integer().nullable() },
+});
 
 const OwnerSchema = defineEntity({
   name: 'Owner',
@@ -105,12 +109,22 @@ const AnimalSchema = defineEntity({
 });
 abstract class Animal extends masterClass(AnimalSchema) {}
 AnimalSchema.setClass(Animal as never);
-const DogSchema = defineEntity({ name: 'Dog', extends: AnimalSchema, discriminatorValue: 'dog', properties: { barks: p.boolean().nullable() } });
+const DogSchema = defineEntity({
+  name: 'Dog',
+  extends: AnimalSchema,
+  discriminatorValue: 'dog',
+  properties: { barks: p.boolean().nullable() },
+});
 class Dog extends masterClass(DogSchema) {
   static override CQRS_ID = 'dog';
 }
 DogSchema.setClass(Dog);
-const CatSchema = defineEntity({ name: 'Cat', extends: AnimalSchema, discriminatorValue: 'cat', properties: { lives: p.integer().nullable() } });
+const CatSchema = defineEntity({
+  name: 'Cat',
+  extends: AnimalSchema,
+  discriminatorValue: 'cat',
+  properties: { lives: p.integer().nullable() },
+});
 class Cat extends masterClass(CatSchema) {
   static override CQRS_ID = 'cat';
 }
@@ -139,7 +153,9 @@ test('uuid keys, embeddables inline and as an object', async () => {
   owner.home!.zip = 9;
   owner.work!.zip = 8;
   await em.flush();
-  expect(await service.take()).toMatchObject([{ data: { home_zip: 9, work: { street: 'w', zip: 8 }, cqrs_revision: 1 } }]);
+  expect(await service.take()).toMatchObject([
+    { data: { home_zip: 9, work: { street: 'w', zip: 8 }, cqrs_revision: 1 } },
+  ]);
 });
 
 test('a relation travels under its own name, as a key; orphans are deleted, references updated without loading', async () => {
@@ -147,11 +163,16 @@ test('a relation travels under its own name, as a key; orphans are deleted, refe
   const owner = em.create(Owner, { id: randomUUID(), fullName: 'Ada' });
   const pet = em.create(Pet, { owner, name: 'p' });
   await em.flush();
-  expect((await service.take()).map((one) => [one.cqrsId, one.data['owner']])).toEqual([['owner', undefined], ['pet', owner.id]]);
+  expect((await service.take()).map((one) => [one.cqrsId, one.data['owner']])).toEqual([
+    ['owner', undefined],
+    ['pet', owner.id],
+  ]);
   const other = fork();
   other.getReference(Pet, pet.id).name = 'renamed';
   await other.flush();
-  expect(await service.take()).toMatchObject([{ signal: 'SAVE', data: { name: 'renamed', owner: owner.id, cqrs_revision: 1 } }]);
+  expect(await service.take()).toMatchObject([
+    { signal: 'SAVE', data: { name: 'renamed', owner: owner.id, cqrs_revision: 1 } },
+  ]);
   const third = fork();
   (await third.findOneOrFail(Owner, owner.id, { populate: ['pets'] })).pets.removeAll();
   await third.flush();
@@ -260,7 +281,9 @@ test('every kind of column travels without loss', async () => {
     lazy: 'long',
   });
   await service.take();
-  await service.sql(`update other.kinds set at = '2024-01-02 03:04:05.123456+02', data = '{"n": 12345678901234567890}', float = 'NaN' /* cqrs */`);
+  await service.sql(
+    `update other.kinds set at = '2024-01-02 03:04:05.123456+02', data = '{"n": 12345678901234567890}', float = 'NaN' /* cqrs */`,
+  );
   await Kinds.callPostUpdate([{ code: 'ä/"1' }], { em: fork() });
   const [sent] = await rawBodies();
   expect(sent).toContain('"big":9223372036854775807');
@@ -283,7 +306,10 @@ test('single-table inheritance: each row under the id of its class, with its own
   em.create(Cat, { name: 'tom', lives: 9 });
   await em.flush();
   const sent = await service.take();
-  expect(sent.map((one) => [one.cqrsId, one.data['name']]).toSorted()).toEqual([['cat', 'tom'], ['dog', 'rex']]);
+  expect(sent.map((one) => [one.cqrsId, one.data['name']]).toSorted()).toEqual([
+    ['cat', 'tom'],
+    ['dog', 'rex'],
+  ]);
   expect(sent.find((one) => one.cqrsId === 'dog')!.data).not.toHaveProperty('lives');
   dog.barks = false;
   await em.flush();

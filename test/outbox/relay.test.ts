@@ -7,7 +7,11 @@ import { MemoryBroker, MemoryTransport } from '../../src/transport/memory.js';
 import type { Delivery, OutgoingMessage, PublishResult } from '../../src/transport/transport.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 
-const ItemSchema = defineEntity({ name: 'Item', extends: MasterEntity, properties: { id: p.integer().primary(), name: p.string() } });
+const ItemSchema = defineEntity({
+  name: 'Item',
+  extends: MasterEntity,
+  properties: { id: p.integer().primary(), name: p.string() },
+});
 class Item extends masterClass(ItemSchema) {
   static override CQRS_ID = 'item';
 }
@@ -36,13 +40,22 @@ afterEach(async () => {
 });
 
 /** Everything that reaches a replica's queue, as it comes. */
-async function subscribe(queue = 'replica'): Promise<{ received: TransportPayload[]; until(count: number): Promise<void> }> {
+async function subscribe(
+  queue = 'replica',
+): Promise<{ received: TransportPayload[]; until(count: number): Promise<void> }> {
   const reader = new MemoryTransport(broker);
   await reader.connect({ events: service.cqrs.events, exchange: 'cqrs', publishTimeoutMs: 1_000 });
   const received: TransportPayload[] = [];
   let check = (): void => {};
   await reader.consume(
-    { queue, deadLetterQueue: 'dead', unreadableQueue: 'unreadable', cqrsIds: ['item'], prefetch: 100, deadLetterTtlMs: null },
+    {
+      queue,
+      deadLetterQueue: 'dead',
+      unreadableQueue: 'unreadable',
+      cqrsIds: ['item'],
+      prefetch: 100,
+      deadLetterTtlMs: null,
+    },
     (delivery: Delivery) => {
       received.push(TransportPayload.fromMessage(delivery.body));
       void delivery.ack();
@@ -81,7 +94,10 @@ test('a broker that is away loses nothing and does not hold up the application',
   transport.away = true;
   await service.cqrs.start();
   const failed = service.cqrs.events.next('cqrs.relay.failed');
-  await fork().insertMany(Item, Array.from({ length: 10 }, (_, id) => ({ id: id + 1, name: `n${id}` })));
+  await fork().insertMany(
+    Item,
+    Array.from({ length: 10 }, (_, id) => ({ id: id + 1, name: `n${id}` })),
+  );
   expect((await failed).error.message).toContain('away');
   expect(await service.cqrs.outboxState()).toMatchObject({ depth: 10 });
   transport.away = false;
@@ -92,7 +108,10 @@ test('a broker that is away loses nothing and does not hold up the application',
 // claims: row-order
 test('several relays: each message goes once, each row keeps its order', async () => {
   const replica = await subscribe();
-  await fork().insertMany(Item, Array.from({ length: 20 }, (_, id) => ({ id: id + 1, name: '0' })));
+  await fork().insertMany(
+    Item,
+    Array.from({ length: 20 }, (_, id) => ({ id: id + 1, name: '0' })),
+  );
   for (const name of ['1', '2', '3']) await fork().nativeUpdate(Item, {}, { name });
   const relays = [service.cqrs.createRelay(), service.cqrs.createRelay(), service.cqrs.createRelay()];
   await Promise.all(relays.map((relay) => relay.start()));
@@ -100,7 +119,9 @@ test('several relays: each message goes once, each row keeps its order', async (
   await Promise.all(relays.map((relay) => relay.stop()));
   expect(replica.received).toHaveLength(80);
   for (let id = 1; id <= 20; id++) {
-    const names = replica.received.filter((payload) => payload.instancePk === id).map((payload) => payload.instanceData['name']);
+    const names = replica.received
+      .filter((payload) => payload.instancePk === id)
+      .map((payload) => payload.instanceData['name']);
     expect(names).toEqual(['0', '1', '2', '3']);
   }
 });
@@ -110,7 +131,11 @@ test('history 14: what nobody is bound for is an event; for a SYNC to one queue 
   const unroutable = service.cqrs.events.next('cqrs.relay.unroutable');
   await fork().insert(Item, { id: 1, name: 'a' });
   expect(await unroutable).toMatchObject({ cqrsId: 'item', signalType: 'SAVE', queue: null });
-  expect(await service.cqrs.sync({ cqrsId: 'item', queue: 'nowhere' })).toEqual({ synced: 1, withdrawn: 0, unroutable: 1 });
+  expect(await service.cqrs.sync({ cqrsId: 'item', queue: 'nowhere' })).toEqual({
+    synced: 1,
+    withdrawn: 0,
+    unroutable: 1,
+  });
   expect(await service.cqrs.outboxState()).toMatchObject({ depth: 0, failed: 0 });
 });
 
@@ -118,7 +143,10 @@ test('sync sends what matches, page by page, to all or to one queue', async () =
   const first = await subscribe('one');
   const second = await subscribe('two');
   await service.cqrs.withoutReplication(() =>
-    fork().insertMany(Item, Array.from({ length: 7 }, (_, id) => ({ id: id + 1, name: id % 2 ? 'odd' : 'even' }))),
+    fork().insertMany(
+      Item,
+      Array.from({ length: 7 }, (_, id) => ({ id: id + 1, name: id % 2 ? 'odd' : 'even' })),
+    ),
   );
   const progress: number[] = [];
   const result = await service.cqrs.sync({
@@ -131,11 +159,18 @@ test('sync sends what matches, page by page, to all or to one queue', async () =
   expect(result).toEqual({ synced: 4, withdrawn: 0, unroutable: 0 });
   expect(progress).toEqual([2, 4]);
   await second.until(4);
-  expect(second.received.map((payload) => [payload.signalType, payload.instancePk])).toEqual([['SYNC', 1], ['SYNC', 3], ['SYNC', 5], ['SYNC', 7]]);
+  expect(second.received.map((payload) => [payload.signalType, payload.instancePk])).toEqual([
+    ['SYNC', 1],
+    ['SYNC', 3],
+    ['SYNC', 5],
+    ['SYNC', 7],
+  ]);
   await service.cqrs.sync({ cqrsId: 'item' });
   await first.until(7);
   expect(first.received).toHaveLength(7);
-  await expect(service.cqrs.sync({ cqrsId: 'nothing' })).rejects.toThrow("Unknown CQRS_ID 'nothing'. Known here: item.");
+  await expect(service.cqrs.sync({ cqrsId: 'nothing' })).rejects.toThrow(
+    "Unknown CQRS_ID 'nothing'. Known here: item.",
+  );
 });
 
 test('history 15: nothing is NOTIFYed inside a transaction: that would forbid two-phase commit', async () => {

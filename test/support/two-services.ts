@@ -19,7 +19,12 @@ export interface TwoServices extends AsyncDisposable {
   ended(count: number): Promise<void>;
 }
 
-const ENDS: readonly CqrsEventName[] = ['cqrs.inbox.applied', 'cqrs.inbox.skipped', 'cqrs.inbox.dead-lettered', 'cqrs.inbox.unreadable'];
+const ENDS: readonly CqrsEventName[] = [
+  'cqrs.inbox.applied',
+  'cqrs.inbox.skipped',
+  'cqrs.inbox.dead-lettered',
+  'cqrs.inbox.unreadable',
+];
 
 export async function twoServices(options: {
   masters: EntityClass<object>[];
