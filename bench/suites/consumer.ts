@@ -1,0 +1,145 @@
+import { MikroORM } from '@mikro-orm/postgresql';
+import pg from 'pg';
+import { createDatabase } from '../../test/support/database.ts';
+import { bodies } from '../harness/bodies.ts';
+import { BenchBroker, type QueueType } from '../harness/broker.ts';
+import { openReader } from '../harness/replica-services.ts';
+import { type Bench, pair, type Suite } from '../harness/suite.ts';
+import { HookedProductCopy, PlainProductCopy, ProductCopy } from '../product-copies.ts';
+import { consumeRaw, REPLICA_DDL } from '../twins/consumer.ts';
+import { consumeByFlush } from '../twins/flush-consumer.ts';
+
+const TYPES: readonly QueueType[] = ['classic', 'quorum'];
+const RAW = 'raw consume + unnest upsert + ack';
+
+/** From a full queue to the replica's table, one worker. */
+export const consumer: Suite = {
+  rows: [
+    ...TYPES.flatMap((type) =>
+      ['create', 'update'].map((work) => ({
+        name: `consume-${work}-${type}`,
+        work: `consumer, backlog of 100,000 ${work}s, fast path, ${type} queue`,
+        against: RAW,
+        unit: 'rows/s',
+        goal: 0.8,
+      })),
+    ),
+    {
+      name: 'consume-hooks',
+      work: 'the same updates, hook path (`cqrsUpdate` overridden)',
+      against: 'the same upserts through one MikroORM flush per batch',
+      unit: 'rows/s',
+      goal: 0.8,
+    },
+    {
+      name: 'consume-stale',
+      work: 'consumer, all stale or duplicate',
+      against: 'fast path create',
+      unit: 'rows/s',
+      goal: 1.3,
+    },
+  ],
+  async run(bench) {
+    for (const type of TYPES) {
+      const names = [`consume-create-${type}`, `consume-update-${type}`];
+      if (type === 'classic') names.push('consume-stale');
+      if (bench.wants(...names)) await fastPath(bench, type);
+    }
+    if (bench.wants('consume-hooks')) await hookPath(bench);
+  },
+};
+
+async function fastPath(bench: Bench, type: QueueType): Promise<void> {
+  const size = bench.size(20_000, 10_000);
+  await using broker = await BenchBroker.open();
+  const queues = { ours: await broker.queue(`ours_${type}`, type), twin: await broker.queue(`twin_${type}`, type) };
+  await using reader = await openReader(ProductCopy, {
+    exchange: broker.exchange,
+    queue: queues.ours,
+    queueType: type,
+  });
+  await using twin = await openRawReader(broker, queues.twin);
+  for (let round = -1; round < bench.rounds; round++) {
+    await Promise.all([reader.clear(), twin.clear()]);
+    const work = async (revision: number): Promise<{ ours: number; twin: number }> => {
+      await broker.fill(bodies(size, revision));
+      return pair(
+        round + 1,
+        () => reader.drain(size),
+        () => twin.drain(size),
+      );
+    };
+    const creates = await work(0);
+    const updates = await work(1);
+    if (round >= 0) bench.record(`consume-create-${type}`, creates);
+    if (round >= 0) bench.record(`consume-update-${type}`, updates);
+    if (type !== 'classic' || !bench.wants('consume-stale')) continue;
+    const stale = await work(0);
+    if (round >= 0) bench.record('consume-stale', { ours: stale.ours, twin: creates.ours });
+  }
+}
+
+async function hookPath(bench: Bench): Promise<void> {
+  const size = bench.size(2_000, 1_000);
+  await using broker = await BenchBroker.open();
+  const queues = { ours: await broker.queue('ours'), twin: await broker.queue('twin') };
+  await using reader = await openReader(HookedProductCopy, { exchange: broker.exchange, queue: queues.ours });
+  const database = await createDatabase();
+  const orm = await MikroORM.init({ clientUrl: database.url, entities: [PlainProductCopy] });
+  await orm.schema.create();
+  try {
+    for (let round = -1; round < bench.rounds; round++) {
+      // The rows are there already: what is measured is the change of each.
+      const revision = round + 2;
+      if (round === -1) {
+        await broker.fill(bodies(size, 0));
+        await reader.drain(size);
+        await consumeByFlush(broker.connection, queues.twin, orm, size);
+      }
+      await broker.fill(bodies(size, revision));
+      const measured = await pair(
+        revision,
+        () => reader.drain(size),
+        () => consumeByFlush(broker.connection, queues.twin, orm, size),
+      );
+      if (round >= 0) bench.record('consume-hooks', measured);
+    }
+  } finally {
+    await orm.close();
+    await database.drop();
+  }
+}
+
+interface RawReader extends AsyncDisposable {
+  clear(): Promise<void>;
+  drain(count: number): Promise<number>;
+}
+
+async function openRawReader(broker: BenchBroker, queue: string): Promise<RawReader> {
+  const database = await createDatabase();
+  const client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+  await client.query(REPLICA_DDL);
+  return {
+    clear: async () => void (await client.query('truncate product_copies')),
+    async drain(count) {
+      const channel = await broker.connection.createChannel();
+      let applied = 0;
+      const { promise: done, resolve } = Promise.withResolvers<void>();
+      const startedAt = performance.now();
+      const running = await consumeRaw(channel, queue, client, (keys) => {
+        applied += keys.length;
+        if (applied >= count) resolve();
+      });
+      await done;
+      const rate = (count / (performance.now() - startedAt)) * 1000;
+      await running.stop();
+      await channel.close();
+      return rate;
+    },
+    async [Symbol.asyncDispose]() {
+      await client.end();
+      await database.drop();
+    },
+  };
+}
