@@ -67,7 +67,7 @@ class PlainRef extends replicaClass(PlainRefSchema) {
 }
 PlainRefSchema.setClass(PlainRef);
 
-/** What hooks did, never changed or removed: the same line twice is an effect that happened twice. */
+/** What hooks did, never changed or removed: the same version of a key twice is an effect that happened twice. */
 const Effect = defineEntity({
   name: 'Effect',
   tableName: 'fault_effect',

@@ -47,7 +47,7 @@ export class Stage {
     const [twice] = await this.replica.orm.em.getConnection().execute<{ count: number }[]>(
       `select count(*)::int as count
          from (select from fault_effect where key between ${base} and ${base + 99}
-                group by key, action, version having count(*) > 1) as repeated`,
+                group by key, version having count(*) > 1) as repeated`,
     );
     return {
       lost: [...there].filter(([key, state]) => here.get(key) !== state).length,

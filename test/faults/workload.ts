@@ -28,7 +28,8 @@ export function poisonKeys({ base, round }: Pick<Round, 'base' | 'round'>): numb
  */
 export async function write(orm: MikroORM, { base, round, seed }: Round): Promise<{ refused: number }> {
   const random = generator(seed + round);
-  const keys = [1, 2, 3, 4, 5].map((offset) => base + offset);
+  // Rounds share no keys: what the first one loses, the second must not mend.
+  const keys = [1, 2, 3, 4, 5].map((offset) => base + round * 5 + offset);
   const value = (): number => random(1_000_000);
   const one = (): number => keys[random(keys.length)]!;
   const steps: ((em: EntityManager) => Promise<unknown>)[] = [
@@ -63,9 +64,17 @@ export async function write(orm: MikroORM, { base, round, seed }: Round): Promis
     ]),
   ];
   let refused = 0;
-  for (const step of steps) {
+  for (const [index, step] of steps.entries()) {
     try {
-      await orm.em.fork().transactional(step);
+      await orm.em.fork().transactional(async (em) => {
+        await step(em);
+        // Never written again: a later message cannot make up for the one that is lost.
+        await em.insert(index % 2 ? Plain : Watched, {
+          id: base + 25 + round * 25 + index,
+          value: value(),
+          text: 'once',
+        });
+      });
     } catch {
       refused++;
     }
