@@ -5,6 +5,7 @@ import { ConfigurationError } from './core/errors.js';
 import { Events } from './core/events.js';
 import { EXTENSION } from './core/extension.js';
 import type { Registry } from './core/registry.js';
+import { type NativeConnection, saveRoundTrips } from './core/round-trips.js';
 import { pause, type Service } from './core/service.js';
 import { parseSettings, type Settings, type SettingsInput } from './core/settings.js';
 import { Consumer } from './inbox/consumer.js';
@@ -287,6 +288,9 @@ export class Cqrs implements MasterHost, ReplicaHost {
     // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
     if (this.masters.size === 0) storage.reset(OutboxMessage.meta.class as never);
     if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
+    if (this.masters.size + this.replicas.size > 0) {
+      saveRoundTrips(this.orm.driver.getConnection('write') as unknown as NativeConnection);
+    }
   }
 
   async #client(): Promise<Kysely<never>> {

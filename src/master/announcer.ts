@@ -1,7 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import type { MikroORM } from '@mikro-orm/core';
+import { CompiledQuery } from 'kysely';
 import type { Events } from '../core/events.js';
 import { SignalType } from '../core/payload.js';
+import { withCommit } from '../core/round-trips.js';
 import type { Settings } from '../core/settings.js';
 import { append, appendForIds, appendText, type Executor, type OutboxEntry } from '../outbox/outbox.js';
 import { forkInside, hydrate, populate } from './hydrate.js';
@@ -23,8 +25,6 @@ export class Announcer {
       readonly settings: Settings;
       readonly events: Events;
       readonly outboxTable: () => string;
-      /** Runs a statement as the last one of a transaction, at the latest with its COMMIT. */
-      readonly runWithCommit: (transaction: TransactionContext, sql: string) => Promise<void>;
       /** Called after COMMIT, when something waits in the outbox. */
       readonly onCommitted: () => void;
     },
@@ -46,7 +46,7 @@ export class Announcer {
       const entries = await this.#serialize(transaction, announcements);
       const text = appendText(table, entries);
       if (text === undefined) await append(transaction as unknown as Executor, table, entries);
-      else await this.parts.runWithCommit(transaction, text);
+      else await (transaction as unknown as Executor).executeQuery(CompiledQuery.raw(withCommit(text)));
     } else {
       await this.#appendInChunks(transaction, announcements);
     }

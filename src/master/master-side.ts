@@ -14,7 +14,6 @@ import type { MasterDefinition } from './master-definition.js';
 import { MasterRuntime } from './master-runtime.js';
 import { type MasterTable, OWN_PROPERTIES } from './master-table.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
-import { RoundTrips } from './round-trips.js';
 import { MasterSync } from './sync.js';
 import { TransactionLog } from './transaction-log.js';
 import { databaseCascades, watchRawSql } from './uncaptured-writes.js';
@@ -29,7 +28,6 @@ export class MasterSide {
   readonly #muted = new AsyncLocalStorage<true>();
   readonly #quote: (identifier: string) => string;
   #tables: readonly MasterTable[] = [];
-  #roundTrips?: RoundTrips;
   #outboxTable?: string;
 
   constructor(
@@ -49,7 +47,6 @@ export class MasterSide {
       events,
       onCommitted,
       outboxTable: () => this.outboxTable,
-      runWithCommit: (transaction, sql) => this.#roundTrips!.runWithCommit(transaction, sql),
     });
     this.#log = new TransactionLog({
       announce: async (transaction, changes) => {
@@ -124,7 +121,6 @@ export class MasterSide {
     const driver = this.#driver;
     const connection = driver.getConnection('write');
     const isMuted = (): boolean => this.#muted.getStore() === true;
-    this.#roundTrips = new RoundTrips(connection as object);
     watchRawSql(connection, tables, this.parts.events, isMuted);
     this.#log.install(connection);
     new WriteCapture({

@@ -33,11 +33,13 @@ export function lockAllKeys({ alone }: { alone: boolean }): Statement {
 
 function lockBuckets(buckets: ReadonlyMap<number, boolean>): Statement {
   const sorted = [...buckets].toSorted(([a], [b]) => a - b);
+  // Without parameters, so that it shares a round trip with the BEGIN before it.
   return {
     text: `select case when u.alone then pg_advisory_xact_lock(${LOCK_CLASS}, u.bucket)
         else pg_advisory_xact_lock_shared(${LOCK_CLASS}, u.bucket) end is null as locked
-      from unnest($1::text[]::int[], $2::text[]::bool[]) as u(bucket, alone)`,
-    parameters: [sorted.map(([bucket]) => String(bucket)), sorted.map(([, alone]) => String(alone))],
+      from unnest('{${sorted.map(([bucket]) => bucket).join()}}'::int[],
+        '{${sorted.map(([, alone]) => (alone ? 't' : 'f')).join()}}'::bool[]) as u(bucket, alone)`,
+    parameters: [],
   };
 }
 

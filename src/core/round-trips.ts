@@ -1,14 +1,10 @@
-import { CompiledQuery } from 'kysely';
-import type { Executor } from '../outbox/outbox.js';
-import type { TransactionContext } from './transaction-log.js';
-
 /**
  * Saves the round trips at both ends of a transaction, in which a small one spends much of its time:
  *
  *   begin ─▶ update … ─▶ insert into cqrs_outbox … ─▶ commit      becomes
  *   begin; update …   ─▶ insert into cqrs_outbox …; commit
  *
- * BEGIN is held back until the first statement, a statement given to `runWithCommit` until the COMMIT. Two in one simple
+ * BEGIN is held back until the first statement, a statement marked by `withCommit` until the COMMIT. Two in one simple
  * query are not pipelined: PostgreSQL stops at the first error. When the insert fails there is no COMMIT, the promise of
  * the commit rejects, and MikroORM rolls back. (Pipelined, the COMMIT of the then aborted transaction would be answered
  * with ROLLBACK, which is an error to nobody.)
@@ -16,40 +12,51 @@ import type { TransactionContext } from './transaction-log.js';
  * It watches the `pg` clients of MikroORM's own pool as they are taken from it. On any other driver everything is sent
  * as it comes.
  */
-export class RoundTrips {
-  readonly #watched = new WeakMap<PgClient, WatchedClient>();
-  #installed?: Promise<void>;
+export function saveRoundTrips(connection: NativeConnection): void {
+  const begin = connection.begin.bind(connection);
+  let watching: Promise<boolean> | undefined;
+  connection.begin = async (...args) => {
+    if (!(await (watching ??= watchPool(connection)))) watching = undefined;
+    return begin(...args);
+  };
+}
 
-  constructor(private readonly connection: { getNativeClient?(): Promise<unknown> }) {}
+/** Marks a statement whose result nobody needs as the last one of its transaction: it may wait for the COMMIT. */
+export function withCommit(sql: string): string {
+  return WITH_COMMIT + sql;
+}
 
-  /** Runs a statement whose result nobody needs, as the last one of a transaction, at the latest with its COMMIT. */
-  async runWithCommit(transaction: TransactionContext, sql: string): Promise<void> {
-    await (this.#installed ??= this.#install());
-    await (transaction as unknown as Executor).executeQuery(CompiledQuery.raw(WITH_COMMIT + sql));
-  }
+/** What MikroORM's connections have. */
+export interface NativeConnection {
+  begin(...args: unknown[]): Promise<unknown>;
+  getNativeClient?(): Promise<unknown>;
+}
 
-  async #install(): Promise<void> {
-    try {
-      const pool = (await this.connection.getNativeClient?.()) as PgPool | undefined;
-      if (typeof pool?.on !== 'function' || typeof pool.totalCount !== 'number') return;
-      pool.on('acquire', (client) => {
-        const watched = this.#watched.get(client);
-        if (watched) watched.forget();
-        else this.#watched.set(client, new WatchedClient(client));
-      });
-    } catch {
-      // a dialect of the user's own keeps its client to itself
-    }
+/** False when it may be tried again: the database was away. */
+async function watchPool(connection: NativeConnection): Promise<boolean> {
+  try {
+    const pool = (await connection.getNativeClient?.()) as PgPool | undefined;
+    if (typeof pool?.on !== 'function' || typeof pool.totalCount !== 'number') return true;
+    const watched = new WeakMap<PgClient, WatchedClient>();
+    pool.on('acquire', (client) => {
+      const known = watched.get(client);
+      if (known) known.forget();
+      else watched.set(client, new WatchedClient(client));
+    });
+    return true;
+  } catch {
+    return false; // whoever uses the connection will hear why; a dialect of the user's own keeps its client to itself
   }
 }
 
+const BEGIN = /^(?:begin|start transaction isolation level [a-z ]+)$/;
 /** A comment: whoever does not know it just runs the statement. */
 const WITH_COMMIT = '/* cqrs: with commit */ ';
 const NOTHING_DONE = { command: '', rowCount: null, rows: [], fields: [] };
 
 class WatchedClient {
   readonly #stock: PgClient['query'];
-  #heldBegin = false;
+  #heldBegin?: string;
   #heldLast?: string;
 
   constructor(client: PgClient) {
@@ -59,16 +66,16 @@ class WatchedClient {
 
   /** What a former holder of the client has left behind. */
   forget(): void {
-    this.#heldBegin = false;
+    this.#heldBegin = undefined;
     this.#heldLast = undefined;
   }
 
   #query(args: QueryArguments): unknown {
     const sql = simpleText(args);
     if (sql === undefined) return this.#releaseHeld(args);
-    if (sql === 'begin') return this.#hold(() => (this.#heldBegin = true));
+    if (BEGIN.test(sql)) return this.#hold(() => (this.#heldBegin = sql));
     if (sql.startsWith(WITH_COMMIT)) return this.#hold(() => (this.#heldLast = sql));
-    const first = this.#heldBegin ? 'begin' : undefined;
+    const first = this.#heldBegin;
     const last = sql === 'rollback' ? undefined : this.#heldLast;
     this.forget();
     // A transaction in which nothing happened never was.
@@ -83,7 +90,7 @@ class WatchedClient {
 
   /** A statement with parameters, a cursor or a callback shares its message with nobody; the client's queue keeps the order. */
   #releaseHeld(args: QueryArguments): unknown {
-    const held = [this.#heldBegin ? 'begin' : undefined, this.#heldLast].filter((text) => text !== undefined);
+    const held = [this.#heldBegin, this.#heldLast].filter((text) => text !== undefined);
     this.forget();
     // If it fails, so does the one behind it: the connection is lost, or the transaction aborted.
     if (held.length > 0) (this.#stock(held.join('; ')) as Promise<unknown>).catch(() => {});
