@@ -59,7 +59,7 @@ class WatchedClient {
   #heldBegin?: string;
   #heldLast?: string;
 
-  constructor(client: PgClient) {
+  constructor(private readonly client: PgClient) {
     this.#stock = client.query.bind(client);
     client.query = (...args) => this.#query(args);
   }
@@ -80,7 +80,20 @@ class WatchedClient {
     this.forget();
     // A transaction in which nothing happened never was.
     if (first && !last && (sql === 'commit' || sql === 'rollback')) return Promise.resolve(NOTHING_DONE);
-    return this.#together([first, last], sql);
+    return sql === 'rollback' ? this.#rollBack() : this.#together([first, last], sql);
+  }
+
+  /**
+   * A connection that cannot roll back is lost, and the database rolls back by itself. Kysely gives a connection back to
+   * the pool only after a ROLLBACK that worked: hearing of the failure, it would keep the place taken for ever.
+   */
+  async #rollBack(): Promise<unknown> {
+    try {
+      return await (this.#stock('rollback') as Promise<unknown>);
+    } catch {
+      this.client.connection?.stream?.destroy(); // so that the pool throws it away
+      return NOTHING_DONE;
+    }
   }
 
   #hold(keep: () => void): Promise<unknown> {
@@ -117,6 +130,7 @@ type QueryArguments = [query: unknown, parameters?: unknown, callback?: unknown]
 
 interface PgClient {
   query(...args: QueryArguments): unknown;
+  readonly connection?: { readonly stream?: { destroy(): void } };
 }
 
 interface PgPool {
