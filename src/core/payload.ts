@@ -111,7 +111,7 @@ export class TransportPayload {
       throw new InvalidPayloadError(key ? `'${key}' ${issue?.message}` : 'the body is not an object', { key });
     }
     const wire = parsed.data;
-    const expires = wire.expires == null ? null : parseDate(wire.expires);
+    const expires = wire.expires == null ? null : readExpires(wire.expires);
     if (expires === undefined) throw new InvalidPayloadError("'expires' is not a date", { key: 'expires' });
     const payload = new TransportPayload({
       signalType: wire.signal_type,
@@ -215,6 +215,14 @@ export function stampExpires(body: string, expires: Date | null): string {
 /** Seconds precision and an explicit offset: the one form that every django-cqrs consumer survives. */
 export function formatExpires(expires: Date): string {
   return `${expires.toISOString().slice(0, 19)}+00:00`;
+}
+
+// One for all messages that left within the same second, and so in the same batch.
+let lastExpires: { readonly text: string; readonly date: Date | undefined } | undefined;
+
+function readExpires(text: string): Date | undefined {
+  if (lastExpires?.text !== text) lastExpires = { text, date: parseDate(text) };
+  return lastExpires.date;
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -93,7 +93,7 @@ const replica = z.strictObject({
     .describe(
       'How long a deletion is remembered; a message older than this creates nothing and becomes a dead letter.',
     ),
-  batchSize: z.int().min(1).max(10_000).default(500).describe('The most messages applied in one transaction.'),
+  batchSize: z.int().min(1).max(10_000).default(1_000).describe('The most messages applied in one transaction.'),
   batchWaitMs: milliseconds
     .default(0)
     .describe(
@@ -107,7 +107,7 @@ const replica = z.strictObject({
     .describe(
       'How long one statement of a batch may take, hooks included; the message at fault is then tried again. The wait for other workers does not count. null = no limit.',
     ),
-  prefetch: z.int().min(1).max(65_535).default(1_000).describe('The most messages a worker holds unsettled.'),
+  prefetch: z.int().min(1).max(65_535).default(2_000).describe('The most messages a worker holds unsettled.'),
 });
 
 const relay = z.strictObject({

@@ -277,8 +277,9 @@ function parseInstant(value: unknown): { milliseconds: number; microseconds: num
 /** Microseconds since 1970 → Python's `str(datetime)` in UTC: `2021-04-30 11:50:05.164341+00:00`, no zero fraction. */
 export function formatMicroseconds(micros: number): string {
   const fraction = ((micros % 1_000_000) + 1_000_000) % 1_000_000;
-  const seconds = new Date((micros - fraction) / 1000).toISOString().slice(0, 19).replace('T', ' ');
-  return `${seconds}${fraction === 0 ? '' : `.${String(fraction).padStart(6, '0')}`}+00:00`;
+  const iso = new Date((micros - fraction) / 1000).toISOString();
+  const seconds = `${iso.slice(0, 10)} ${iso.slice(11, 19)}`;
+  return fraction === 0 ? `${seconds}+00:00` : `${seconds}.${String(fraction).padStart(6, '0')}+00:00`;
 }
 
 function offsetSeconds(offset: string): number {

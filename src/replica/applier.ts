@@ -17,8 +17,9 @@ import type { ReplicaRuntime } from './replica-entity.js';
 import { askForKeys, normalizeKey } from './row-keys.js';
 import { SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
+import { StraightPath } from './straight-path.js';
 
-export interface ApplierParts extends BatchParts {
+export interface ApplierParts extends Omit<BatchParts, 'straight'> {
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
 }
@@ -34,7 +35,11 @@ export interface ApplierParts extends BatchParts {
  * hold their keys alone.
  */
 export class Applier implements Handler, ReplicaRuntime {
-  constructor(private readonly parts: ApplierParts) {}
+  private readonly parts: ApplierParts & BatchParts;
+
+  constructor(parts: ApplierParts) {
+    this.parts = { ...parts, straight: new StraightPath(parts.tombstones) };
+  }
 
   get cqrsIds(): readonly string[] {
     return this.parts.replicas.ids;

@@ -15,6 +15,7 @@ import { askForKeys } from './row-keys.js';
 import { planRows, type RowPlan, writeRows } from './row-path.js';
 import { SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
+import type { StraightPath } from './straight-path.js';
 import { bury } from './tombstones.js';
 
 /** What a statement ends with at `statement_timeout`. */
@@ -26,6 +27,7 @@ export interface BatchParts {
   readonly events: Events;
   /** The quoted table of `Tombstone`. */
   readonly tombstones: string;
+  readonly straight: StraightPath;
 }
 
 /** One batch on its way: who is settled how, and what is told once it is committed. */
@@ -103,9 +105,11 @@ export class Batch {
   }
 
   async #writeRows(session: SqlSession, definition: ReplicaDefinition, group: readonly Prepared[]): Promise<RowPlan> {
-    const states = await readStates(session, definition, distinctKeys(group), this.parts.tombstones);
     const settle = (message: Prepared, outcome: Outcome): void => this.settle(message, outcome);
-    const plan = planRows(definition, group, states, {
+    const rest = await this.parts.straight.write(session, definition, group, settle);
+    if (rest.length === 0) return { definition, writes: [], deletes: [], burials: [] };
+    const states = await readStates(session, definition, distinctKeys(rest), this.parts.tombstones);
+    const plan = planRows(definition, rest, states, {
       rules: this.#rules,
       settle,
       distrusted: (message, aheadBy) => void this.#clocks.set(message, aheadBy),

@@ -2,6 +2,7 @@ import { formatMicroseconds } from '../core/wire-values.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import type { Version } from '../core/payload.js';
 import type { RuleOptions } from './revision-rules.js';
+import { type TextColumns, textColumns } from './text-columns.js';
 
 /** A row as it is written: a text a column, in the order of the shape it belongs to, and its version. */
 export interface RowTexts {
@@ -16,6 +17,15 @@ export interface Statement {
 
 /** Whether the old row is deleted in the same statement: when the new one is newer, or for certain, as a DELETE asked. */
 export type Replacing = 'no' | 'if-newer' | 'certainly';
+
+export interface StraightWrite {
+  readonly columns: readonly ReplicaColumn[];
+  readonly rows: readonly RowTexts[];
+  /** The texts of the rows' keys, as tombstones name them. */
+  readonly keys: readonly string[];
+  readonly cqrsId: string;
+  readonly tombstones: string;
+}
 
 export interface WriteOptions {
   /** Which of the table's columns the rows have; most messages have them all. */
@@ -73,7 +83,7 @@ export class ReplicaTable {
       (column, index) => `${this.keyText(column, `u.c${index}::${column.type}`)} as k${index}`,
     );
     return {
-      text: `select ${parts.join(', ')} from ${this.#unnest(this.#keys.length)} order by u.n`,
+      text: `select ${parts.join(', ')} from ${unnest(this.#keys.length)} order by u.n`,
       parameters: transpose(keys, this.#keys.length),
     };
   }
@@ -89,9 +99,7 @@ export class ReplicaTable {
     tombstones: string,
   ): Statement {
     const width = this.#keys.length;
-    const names = this.#keys.map(
-      (column, index) => `${this.keyText(column, `t.${this.#quote(column.field)}`)} as k${index}`,
-    );
+    const names = this.#keyTexts('t');
     return {
       text: `select ${names.join(', ')}, null as buried, ${versionTexts('t')} from ${this.#rowsByKeys()}
         union all
@@ -111,7 +119,7 @@ export class ReplicaTable {
   /** Locks existing rows in one order for everybody. */
   lockRows(keys: readonly (readonly string[])[]): Statement {
     return {
-      text: `select 1 from ${this.#unnest(this.#keys.length)} join ${this.name} t
+      text: `select 1 from ${unnest(this.#keys.length)} join ${this.name} t
         on ${this.#sameKey('t', (index) => `u.c${index}::${this.#keys[index]!.cast}`)} order by u.n for no key update of t`,
       parameters: transpose(keys, this.#keys.length),
     };
@@ -122,34 +130,34 @@ export class ReplicaTable {
    * The guard is what keeps two writers right who both hold shared locks: the loser's row is not among the answers.
    */
   write(options: WriteOptions): Statement {
-    const { columns, rows, rules } = options;
-    const shape = [
-      columns.map((column) => column.field).join(),
-      options.sync,
-      options.replace,
-      rules.syncDowngrade,
-    ].join('|');
-    let text = this.#writes.get(shape);
-    if (text === undefined) this.#writes.set(shape, (text = this.#writeText(options)));
+    const { columns, rows, rules, sync, replace } = options;
+    const texts = textColumns(rowColumns(columns, rows));
+    const shape = ['guarded', texts.form, fieldsOf(columns), sync, replace, rules.syncDowngrade].join('|');
     return {
-      text,
+      text: this.#writeText(shape, () => this.#guardedText(options, texts)),
       parameters: [
-        ...transpose(
-          rows.map((row) => row.values),
-          columns.length,
-        ),
-        rows.map((row) => String(row.version.revision)),
-        rows.map((row) => formatMicroseconds(row.version.updated)),
-        rows.map((row) => (row.version.incarnation === null ? null : String(row.version.incarnation))),
+        ...texts.parameters,
         formatMicroseconds(Math.min(rules.now + rules.tolerance, FAR_FUTURE)),
         `${rules.tolerance} microseconds`,
       ],
     };
   }
 
+  /**
+   * The same for SAVEs of numbered lives, without any knowledge of what is stored: it writes only where there is neither
+   * a row of another life or an equal or higher version, nor a tombstone. Answers also whether each row is new.
+   */
+  writeStraight({ columns, rows, keys, cqrsId, tombstones }: StraightWrite): Statement {
+    const texts = textColumns([...rowColumns(columns, rows), keys]);
+    const text = this.#writeText(`straight|${texts.form}|${fieldsOf(columns)}`, () =>
+      this.#straightText(columns, tombstones, texts),
+    );
+    return { text, parameters: [...texts.parameters, keys, cqrsId] };
+  }
+
   deleteRows(keys: readonly (readonly string[])[]): Statement {
     return {
-      text: `delete from ${this.name} t using ${this.#unnest(this.#keys.length)}
+      text: `delete from ${this.name} t using ${unnest(this.#keys.length)}
         where ${this.#sameKey('t', (index) => `u.c${index}::${this.#keys[index]!.cast}`)}`,
       parameters: transpose(keys, this.#keys.length),
     };
@@ -188,16 +196,59 @@ export class ReplicaTable {
     };
   }
 
-  #writeText({ columns, sync, replace, rules }: WriteOptions): string {
+  /** Texts are made once for each form that rows come in. */
+  #writeText(shape: string, make: () => string): string {
+    let text = this.#writes.get(shape);
+    if (text === undefined) this.#writes.set(shape, (text = make()));
+    return text;
+  }
+
+  #straightText(columns: readonly ReplicaColumn[], tombstones: string, texts: TextColumns): string {
     const width = columns.length;
-    const replaces = replace !== 'no';
     const casts = [...columns.map((column) => column.cast), 'int', 'timestamptz', 'bigint'];
+    const { fields, targets, sources } = this.#targets(columns);
+    const keys = `$${width + 5}::text[]`;
+    return `with incoming as (
+        select ${casts.map((cast, index) => `u.c${index}::${cast} as ${fields[index]}`).join(', ')},
+          u.c${width + 3} as "cqrs:key", u.n as "cqrs:n"
+        from ${unnest(width + 4, texts.sql)}
+      )
+      insert into ${this.name} as t (${targets.join(', ')})
+      select ${sources.join(', ')} from incoming
+      where not "cqrs:key" = any(array(select d.key from ${tombstones} d where d.cqrs_id = $${width + 6} and d.key = any(${keys})))
+      order by "cqrs:n"
+      on conflict (${this.#keys.map((column) => this.#quote(column.field)).join(', ')}) do update
+      set ${targets.map((field) => `${field} = excluded.${field}`).join(', ')}
+      where t.${INCARNATION} = excluded.${INCARNATION}
+        and (t.${REVISION}, t.${UPDATED}) < (excluded.${REVISION}, excluded.${UPDATED})
+      returning ${this.#keyTexts('t').join(', ')}, (xmax = 0)::text as created`;
+  }
+
+  /** The columns to write, ours and the one that tells subclasses apart included, and where their values come from. */
+  #targets(columns: readonly ReplicaColumn[]): { fields: string[]; targets: string[]; sources: string[] } {
     const fields = [...columns.map((column) => column.field), REVISION, UPDATED, INCARNATION].map((field) =>
       this.#quote(field),
     );
     const kind = this.#discriminator;
-    const targets = kind ? [...fields, this.#quote(kind.field)] : fields;
-    const sources = kind ? [...fields, literal(kind.value)] : fields;
+    return {
+      fields,
+      targets: kind ? [...fields, this.#quote(kind.field)] : fields,
+      sources: kind ? [...fields, literal(kind.value)] : fields,
+    };
+  }
+
+  /** `k0`, `k1` …: the key of a row as it prints. */
+  #keyTexts(alias: string): string[] {
+    return this.#keys.map(
+      (column, index) => `${this.keyText(column, `${alias}.${this.#quote(column.field)}`)} as k${index}`,
+    );
+  }
+
+  #guardedText({ columns, sync, replace, rules }: WriteOptions, texts: TextColumns): string {
+    const width = columns.length;
+    const replaces = replace !== 'no';
+    const casts = [...columns.map((column) => column.cast), 'int', 'timestamptz', 'bigint'];
+    const { fields, targets, sources } = this.#targets(columns);
     const guard = (t: string, e: string): string =>
       guardText(t, e, {
         sync,
@@ -209,7 +260,7 @@ export class ReplicaTable {
     const key = this.#keys.map((column) => this.#quote(column.field));
     return `with incoming as (
         select ${casts.map((cast, index) => `u.c${index}::${cast} as ${fields[index]}`).join(', ')}, u.n as "cqrs:n"
-        from ${this.#unnest(width + 3)}
+        from ${unnest(width + 3, texts.sql)}
       )${
         replaces
           ? `, former as (
@@ -225,7 +276,7 @@ export class ReplicaTable {
       }order by "cqrs:n"
       on conflict (${key.join(', ')}) do update set ${assignments}
       where ${guard('t', 'excluded')}
-      returning ${this.#keys.map((column, index) => `${this.keyText(column, `t.${this.#quote(column.field)}`)} as k${index}`).join(', ')}`;
+      returning ${this.#keyTexts('t').join(', ')}`;
   }
 
   #sameKey(alias: string, value: (index: number) => string): string {
@@ -239,14 +290,30 @@ export class ReplicaTable {
       return `${this.name} t where t.${this.#quote(only!.field)} = any($1::text[]::${only!.cast}[])`;
     const sameKey = this.#sameKey('r', (index) => `u.c${index}::${this.#keys[index]!.cast}`);
     // OFFSET keeps PostgreSQL from making a join of it
-    return `${this.#unnest(this.#keys.length)} cross join lateral (select * from ${this.name} r where ${sameKey} offset 0) t`;
+    return `${unnest(this.#keys.length)} cross join lateral (select * from ${this.name} r where ${sameKey} offset 0) t`;
   }
+}
 
-  #unnest(width: number): string {
-    const arrays = Array.from({ length: width }, (_, index) => `$${index + 1}::text[]`);
-    const names = Array.from({ length: width }, (_, index) => `c${index}`);
-    return `unnest(${arrays.join(', ')}) with ordinality as u(${names.join(', ')}, n)`;
-  }
+function unnest(width: number, sql = (index: number): string => `$${index + 1}::text[]`): string {
+  const arrays = Array.from({ length: width }, (_, index) => sql(index));
+  const names = Array.from({ length: width }, (_, index) => `c${index}`);
+  return `unnest(${arrays.join(', ')}) with ordinality as u(${names.join(', ')}, n)`;
+}
+
+function rowColumns(columns: readonly ReplicaColumn[], rows: readonly RowTexts[]): (string | null)[][] {
+  return [
+    ...transpose(
+      rows.map((row) => row.values),
+      columns.length,
+    ),
+    rows.map((row) => String(row.version.revision)),
+    rows.map((row) => formatMicroseconds(row.version.updated)),
+    rows.map((row) => (row.version.incarnation === null ? null : String(row.version.incarnation))),
+  ];
+}
+
+function fieldsOf(columns: readonly ReplicaColumn[]): string {
+  return columns.map((column) => column.field).join();
 }
 
 /** The greatest time that JavaScript can format; a tolerance may be endless. */

@@ -1,0 +1,110 @@
+import type { Outcome } from '../inbox/handler.js';
+import type { Prepared } from './prepare.js';
+import type { ReplicaDefinition } from './replica-definition.js';
+import { compareVersions } from './revision-rules.js';
+import { rowKey } from './row-keys.js';
+import { applied, refusal, type Settle } from './row-path.js';
+import type { SqlSession } from './sql-session.js';
+
+/**
+ * Writes a batch without looking first at what is stored, which is what most batches need: SAVEs of rows that are new,
+ * or older, in the same life. One statement carries the whole condition; what it refuses (an older state, another life,
+ * a tombstone, a row whose master numbers no lives) goes the long way, within the same transaction.
+ *
+ *   write ─▶ written: applied
+ *        └─▶ refused: read what is stored ─▶ decide ─▶ write
+ *
+ * Of several messages of one key the lower ones are called superseded, even where the row was past them already: who
+ * does not look cannot tell.
+ *
+ * A batch that was refused for the most part makes the next ones look first: a replay is all old news.
+ */
+export class StraightPath {
+  /** How many batches of an entity are still to look first. */
+  readonly #wary = new WeakMap<ReplicaDefinition, number>();
+
+  constructor(
+    /** The quoted table of `Tombstone`. */
+    private readonly tombstones: string,
+  ) {}
+
+  /** @returns the messages that have to go the long way. */
+  async write(
+    session: SqlSession,
+    definition: ReplicaDefinition,
+    messages: readonly Prepared[],
+    settle: Settle,
+  ): Promise<readonly Prepared[]> {
+    const wary = this.#wary.get(definition) ?? 0;
+    const plan = planStraight(messages);
+    if (!plan || wary > 0) {
+      this.#wary.set(definition, Math.max(0, wary - 1));
+      return messages;
+    }
+    const winners = plan.map((histories) => histories.winner);
+    const rows = await session.run(
+      definition.table!.writeStraight({
+        columns: winners[0]!.row!.columns,
+        rows: winners.map((message) => ({ values: message.row!.values, version: message.incoming.version })),
+        keys: winners.map((message) => message.key.text),
+        cqrsId: definition.cqrsId,
+        tombstones: this.tombstones,
+      }),
+    );
+    const written = new Map(
+      rows.map((row) => [
+        rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!)).text,
+        row['created'] === 'true',
+      ]),
+    );
+    const refused: Prepared[] = [];
+    for (const { winner, others } of plan) {
+      const created = written.get(winner.key.text);
+      if (created === undefined) {
+        refused.push(winner, ...others.map(({ message }) => message));
+        continue;
+      }
+      settle(winner, applied(winner, created ? 'create' : 'update'));
+      for (const { message, outcome } of others) settle(message, outcome);
+    }
+    if (refused.length > messages.length / 2) this.#wary.set(definition, WARY_BATCHES);
+    // Their order is that in which they came.
+    return refused.toSorted((a, b) => a.index - b.index);
+  }
+}
+
+const WARY_BATCHES = 20;
+
+/** The messages of one key: the one that is left in the end, and what becomes of the others once it is written. */
+interface History {
+  winner: Prepared;
+  readonly others: { readonly message: Prepared; readonly outcome: Outcome }[];
+}
+
+/** One history a key, in the order of the keys; undefined when the messages need rules that look at what is stored. */
+function planStraight(messages: readonly Prepared[]): History[] | undefined {
+  const histories = new Map<string, History>();
+  const columns = messages[0]!.row?.columns;
+  for (const message of messages) {
+    const { incoming, row, bySave } = message;
+    const { version } = incoming;
+    if (incoming.signalType !== 'SAVE' || incoming.tooOld || bySave) return undefined;
+    if (version.incarnation === null || !row || row.columns !== columns) return undefined;
+    const history = histories.get(message.key.text);
+    if (!history) {
+      histories.set(message.key.text, { winner: message, others: [] });
+      continue;
+    }
+    const current = history.winner.incoming.version;
+    if (current.incarnation !== version.incarnation) return undefined;
+    const order = compareVersions(version, current);
+    if (order > 0) {
+      history.others.push({ message: history.winner, outcome: { kind: 'skipped', reason: 'superseded' } });
+      history.winner = message;
+    } else {
+      const reason = order === 0 ? 'duplicate' : 'stale';
+      history.others.push({ message, outcome: refusal(message, { action: 'skip', reason }) });
+    }
+  }
+  return [...histories.values()].toSorted((a, b) => (a.winner.key.text < b.winner.key.text ? -1 : 1));
+}
