@@ -57,7 +57,7 @@ const NOTHING_DONE = { command: '', rowCount: null, rows: [], fields: [] };
 class WatchedClient {
   readonly #stock: PgClient['query'];
   #heldBegin?: string;
-  #heldLast?: string;
+  #heldLast: string[] = [];
 
   constructor(private readonly client: PgClient) {
     this.#stock = client.query.bind(client);
@@ -67,20 +67,22 @@ class WatchedClient {
   /** What a former holder of the client has left behind. */
   forget(): void {
     this.#heldBegin = undefined;
-    this.#heldLast = undefined;
+    this.#heldLast = [];
   }
 
   #query(args: QueryArguments): unknown {
     const sql = simpleText(args);
     if (sql === undefined) return this.#releaseHeld(args);
     if (BEGIN.test(sql)) return this.#hold(() => (this.#heldBegin = sql));
-    if (sql.startsWith(WITH_COMMIT)) return this.#hold(() => (this.#heldLast = sql));
-    const first = this.#heldBegin;
-    const last = sql === 'rollback' ? undefined : this.#heldLast;
+    if (sql.startsWith(WITH_COMMIT)) return this.#hold(() => this.#heldLast.push(sql));
+    const begin = this.#heldBegin === undefined ? [] : [this.#heldBegin];
+    const last = sql === 'rollback' ? [] : this.#heldLast;
     this.forget();
     // A transaction in which nothing happened never was.
-    if (first && !last && (sql === 'commit' || sql === 'rollback')) return Promise.resolve(NOTHING_DONE);
-    return sql === 'rollback' ? this.#rollBack() : this.#together([first, last], sql);
+    if (begin.length > 0 && last.length === 0 && (sql === 'commit' || sql === 'rollback')) {
+      return Promise.resolve(NOTHING_DONE);
+    }
+    return sql === 'rollback' ? this.#rollBack() : this.#together([...begin, ...last], sql);
   }
 
   /**
@@ -103,18 +105,17 @@ class WatchedClient {
 
   /** A statement with parameters, a cursor or a callback shares its message with nobody; the client's queue keeps the order. */
   #releaseHeld(args: QueryArguments): unknown {
-    const held = [this.#heldBegin, this.#heldLast].filter((text) => text !== undefined);
+    const held = [...(this.#heldBegin === undefined ? [] : [this.#heldBegin]), ...this.#heldLast];
     this.forget();
     // If it fails, so does the one behind it: the connection is lost, or the transaction aborted.
     if (held.length > 0) (this.#stock(held.join('; ')) as Promise<unknown>).catch(() => {});
     return this.#stock(...args);
   }
 
-  async #together(before: readonly (string | undefined)[], sql: string): Promise<unknown> {
-    const texts = before.filter((text) => text !== undefined);
-    const result = await (this.#stock([...texts, sql].join('; ')) as Promise<unknown>);
-    if (texts.length === 0 || !Array.isArray(result)) return result;
-    const own = result.slice(texts.length);
+  async #together(before: readonly string[], sql: string): Promise<unknown> {
+    const result = await (this.#stock([...before, sql].join('; ')) as Promise<unknown>);
+    if (before.length === 0 || !Array.isArray(result)) return result;
+    const own = result.slice(before.length);
     return own.length === 1 ? own[0] : own;
   }
 }

@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 import { defineEntity, p } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
 import type { SignalType } from '../core/payload.js';
+import { withCommit } from '../core/round-trips.js';
 
 /**
  * The table of messages that are committed and not yet with the broker, and every query on it.
@@ -135,25 +136,34 @@ function literal(text: string): string {
 }
 
 /**
- * Takes the oldest messages of all key buckets that no other relay holds. The buckets stay locked until the
- * transaction ends, however it ends: a relay that dies gives them back with its connection.
+ * Locks all key buckets that no other relay holds, until the transaction ends, however it ends: a relay that dies gives
+ * them back with its connection. A statement of its own: messages must be read with a snapshot taken after the locks.
  */
-export async function claim(transaction: Executor, table: string, limit: number): Promise<OutboxRow[]> {
-  // A statement of its own: the messages must be read with a snapshot taken after the locks.
-  const { rows: locks } = await transaction.executeQuery<{ bucket: number }>(
+export async function lockBuckets(transaction: Executor): Promise<readonly number[]> {
+  const { rows } = await transaction.executeQuery<{ bucket: number }>(
     CompiledQuery.raw(
       `select bucket from generate_series(0, ${BUCKETS - 1}) as bucket where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`,
     ) as CompiledQuery<{ bucket: number }>,
   );
-  if (locks.length === 0) return [];
+  return rows.map((row) => row.bucket);
+}
+
+/** The oldest messages in these buckets, which the caller has locked; with `after` the oldest beyond that id. */
+export async function readWaiting(
+  transaction: Executor,
+  table: string,
+  { buckets, after = '0', limit }: { buckets: readonly number[]; after?: string; limit: number },
+): Promise<OutboxRow[]> {
+  if (buckets.length === 0) return [];
+  const all = buckets.length === BUCKETS;
   const { rows } = await transaction.executeQuery<OutboxRow>(
     CompiledQuery.raw(
       `select o.id::text as id, cqrs_id as "cqrsId", signal as "signalType", key, queue, body,
               (extract(epoch from created_at) * 1000)::float8 as "committedAtMs"
          from ${table} as o
-        where failure is null${locks.length === BUCKETS ? '' : ' and bucket = any($2::smallint[])'}
+        where failure is null and o.id > $2::bigint${all ? '' : ' and bucket = any($3::smallint[])'}
         order by o.id limit $1`,
-      locks.length === BUCKETS ? [limit] : [limit, locks.map((lock) => lock.bucket)],
+      all ? [limit, after] : [limit, after, buckets],
     ) as CompiledQuery<OutboxRow>,
   );
   return rows;
@@ -161,7 +171,9 @@ export async function claim(transaction: Executor, table: string, limit: number)
 
 /** Removes messages that the broker has confirmed. */
 export async function settle(transaction: Executor, table: string, ids: readonly string[]): Promise<void> {
-  await transaction.executeQuery(CompiledQuery.raw(`delete from ${table} where id = any($1::bigint[])`, [ids]));
+  // Without parameters, so that it may share a round trip with the COMMIT.
+  const sql = `delete from ${table} where id = any('{${ids.join()}}'::bigint[])`;
+  await transaction.executeQuery(CompiledQuery.raw(withCommit(sql)));
 }
 
 /** Keeps messages that can never be delivered, with the reason, out of the way of the others. */

@@ -5,8 +5,11 @@ import { Header } from '../core/headers.js';
 import { stampExpires } from '../core/payload.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
-import type { OutgoingMessage, PublishResult, Transport } from '../transport/transport.js';
-import { claim, fail, settle, type OutboxRow } from './outbox.js';
+import type { OutgoingMessage, Transport } from '../transport/transport.js';
+import { fail, lockBuckets, type OutboxRow, readWaiting, settle } from './outbox.js';
+
+/** One transaction carries at most so many batches: what a crash sends once more. */
+const MOST_BATCHES = 4;
 
 /**
  * Carries messages from the outbox to the broker, in order per key.
@@ -63,9 +66,9 @@ export class Relay extends Service {
     for (let failures = 0; !this.signal.aborted;) {
       this.#woken = false;
       try {
-        const published = await this.#relayBatch();
+        const more = await this.#relaySome();
         failures = 0;
-        if (published < this.parts.settings.relay.batchSize) await this.#sleep();
+        if (!more) await this.#sleep();
       } catch (error) {
         if (this.signal.aborted) return;
         const retryInMs = backoffMilliseconds(failures++, { base: 200, max: 10_000 });
@@ -75,36 +78,65 @@ export class Relay extends Service {
     }
   }
 
-  /** One round; answers how many messages it took. Rejects when some of them could not be handed over. */
-  async #relayBatch(): Promise<number> {
-    const { settings, events, table, transport } = this.parts;
+  /** One transaction; answers whether more may wait. Rejects when some messages could not be handed over. */
+  async #relaySome(): Promise<boolean> {
+    const { settings, events, table } = this.parts;
     const client = await this.parts.client();
     await this.parts.connect();
+    const { batchSize } = settings.relay;
+    const done: OutboxRow[] = [];
     let failure: Error | undefined;
-    const batch = await client.transaction().execute(async (transaction) => {
-      const rows = await claim(transaction, table, settings.relay.batchSize);
-      if (rows.length === 0) return rows;
-      await failPoint(events, 'relay.before-publish');
-      const results = await transport.publish(rows.map((row) => this.#toMessage(row)));
-      await failPoint(events, 'relay.after-confirm');
-      failure = results.map(failureOf).find((error) => error !== undefined);
-      const done = rows.filter((_, index) => failureOf(results[index]!) === undefined);
-      const lost = done.filter((row) => row.queue !== null && results[rows.indexOf(row)] === 'unroutable');
-      rows.forEach((row, index) => {
-        if (results[index] === 'unroutable') events.emit('cqrs.relay.unroutable', describe(row));
-      });
-      if (lost.length > 0) await fail(transaction, table, ids(lost), 'unroutable');
-      await failPoint(events, 'relay.before-settle');
-      await settle(transaction, table, ids(done.filter((row) => !lost.includes(row))));
-      await failPoint(events, 'relay.before-commit');
-      return done;
+    let full = false;
+    await client.transaction().execute(async (transaction) => {
+      const buckets = await lockBuckets(transaction);
+      let rows = await readWaiting(transaction, table, { buckets, limit: batchSize });
+      for (let batch = 1; rows.length > 0; batch++) {
+        full = rows.length === batchSize;
+        const after = rows.at(-1)!.id;
+        const [published, next] = await both(
+          this.#publish(rows),
+          // While the broker stores these, the database forgets the former and finds the next.
+          full && batch < MOST_BATCHES ? readWaiting(transaction, table, { buckets, after, limit: batchSize }) : [],
+        );
+        await failPoint(events, 'relay.before-settle');
+        if (published.lost.length > 0) await fail(transaction, table, ids(published.lost), 'unroutable');
+        const settling = published.confirmed.length > 0 && settle(transaction, table, ids(published.confirmed));
+        await failPoint(events, 'relay.before-commit');
+        done.push(...published.confirmed, ...published.lost);
+        failure = published.failure;
+        rows = failure ? [] : next;
+        await settling;
+      }
     });
-    if (batch.length > 0) {
-      const lagMs = Math.max(0, Date.now() - Math.min(...batch.map((row) => row.committedAtMs)));
-      events.emit('cqrs.relay.published', { count: batch.length, lagMs });
+    if (done.length > 0) {
+      const lagMs = Math.max(
+        0,
+        Date.now() - done.reduce((oldest, row) => Math.min(oldest, row.committedAtMs), Infinity),
+      );
+      events.emit('cqrs.relay.published', { count: done.length, lagMs });
     }
     if (failure) throw failure;
-    return batch.length;
+    return full;
+  }
+
+  /** What became of each: confirmed, lost for good (a SYNC to a queue that is not there), or to be tried again. */
+  async #publish(rows: readonly OutboxRow[]): Promise<Published> {
+    const { events, transport } = this.parts;
+    await failPoint(events, 'relay.before-publish');
+    const results = await transport.publish(rows.map((row) => this.#toMessage(row)));
+    await failPoint(events, 'relay.after-confirm');
+    const published: Published = { confirmed: [], lost: [] };
+    for (const [index, row] of rows.entries()) {
+      const result = results[index]!;
+      if (typeof result === 'object') {
+        published.failure ??= result.failed;
+        continue;
+      }
+      if (result === 'unroutable') events.emit('cqrs.relay.unroutable', describe(row));
+      if (result === 'unroutable' && row.queue !== null) published.lost.push(row);
+      else published.confirmed.push(row);
+    }
+    return published;
   }
 
   #toMessage(row: OutboxRow): OutgoingMessage {
@@ -127,8 +159,18 @@ export class Relay extends Service {
   }
 }
 
-function failureOf(result: PublishResult): Error | undefined {
-  return typeof result === 'object' ? result.failed : undefined;
+interface Published {
+  readonly confirmed: OutboxRow[];
+  readonly lost: OutboxRow[];
+  failure?: Error;
+}
+
+/** Waits for both, whatever becomes of the other: neither is left behind when its transaction ends. */
+async function both<A, B>(first: Promise<A>, second: Promise<B> | B): Promise<[A, B]> {
+  const [one, two] = await Promise.allSettled([first, second]);
+  if (one.status === 'rejected') throw one.reason;
+  if (two.status === 'rejected') throw two.reason;
+  return [one.value, two.value];
 }
 
 function ids(rows: readonly OutboxRow[]): string[] {

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
+import { CompiledQuery } from 'kysely';
+import { withCommit } from '../../src/core/round-trips.js';
 import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 
@@ -12,6 +14,8 @@ class Note extends masterClass(NoteSchema) {
   static override CQRS_ID = 'note';
 }
 NoteSchema.setClass(Note);
+
+type Transaction = { executeQuery(query: CompiledQuery): Promise<unknown> };
 
 let service: MasterService;
 /** Every statement that reached the database, as one message each. */
@@ -114,6 +118,30 @@ test('what a rolled back transaction would have said is not said by the next one
   await expect(work).rejects.toThrow('changed my mind');
   await create('next');
   expect((await service.take()).map(({ data }) => data['text'])).toEqual(['next']);
+});
+
+test('several statements may wait for one COMMIT; none is lost, whatever comes between', async () => {
+  const append = (trx: never, text: string) =>
+    (trx as Transaction).executeQuery(
+      CompiledQuery.raw(withCommit(`insert into note (text) values ('${text}') /* cqrs */`)),
+    );
+  const connection = service.orm.em.getConnection();
+  await connection.transactional(async (trx) => {
+    await append(trx as never, 'a');
+    await append(trx as never, 'b');
+    await (trx as unknown as Transaction).executeQuery(CompiledQuery.raw('select $1::int', [1]));
+    await append(trx as never, 'c');
+    expect(await connection.execute('select count(*)::int as count from note', [], 'all', trx)).toEqual([{ count: 3 }]);
+    await append(trx as never, 'd');
+    await append(trx as never, 'e');
+  });
+  expect(await texts()).toEqual(['a', 'b', 'c', 'd', 'e']);
+});
+
+test('a transaction without a statement costs nothing', async () => {
+  await service.orm.em.fork().transactional(async () => {});
+  await expect(service.orm.em.fork().transactional(async () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  expect(messages).toEqual([]);
 });
 
 test('many rows travel by themselves, before the COMMIT', async () => {
