@@ -148,11 +148,11 @@ export async function lockBuckets(transaction: Executor): Promise<readonly numbe
   return rows.map((row) => row.bucket);
 }
 
-/** The oldest messages in these buckets, which the caller has locked; with `after` the oldest beyond that id. */
+/** The oldest messages in these buckets, which the caller has locked, but for those that it has in hand. */
 export async function readWaiting(
   transaction: Executor,
   table: string,
-  { buckets, after = '0', limit }: { buckets: readonly number[]; after?: string; limit: number },
+  { buckets, inHand = [], limit }: { buckets: readonly number[]; inHand?: readonly string[]; limit: number },
 ): Promise<OutboxRow[]> {
   if (buckets.length === 0) return [];
   const all = buckets.length === BUCKETS;
@@ -161,9 +161,9 @@ export async function readWaiting(
       `select o.id::text as id, cqrs_id as "cqrsId", signal as "signalType", key, queue, body,
               (extract(epoch from created_at) * 1000)::float8 as "committedAtMs"
          from ${table} as o
-        where failure is null and o.id > $2::bigint${all ? '' : ' and bucket = any($3::smallint[])'}
+        where failure is null and o.id <> all($2::bigint[])${all ? '' : ' and bucket = any($3::smallint[])'}
         order by o.id limit $1`,
-      all ? [limit, after] : [limit, after, buckets],
+      all ? [limit, inHand] : [limit, inHand, buckets],
     ) as CompiledQuery<OutboxRow>,
   );
   return rows;

@@ -87,16 +87,18 @@ export class Relay extends Service {
     const done: OutboxRow[] = [];
     let failure: Error | undefined;
     let full = false;
-    await client.transaction().execute(async (transaction) => {
+    const own = client.transaction().setIsolationLevel('read committed');
+    await own.execute(async (transaction) => {
       const buckets = await lockBuckets(transaction);
       let rows = await readWaiting(transaction, table, { buckets, limit: batchSize });
       for (let batch = 1; rows.length > 0; batch++) {
         full = rows.length === batchSize;
-        const after = rows.at(-1)!.id;
+        const inHand = ids(rows);
         const [published, next] = await both(
           this.#publish(rows),
-          // While the broker stores these, the database forgets the former and finds the next.
-          full && batch < MOST_BATCHES ? readWaiting(transaction, table, { buckets, after, limit: batchSize }) : [],
+          // While the broker stores these, the database forgets the former and finds the next: whatever is there, since
+          // a lower id may have been committed meanwhile.
+          full && batch < MOST_BATCHES ? readWaiting(transaction, table, { buckets, inHand, limit: batchSize }) : [],
         );
         await failPoint(events, 'relay.before-settle');
         if (published.lost.length > 0) await fail(transaction, table, ids(published.lost), 'unroutable');
@@ -126,12 +128,16 @@ export class Relay extends Service {
     const results = await transport.publish(rows.map((row) => this.#toMessage(row)));
     await failPoint(events, 'relay.after-confirm');
     const published: Published = { confirmed: [], lost: [] };
+    const failedKeys = new Set<string>();
     for (const [index, row] of rows.entries()) {
       const result = results[index]!;
+      const key = `${row.cqrsId} ${row.key}`;
       if (typeof result === 'object') {
         published.failure ??= result.failed;
-        continue;
+        failedKeys.add(key);
       }
+      // What came behind a failed message of its row goes once more behind it, so that the row's last word stays last.
+      if (typeof result === 'object' || failedKeys.has(key)) continue;
       if (result === 'unroutable') events.emit('cqrs.relay.unroutable', describe(row));
       if (result === 'unroutable' && row.queue !== null) published.lost.push(row);
       else published.confirmed.push(row);

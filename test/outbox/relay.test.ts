@@ -20,7 +20,18 @@ ItemSchema.setClass(Item);
 /** A broker that can be away: it then refuses whatever it is given. */
 class Flaky extends MemoryTransport {
   away = false;
+  /** Loses the first message of the next batch, and only that. */
+  loseFirst = false;
+  /** Runs before the next batch is stored. */
+  beforeNext?: () => Promise<void>;
   override async publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]> {
+    const before = this.beforeNext;
+    this.beforeNext = undefined;
+    await before?.();
+    if (this.loseFirst) {
+      this.loseFirst = false;
+      return [{ failed: new Error('lost') }, ...(await super.publish(messages.slice(1)))];
+    }
     if (this.away) return messages.map(() => ({ failed: new Error('the broker is away') }));
     return super.publish(messages);
   }
@@ -124,6 +135,46 @@ test('several relays: each message goes once, each row keeps its order', async (
       .map((payload) => payload.instanceData['name']);
     expect(names).toEqual(['0', '1', '2', '3']);
   }
+});
+
+test('a message that fails takes the later ones of its row along: the last word stays last', async () => {
+  const replica = await subscribe();
+  await fork().insert(Item, { id: 1, name: 'a' });
+  await fork().insert(Item, { id: 2, name: 'other' });
+  await fork().nativeUpdate(Item, { id: 1 }, { name: 'b' });
+  transport.loseFirst = true;
+  await service.cqrs.start();
+  await replica.until(4);
+  expect(replica.received.map((payload) => payload.instanceData['name'])).toEqual(['other', 'b', 'a', 'b']);
+});
+
+test('a lower id that is committed while a batch is on its way still goes before its successor', async () => {
+  const replica = await subscribe();
+  await fork().insertMany(
+    Item,
+    Array.from({ length: 7 }, (_, id) => ({ id: id + 1, name: 'first' })),
+  );
+  const slow = fork();
+  await slow.begin();
+  // Takes a low id in the outbox, and is not committed when the relay looks for the first time.
+  await slow.getConnection().execute(
+    `insert into cqrs_outbox (id, bucket, cqrs_id, signal, key, body)
+     values (0, 0, 'item', 'SAVE', '["9"]', '{"signal_type":"SAVE","cqrs_id":"item","instance_data":{"id":9,"name":"low","cqrs_revision":0,"cqrs_updated":"2026-01-01 00:00:00+00:00"}}')`,
+    [],
+    'run',
+    slow.getTransactionContext(),
+  );
+  transport.beforeNext = async () => {
+    await slow.commit();
+    await service.sql(
+      `insert into cqrs_outbox (bucket, cqrs_id, signal, key, body)
+       values (0, 'item', 'SAVE', '["9"]', '{"signal_type":"SAVE","cqrs_id":"item","instance_data":{"id":9,"name":"high","cqrs_revision":1,"cqrs_updated":"2026-01-01 00:00:01+00:00"}}')`,
+    );
+  };
+  await service.cqrs.start();
+  await replica.until(9);
+  const names = replica.received.map((payload) => payload.instanceData['name']);
+  expect(names.indexOf('low')).toBeLessThan(names.indexOf('high'));
 });
 
 test('history 14: what nobody is bound for is an event; for a SYNC to one queue it is a failure that is kept and counted', async () => {
