@@ -3,7 +3,7 @@ import { replicaClass, ReplicaEntity } from 'mikro-orm-cqrs';
 
 const properties = () => ({
   id: p.integer().primary().autoincrement(false),
-  name: p.string().length(200),
+  name: p.string().length(60_000),
   quantity: p.integer(),
   price: p.decimal('string').precision(12).scale(2),
   createdAt: p.datetime().columnType('timestamptz(6)'),

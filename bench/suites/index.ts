@@ -1,9 +1,11 @@
 import type { Suite } from '../harness/suite.ts';
 import { bulk } from './bulk.ts';
 import { consumer } from './consumer.ts';
+import { django } from './django.ts';
 import { latency } from './latency.ts';
+import { load } from './load.ts';
 import { oneRow } from './one-row.ts';
 import { relay } from './relay.ts';
 
 /** In the order of the table in docs/performance.md. */
-export const suites: readonly Suite[] = [oneRow, bulk, relay, consumer, latency];
+export const suites: readonly Suite[] = [oneRow, bulk, relay, consumer, latency, django, load];

@@ -2,7 +2,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type pg from 'pg';
 
 export const REPLICA_DDL = `create table product_copies (
-  id integer primary key, name varchar(200) not null, quantity integer not null, price numeric(12,2) not null,
+  id integer primary key, name varchar(60000) not null, quantity integer not null, price numeric(12,2) not null,
   created_at timestamptz(6) not null, active boolean not null, cqrs_revision integer not null,
   cqrs_updated timestamptz(6) not null)`;
 
