@@ -246,14 +246,21 @@ export class Cqrs implements MasterHost, ReplicaHost {
       pageSize: options.pageSize ?? 1_000,
       onFailure: options.onFailure,
     });
+    // While the broker takes one page the next one is read.
+    let leaving: Promise<void> = Promise.resolve();
     for await (const page of pages) {
       (this.#relay ?? relay)!.wake();
-      result.unroutable += await this.#untilRelayed(page.outboxIds, options.signal);
-      result.synced += page.synced;
-      result.withdrawn += page.withdrawn;
-      options.onProgress?.({ ...result });
+      await leaving;
+      leaving = this.#untilRelayed(page.outboxIds, options.signal).then((unroutable) => {
+        result.unroutable += unroutable;
+        result.synced += page.synced;
+        result.withdrawn += page.withdrawn;
+        options.onProgress?.({ ...result });
+      });
+      leaving.catch(() => {}); // told by the await that follows
       if (options.signal?.aborted) break;
     }
+    await leaving;
     return result;
   }
 
