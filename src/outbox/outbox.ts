@@ -140,8 +140,6 @@ function literal(text: string): string {
  * them back with its connection. A statement of its own: messages must be read with a snapshot taken after the locks.
  */
 export async function lockBuckets(transaction: Executor): Promise<readonly number[]> {
-  // What a crash of the database forgets is that messages were sent: they go once more. It need not wait for the disk.
-  await transaction.executeQuery(CompiledQuery.raw(withCommit('set local synchronous_commit = off')));
   const { rows } = await transaction.executeQuery<{ bucket: number }>(
     CompiledQuery.raw(
       `select bucket from generate_series(0, ${BUCKETS - 1}) as bucket where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`,
