@@ -48,6 +48,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'cqrs.ts'],
     because: 'an operator works on a running Cqrs, which therefore cannot know its operators',
   },
+  admin: {
+    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'cqrs.ts', 'maintenance'],
+    because: 'it serves a running Cqrs to people and scripts; nothing that runs without it may need it',
+  },
   cli: {
     mayImport: [
       'core',
@@ -59,6 +63,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'observability',
       'cqrs.ts',
       'maintenance',
+      'admin',
       'index.ts',
     ],
     because: 'a command is the outermost layer: it uses everything and nothing uses it',
@@ -78,14 +83,17 @@ const PACKAGES: readonly { readonly name: RegExp; readonly allowedIn: RegExp; re
   },
   {
     name: /^(@mikro-orm\/|kysely)/,
-    allowedIn: /^(?!core\/|transport\/|observability\/|inbox\/|testing\/)/,
-    because: 'the vocabulary, the transports and the inbox work without an ORM',
+    allowedIn: /^(?!core\/|transport\/|observability\/|inbox\/|testing\/|admin\/contract)/,
+    because: 'the vocabulary, the transports and the inbox work without an ORM, and browsers read the contract',
   },
   { name: /^pg$/, allowedIn: /^$/, because: 'the connection is the one that the user configured in MikroORM' },
 ];
 
 /** The keys of django-cqrs's bodies; elsewhere they have camelCase names. (`cqrs_id` is a column of the outbox, too.) */
 const WIRE_KEYS = /\b(instance_data|instance_pk|previous_data|signal_type|correlation_id)\b/;
+
+/** The browser gets it too. */
+const CONTRACT = /^admin\/contract(\.ts|\/)/;
 
 const MOST_LINES = 400;
 
@@ -111,6 +119,14 @@ describe('src', () => {
       .filter(({ path }) => !allowedIn.test(path))
       .flatMap(({ path, imports }) => imports.filter(({ specifier }) => name.test(specifier)).map(() => path))
       .map((path) => `${path}: ${because}`);
+    expect(offences).toEqual([]);
+  });
+
+  test('the contract of the admin page imports zod and itself, nothing else', () => {
+    const offences = files
+      .filter(({ path }) => CONTRACT.test(path))
+      .flatMap(({ path, imports }) => imports.map((one) => ({ path, ...one })))
+      .filter(({ specifier, file }) => specifier !== 'zod' && !CONTRACT.test(file ?? ''));
     expect(offences).toEqual([]);
   });
 

@@ -1,0 +1,50 @@
+import * as z from 'zod';
+import { RowCount } from './rows.js';
+import { ReplicaInfo } from './service.js';
+import { count, time, text, key, reasonCounts } from './values.js';
+
+export const ReplicaState = z.object({
+  cqrsId: text,
+  entity: text,
+  path: ReplicaInfo.shape.path,
+  rows: RowCount,
+  lastApplied: time.nullable().describe('when this service last applied a message of it'),
+  lastUpdated: time.nullable().describe('when its newest state was made on the master; null: not known, or no row'),
+  lagMs: z.number().min(0).nullable().describe('from commit on the master to here, of what was applied last'),
+  applied: count.describe('this and the following: as long as the history is kept'),
+  skipped: reasonCounts,
+  retried: reasonCounts,
+  deadLettered: reasonCounts,
+});
+export type ReplicaState = z.infer<typeof ReplicaState>;
+
+export const ReconcileRequest = z.strictObject({
+  repair: z.boolean().default(false).describe('false: only find the differences'),
+  content: z.boolean().default(true).describe('compare the content too, not the revisions alone'),
+});
+export type ReconcileRequest = z.input<typeof ReconcileRequest>;
+
+export const Difference = z.object({
+  key: text,
+  kind: z.enum(['missing', 'stale', 'damaged', 'superfluous', 'ahead']),
+  fields: z.array(text).describe('of a damaged row, as far as they are known'),
+  masterRevision: count.nullable(),
+  replicaRevision: count.nullable(),
+  repaired: z.boolean(),
+});
+export type Difference = z.infer<typeof Difference>;
+
+export const DifferencesPage = z.object({
+  differences: z.array(Difference),
+  next: z.string().nullable(),
+  leftOut: count.describe('how many more there were than are kept'),
+});
+export type DifferencesPage = z.infer<typeof DifferencesPage>;
+
+export const RepairRequest = z.strictObject({
+  selection: z.union([
+    z.strictObject({ keys: z.array(key).min(1).max(10_000) }),
+    z.strictObject({ all: z.literal(true) }),
+  ]),
+});
+export type RepairRequest = z.input<typeof RepairRequest>;
