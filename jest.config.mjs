@@ -37,7 +37,12 @@ export default {
       { decoratorVersion: '2023-11' },
       {
         testMatch: ['<rootDir>/test/**/*.test.ts'],
-        testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/legacy/', '<rootDir>/test/interop/'],
+        testPathIgnorePatterns: [
+          '/node_modules/',
+          '<rootDir>/test/legacy/',
+          '<rootDir>/test/interop/',
+          '<rootDir>/test/e2e/',
+        ],
       },
     ),
     project(

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { buildIfStale } from '../scripts/support/freshness.ts';
+import { buildIfStale } from '../scripts/support/build.ts';
 import { runSuites } from './harness/run-suites.ts';
 import { reaches } from './harness/row.ts';
 

@@ -19,7 +19,7 @@ const bytes = files.reduce((sum, { size }) => sum + size, 0);
 const commands = Object.values(manifest.bin).map((path) => path.replace(/^\.\//, ''));
 report(`${files.length} files, ${Math.round(bytes / 1024)} kB`, contentProblems(files, commands));
 
-const built = globSync('dist/**/*.{js,d.ts}', { cwd: root }).map((path) => ({
+const built = globSync('dist/**/*.{js,d.ts}', { cwd: root, exclude: ['dist/admin-ui/**'] }).map((path) => ({
   path,
   text: readFileSync(`${root}/${path}`, 'utf8'),
 }));

@@ -1,7 +1,7 @@
 import { testServers } from './servers/test-servers.ts';
 import { passThrough } from './support/command.ts';
 import { explaining } from './support/explain.ts';
-import { buildIfStale } from './support/freshness.ts';
+import { buildIfStale } from './support/build.ts';
 import { jestCommand } from './support/jest.ts';
 
 await explaining(async () => {

@@ -1,7 +1,16 @@
 import type { Packed } from './pack.ts';
 
-const WANTED = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/index.js', 'dist/index.d.ts'];
-const ALLOWED = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.+\.(js|d\.ts|html|css|svg))$/;
+const WANTED = [
+  'package.json',
+  'README.md',
+  'LICENSE',
+  'CHANGELOG.md',
+  'dist/index.js',
+  'dist/index.d.ts',
+  'dist/admin-ui/index.html',
+  'dist/admin-ui/licenses.md',
+];
+const ALLOWED = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.+\.(js|d\.ts|html|css|svg|md))$/;
 
 /** Nothing is missing, nothing is there that no user needs, and the command can be executed. */
 export function contentProblems(files: Packed['files'], commands: readonly string[]): string[] {

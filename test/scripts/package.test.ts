@@ -3,9 +3,16 @@ import { contentProblems } from '../../scripts/package/contents.ts';
 import { undeclaredImports, type Manifest } from '../../scripts/package/imports.ts';
 
 describe('the contents of the package', () => {
-  const complete = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/index.js', 'dist/index.d.ts'].map(
-    (path) => ({ path, size: 1, mode: 0o644 }),
-  );
+  const complete = [
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/admin-ui/index.html',
+    'dist/admin-ui/licenses.md',
+  ].map((path) => ({ path, size: 1, mode: 0o644 }));
 
   test('what a user needs and nothing else', () => {
     expect(

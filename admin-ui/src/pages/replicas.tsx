@@ -1,0 +1,3 @@
+export function ReplicasPage() {
+  return null;
+}

@@ -1,0 +1,54 @@
+import type { RowCount } from '../../../../src/admin/contract.ts';
+import { formatCount } from '../../format.ts';
+import { Icon } from '../../parts/icons.tsx';
+
+const LIMITS = [50, 100, 200, 500];
+
+/** One page on or back, by key: as fast on the millionth row as on the first. */
+export function Pager({
+  shown,
+  count,
+  limit,
+  onLimit,
+  onPrevious,
+  onNext,
+}: {
+  readonly shown: number;
+  readonly count: RowCount | undefined;
+  readonly limit: number;
+  readonly onLimit: (limit: number) => void;
+  readonly onPrevious: (() => void) | null;
+  readonly onNext: (() => void) | null;
+}) {
+  return (
+    <footer className="pager">
+      <span className="soft number" role="status">
+        {formatCount(shown)} shown · {countInWords(count)}
+      </span>
+      <div className="actions">
+        <label className="soft">
+          a page has{' '}
+          <select className="select" value={limit} onChange={(event) => onLimit(Number(event.target.value))}>
+            {LIMITS.map((one) => (
+              <option key={one}>{one}</option>
+            ))}
+          </select>
+        </label>
+        <button type="button" className="button" disabled={!onPrevious} onClick={onPrevious ?? undefined}>
+          <Icon name="left" size={15} />
+          Previous
+        </button>
+        <button type="button" className="button" disabled={!onNext} onClick={onNext ?? undefined}>
+          Next
+          <Icon name="right" size={15} />
+        </button>
+      </div>
+    </footer>
+  );
+}
+
+export function countInWords(count: RowCount | undefined): string {
+  if (!count) return 'counting…';
+  if (count.count === null) return 'too many to count';
+  return `${count.exact ? '' : 'about '}${formatCount(count.count)} ${count.count === 1 ? 'matches' : 'match'}`;
+}
