@@ -1,6 +1,10 @@
 import type { EntityManager, FilterQuery, MetadataStorage, MikroORM } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { Kysely } from 'kysely';
+import { ActivityRow, checkActivityTable, type Executor } from './activity/activity-table.js';
+import { type Activity, type ActivityOptions, NO_ACTIVITY, readActivity } from './activity/read-activity.js';
+import { ActivityRecorder } from './activity/recorder.js';
+import type { ProcessRole } from './activity/records.js';
 import { ConfigurationError } from './core/errors.js';
 import { Events } from './core/events.js';
 import { EXTENSION } from './core/extension.js';
@@ -36,6 +40,7 @@ interface Sides {
   readonly orm: MikroORM;
   readonly master: MasterSide;
   readonly replica: ReplicaSide;
+  readonly recorder: ActivityRecorder;
 }
 
 /** How a consumer of one service differs from the service's own. */
@@ -60,6 +65,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
   #sides?: Sides;
   #applier?: Applier;
   #relay?: Relay;
+  #started = false;
   readonly #services = new Set<Service>();
 
   /** @throws ConfigurationError listing every wrong or unknown option. */
@@ -116,11 +122,18 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const common = { orm, settings: this.settings, events: this.events };
     const master = new MasterSide({ ...common, onCommitted: () => this.#relay?.wake() });
     const replica = new ReplicaSide(common);
-    this.#sides = { orm, master, replica };
+    const recorder = new ActivityRecorder({
+      client: async () => (await this.#client()) as Executor,
+      table: () => this.#activityTable,
+      events: this.events,
+      settings: this.settings,
+      knows: (cqrsId) => (this.masters.find(cqrsId) ?? this.replicas.find(cqrsId)) !== undefined,
+    });
+    this.#sides = { orm, master, replica, recorder };
 
     const { config } = orm;
     config.registerExtension(EXTENSION, () => this);
-    const ours = [OutboxMessage, Tombstone];
+    const ours = [OutboxMessage, Tombstone, ActivityRow];
     config.set('entities', [...config.get('entities'), ...ours]);
     if (config.get('entitiesTs').length > 0) config.set('entitiesTs', [...config.get('entitiesTs'), ...ours]);
     const discovery = config.get('discovery');
@@ -141,6 +154,8 @@ export class Cqrs implements MasterHost, ReplicaHost {
    */
   async start(): Promise<void> {
     await this.check();
+    if (this.masters.size > 0 && !this.#started) this.#parts.recorder.join('master');
+    this.#started = true;
     if (this.masters.size > 0 && this.settings.relay.enabled) {
       this.#relay ??= this.createRelay();
       await this.#relay.start();
@@ -156,6 +171,9 @@ export class Cqrs implements MasterHost, ReplicaHost {
   async check(): Promise<void> {
     const { master, replica } = this.#parts;
     const problems = [...(await master.checkTables()), ...(await replica.checkTables())];
+    if (this.#recordsActivity) {
+      problems.push(...(await checkActivityTable((await this.#client()) as Executor, this.#activityTable)));
+    }
     if (problems.length > 0) throw new ConfigurationError(problems);
     master.warnAboutCascades();
     for (const warning of replica.warnings) this.events.emit('cqrs.replica.warned', warning);
@@ -165,6 +183,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
   async stop(): Promise<void> {
     const services = [...this.#services, ...(this.#relay ? [this.#relay] : [])];
     await Promise.all(services.map((service) => service.stop()));
+    await this.#sides?.recorder.close();
     await this.transport.close();
   }
 
@@ -269,6 +288,25 @@ export class Cqrs implements MasterHost, ReplicaHost {
     return this.masters.size > 0 ? readState(await this.#client(), this.#parts.master.outboxTable) : undefined;
   }
 
+  /**
+   * What the processes of this service have left word of in its database: who runs, what each has counted, the minutes of
+   * the past, and noteworthy events.
+   */
+  async activity(options: ActivityOptions = {}): Promise<Activity> {
+    if (!this.#recordsActivity) return { ...NO_ACTIVITY, now: new Date().toISOString() };
+    return readActivity((await this.#client()) as Executor, this.#activityTable, options);
+  }
+
+  /** Writes what this process has to say of itself now, and not at the next interval. Never rejects. */
+  async recordActivity(): Promise<void> {
+    await this.#parts.recorder.flush();
+  }
+
+  /** Adds to what this process says of itself; for commands that run beside the service. */
+  joinAs(role: ProcessRole): void {
+    this.#parts.recorder.join(role);
+  }
+
   async #untilRelayed(ids: readonly string[], signal = new AbortController().signal): Promise<number> {
     const client = await this.#client();
     const table = this.#parts.master.outboxTable;
@@ -287,6 +325,15 @@ export class Cqrs implements MasterHost, ReplicaHost {
     ]);
   }
 
+  get #recordsActivity(): boolean {
+    return this.settings.activity.enabled && this.masters.size + this.replicas.size > 0;
+  }
+
+  get #activityTable(): string {
+    const driver = this.orm.driver as unknown as { getTableName(meta: object, options: object): string };
+    return driver.getTableName(ActivityRow.meta, {});
+  }
+
   #discover(storage: MetadataStorage): void {
     const { master, replica } = this.#parts;
     const entities = [...storage].filter((meta) => meta.class);
@@ -295,6 +342,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
     if (this.masters.size === 0) storage.reset(OutboxMessage.meta.class as never);
     if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
+    if (!this.#recordsActivity) storage.reset(ActivityRow.meta.class as never);
     if (this.masters.size + this.replicas.size > 0) {
       saveRoundTrips(this.orm.driver.getConnection('write') as unknown as NativeConnection);
     }

@@ -48,6 +48,9 @@ export type { Service } from './core/service.js';
 export { type CqrsEventName, type CqrsEvents, Events, type MessageFields } from './core/events.js';
 export { logEvents, type LogLevel, type LogOptions } from './observability/logging.js';
 
+export type { Activity, ActivityOptions, Period, ProcessActivity, RecentEvent } from './activity/read-activity.js';
+export type { Conditions, Counters, EntityCounters, ProcessRole } from './activity/records.js';
+
 // Messages
 export { SignalType, TransportPayload, type TransportPayloadInit, type Version } from './core/payload.js';
 export type { ExactNumber, WireObject, WireValue } from './core/wire-values.js';

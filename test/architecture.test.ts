@@ -20,6 +20,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     mayImport: ['core'],
     because: 'it listens to the catalogue of events; parts that it reached into could not change without it',
   },
+  activity: {
+    mayImport: ['core', 'observability'],
+    because: 'it counts what the events tell; parts that it asked could not run without it',
+  },
   outbox: {
     mayImport: ['core', 'transport'],
     because: 'it takes finished bodies to the broker; it must serve kinds of message that are no replication',
@@ -41,11 +45,11 @@ const RULES: Readonly<Record<string, Rule>> = {
     because: 'replicas know no broker; all they get is batches',
   },
   'cqrs.ts': {
-    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability'],
+    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'activity'],
     because: 'it is the one place where the parts meet',
   },
   maintenance: {
-    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'cqrs.ts'],
+    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'activity', 'cqrs.ts'],
     because: 'an operator works on a running Cqrs, which therefore cannot know its operators',
   },
   admin: {
@@ -61,6 +65,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'inbox',
       'replica',
       'observability',
+      'activity',
       'cqrs.ts',
       'maintenance',
       'admin',
@@ -69,7 +74,18 @@ const RULES: Readonly<Record<string, Rule>> = {
     because: 'a command is the outermost layer: it uses everything and nothing uses it',
   },
   'index.ts': {
-    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'cqrs.ts', 'maintenance'],
+    mayImport: [
+      'core',
+      'master',
+      'outbox',
+      'transport',
+      'inbox',
+      'replica',
+      'observability',
+      'activity',
+      'cqrs.ts',
+      'maintenance',
+    ],
     because: 'it names the public API and holds nothing itself',
   },
 };

@@ -7,7 +7,12 @@ import type { SignalType, Version } from './payload.js';
  */
 export interface CqrsEvents {
   /** Rows changed in a transaction that committed; their messages are in the outbox. */
-  'cqrs.master.announced': { count: number; cqrsIds: readonly string[] };
+  'cqrs.master.announced': {
+    count: number;
+    cqrsIds: readonly string[];
+    /** How many of each id. */
+    counts: Readonly<Record<string, number>>;
+  };
   /** A write of a master's table was seen that capture cannot turn into messages (raw SQL, a database cascade). */
   'cqrs.master.uncaptured': { entity: string; reason: string; cure: string };
 
@@ -56,6 +61,9 @@ export interface CqrsEvents {
   /** A statement took longer than `replica.queryTimeoutMs`; what it was doing, to which entity. The message is tried again. */
   'cqrs.replica.query-timed-out': { queue: string; cqrsId: string; doing: string; timeoutMs: number };
   'cqrs.replica.tombstones-purged': { count: number };
+
+  /** A process could not leave word of itself in the database. The work goes on; said once, until it works again. */
+  'cqrs.activity.failed': { error: Error; retryInMs: number };
 
   /** A worker process of `cqrs consume -w N` came or went. */
   'cqrs.worker.started': { worker: number; pid: number };

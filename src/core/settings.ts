@@ -126,6 +126,20 @@ const relay = z.strictObject({
     .describe('How long the broker may take to confirm; then the batch is published again.'),
 });
 
+const activity = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe('Whether processes leave word of themselves in the table `cqrs_activity` of their own database.'),
+  intervalSeconds: z
+    .number()
+    .min(1)
+    .max(3_600)
+    .default(5)
+    .describe('How often a process writes there: one statement, never in a transaction of yours.'),
+  retentionSeconds: z.number().min(60).default(604_800).describe('How long the minutes of the past are kept.'),
+});
+
 export const settingsSchema = z.strictObject({
   queue: name.nullable().default(null).describe("The replica's queue. Mandatory as soon as a service consumes."),
   deadLetterQueue: name.nullable().default(null).describe('Where dead letters go; default `dead_letter_<queue>`.'),
@@ -133,6 +147,9 @@ export const settingsSchema = z.strictObject({
   master: master.prefault({}).describe('Where rows are written.'),
   replica: replica.prefault({}).describe('Where rows are copied.'),
   relay: relay.prefault({}).describe('The way from the outbox to the broker.'),
+  activity: activity
+    .prefault({})
+    .describe('What `cqrs status` and the admin page know of other processes and the past.'),
 });
 
 /** What a user may write; every key is optional. */

@@ -88,8 +88,13 @@ export class Announcer {
   }
 
   #committed(announcements: readonly Announcement[]): void {
-    const cqrsIds = [...new Set(announcements.map(({ definition }) => definition.cqrsId))];
-    this.parts.events.emit('cqrs.master.announced', { count: announcements.length, cqrsIds });
+    const counts: Record<string, number> = {};
+    for (const { definition } of announcements) counts[definition.cqrsId] = (counts[definition.cqrsId] ?? 0) + 1;
+    this.parts.events.emit('cqrs.master.announced', {
+      count: announcements.length,
+      cqrsIds: Object.keys(counts),
+      counts,
+    });
     this.parts.onCommitted();
   }
 

@@ -133,6 +133,11 @@ export const WORDS: Words = {
   }),
   'cqrs.replica.tombstones-purged': ({ count }) => ({ level: 'debug', text: `${plural(count, 'tombstone')} purged` }),
 
+  'cqrs.activity.failed': ({ error, retryInMs }) => ({
+    level: 'warn',
+    text: `what this process does cannot be recorded${because(error)}; the work goes on, next try in ${duration(retryInMs)}`,
+  }),
+
   'cqrs.worker.started': ({ worker, pid }) => ({ level: 'info', text: `worker ${worker} started (pid ${pid})` }),
   'cqrs.worker.stopping': ({ reason }) => ({
     level: 'info',

@@ -277,10 +277,13 @@ describe('cqrs.start() looks at the database', () => {
   const cure =
     'Run `npx mikro-orm schema:update --run`, or `npx mikro-orm migration:create` and `npx mikro-orm migration:up`.';
 
+  const activityMissing = `activity: its table "cqrs_activity" is not in the database. ${cure.slice(0, -1)}; or set activity.enabled to false.`;
+
   test('tables that are missing', async () => {
     expect(await starting()).toEqual([
       `outbox: its table "cqrs_outbox" is not in the database. ${cure}`,
       `Account: its table "account" is not in the database. ${cure}`,
+      activityMissing,
     ]);
   });
 
@@ -290,6 +293,7 @@ describe('cqrs.start() looks at the database', () => {
     ).toEqual([
       expect.stringMatching(/^outbox: its table "cqrs_outbox" lacks bucket, cqrs_id, .*body, .*\. Run `npx/),
       `Account: its table "account" lacks cqrs_revision, cqrs_updated, cqrs_incarnation. ${cure}`,
+      activityMissing,
     ]);
   });
 

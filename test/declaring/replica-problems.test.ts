@@ -133,6 +133,7 @@ test('what the database lacks for masters and replicas is told in one error', as
     expect(complaints.map((line) => /table (\S+)/.exec(line)![1]).toSorted()).toEqual([
       '"account"',
       '"bill_ref"',
+      '"cqrs_activity"',
       '"cqrs_outbox"',
       '"cqrs_tombstones"',
     ]);

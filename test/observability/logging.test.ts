@@ -10,7 +10,7 @@ type Examples = { readonly [N in CqrsEventName]: readonly [fields: CqrsEvents[N]
 
 const EXAMPLES: Examples = {
   'cqrs.master.announced': [
-    { count: 2, cqrsIds: ['account', 'invoice'] },
+    { count: 2, cqrsIds: ['account', 'invoice'], counts: { account: 1, invoice: 1 } },
     'DEBUG 2 messages committed to the outbox (account, invoice)',
   ],
   'cqrs.master.uncaptured': [
@@ -89,6 +89,10 @@ const EXAMPLES: Examples = {
     'WARN  writing account: a statement was cancelled after 1.5 s (replica.queryTimeoutMs)',
   ],
   'cqrs.replica.tombstones-purged': [{ count: 1 }, 'DEBUG 1 tombstone purged'],
+  'cqrs.activity.failed': [
+    { error: boom, retryInMs: 5_000 },
+    'WARN  what this process does cannot be recorded: Error: boom; the work goes on, next try in 5 s',
+  ],
   'cqrs.worker.started': [{ worker: 1, pid: 99 }, 'INFO  worker 1 started (pid 99)'],
   'cqrs.worker.stopping': [
     { reason: 'SIGTERM' },

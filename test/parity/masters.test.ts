@@ -277,5 +277,5 @@ test('signals post_bulk_create, post_update; MasterSignals → the event cqrs.ma
     expect(heard).toEqual([]);
   });
   off();
-  expect(heard).toEqual([{ count: 3, cqrsIds: ['account', 'card'] }]);
+  expect(heard).toEqual([{ count: 3, cqrsIds: ['account', 'card'], counts: { account: 2, card: 1 } }]);
 });
