@@ -53,7 +53,18 @@ const RULES: Readonly<Record<string, Rule>> = {
     because: 'an operator works on a running Cqrs, which therefore cannot know its operators',
   },
   admin: {
-    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'cqrs.ts', 'maintenance'],
+    mayImport: [
+      'core',
+      'master',
+      'outbox',
+      'transport',
+      'inbox',
+      'replica',
+      'observability',
+      'activity',
+      'cqrs.ts',
+      'maintenance',
+    ],
     because: 'it serves a running Cqrs to people and scripts; nothing that runs without it may need it',
   },
   cli: {
