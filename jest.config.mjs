@@ -9,6 +9,7 @@ const project = (displayName, transform, tests) => ({
     // the package's own name means its sources, as in tsconfig.json
     '^mikro-orm-cqrs$': '<rootDir>/src/index.ts',
     '^mikro-orm-cqrs/rabbitmq$': '<rootDir>/src/transport/rabbitmq/index.ts',
+    '^mikro-orm-cqrs/admin$': '<rootDir>/src/admin/index.ts',
     '^mikro-orm-cqrs/testing$': '<rootDir>/src/testing/index.ts',
   },
   modulePathIgnorePatterns: ['<rootDir>/\\.cache/'],

@@ -13,6 +13,7 @@ import { type NativeConnection, saveRoundTrips } from './core/round-trips.js';
 import { pause, type Service } from './core/service.js';
 import { parseSettings, type Settings, type SettingsInput } from './core/settings.js';
 import { Consumer } from './inbox/consumer.js';
+import { JobRow } from './jobs/job-table.js';
 import type { MasterDefinition } from './master/master-definition.js';
 import type { MasterHost } from './master/master-entity.js';
 import type { MasterRuntime, PendingAnnouncement } from './master/master-runtime.js';
@@ -133,7 +134,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
     const { config } = orm;
     config.registerExtension(EXTENSION, () => this);
-    const ours = [OutboxMessage, Tombstone, ActivityRow];
+    const ours = [OutboxMessage, Tombstone, ActivityRow, JobRow];
     config.set('entities', [...config.get('entities'), ...ours]);
     if (config.get('entitiesTs').length > 0) config.set('entitiesTs', [...config.get('entitiesTs'), ...ours]);
     const discovery = config.get('discovery');
@@ -343,6 +344,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     if (this.masters.size === 0) storage.reset(OutboxMessage.meta.class as never);
     if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
     if (!this.#recordsActivity) storage.reset(ActivityRow.meta.class as never);
+    if (this.masters.size + this.replicas.size === 0) storage.reset(JobRow.meta.class as never);
     if (this.masters.size + this.replicas.size > 0) {
       saveRoundTrips(this.orm.driver.getConnection('write') as unknown as NativeConnection);
     }

@@ -45,16 +45,21 @@ const RULES: Readonly<Record<string, Rule>> = {
     because: 'replicas know no broker; all they get is batches',
   },
   'cqrs.ts': {
-    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'activity'],
+    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'activity', 'jobs'],
     because: 'it is the one place where the parts meet',
   },
   maintenance: {
     mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'activity', 'cqrs.ts'],
     because: 'an operator works on a running Cqrs, which therefore cannot know its operators',
   },
+  jobs: {
+    mayImport: ['core'],
+    because: 'it keeps what was asked for; whoever runs the work knows it, and it knows nobody',
+  },
   admin: {
     mayImport: [
       'core',
+      'jobs',
       'master',
       'outbox',
       'transport',

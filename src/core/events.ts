@@ -64,6 +64,21 @@ export interface CqrsEvents {
 
   /** A process could not leave word of itself in the database. The work goes on; said once, until it works again. */
   'cqrs.activity.failed': { error: Error; retryInMs: number };
+  /** Somebody did something on the admin page, or a script through its API. */
+  'cqrs.admin.acted': { user: string; action: string; cqrsId: string | null; queue: string | null; job: string | null };
+  /** A request was turned away; `user` is null when nobody was recognised. */
+  'cqrs.admin.refused': { user: string | null; reason: string };
+  'cqrs.admin.job-ended': {
+    job: string;
+    action: string;
+    cqrsId: string | null;
+    user: string;
+    state: string;
+    counts: Readonly<Record<string, number>>;
+    error: string | null;
+  };
+  /** A request could not be answered, through no fault of its sender. */
+  'cqrs.admin.failed': { endpoint: string; error: Error };
 
   /** A worker process of `cqrs consume -w N` came or went. */
   'cqrs.worker.started': { worker: number; pid: number };

@@ -140,6 +140,33 @@ const activity = z.strictObject({
   retentionSeconds: z.number().min(60).default(604_800).describe('How long the minutes of the past are kept.'),
 });
 
+const admin = z.strictObject({
+  name: z
+    .string()
+    .min(1)
+    .max(100)
+    .nullable()
+    .default(null)
+    .describe('What the admin page calls this service; default: the name of its database.'),
+  environment: z
+    .string()
+    .min(1)
+    .max(30)
+    .nullable()
+    .default(null)
+    .describe('Shown on every page as a badge, e.g. `production`, so that nobody takes one for the other.'),
+  queues: z
+    .array(name)
+    .default([])
+    .describe(
+      'Queues of replicas that follow the masters of this service, to be chosen from when rows are sent to one.',
+    ),
+  jobRetentionSeconds: seconds
+    .default(7_776_000)
+    .describe('How long it is remembered who asked for what, and what became of it.'),
+  actionsPerMinute: z.int().min(1).default(60).describe('The most actions of one user in a minute.'),
+});
+
 export const settingsSchema = z.strictObject({
   queue: name.nullable().default(null).describe("The replica's queue. Mandatory as soon as a service consumes."),
   deadLetterQueue: name.nullable().default(null).describe('Where dead letters go; default `dead_letter_<queue>`.'),
@@ -150,6 +177,7 @@ export const settingsSchema = z.strictObject({
   activity: activity
     .prefault({})
     .describe('What `cqrs status` and the admin page know of other processes and the past.'),
+  admin: admin.prefault({}).describe('The admin page.'),
 });
 
 /** What a user may write; every key is optional. */

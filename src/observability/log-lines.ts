@@ -138,6 +138,25 @@ export const WORDS: Words = {
     text: `what this process does cannot be recorded${because(error)}; the work goes on, next try in ${duration(retryInMs)}`,
   }),
 
+  'cqrs.admin.acted': ({ user, action, cqrsId, queue, job }) => ({
+    level: 'info',
+    text: `${user} asked for ${action}${cqrsId === null ? '' : ` of ${cqrsId}`}${queue === null ? '' : ` for queue ${queue}`}${job === null ? '' : ` (job ${job})`}`,
+  }),
+  'cqrs.admin.refused': ({ user, reason }) => ({
+    level: 'warn',
+    text: `a request to the admin page was refused${user === null ? '' : ` (${user})`}: ${reason}`,
+    alike: reason,
+  }),
+  'cqrs.admin.job-ended': ({ job, action, cqrsId, state, counts, error }) => ({
+    level: state === 'done' ? 'info' : 'warn',
+    text: `job ${job}, ${action}${cqrsId === null ? '' : ` of ${cqrsId}`}: ${state}${countsText(counts)}${error === null ? '' : `: ${error}`}`,
+  }),
+  'cqrs.admin.failed': ({ endpoint, error }) => ({
+    level: 'error',
+    text: `the admin page could not answer ${endpoint}${because(error)}`,
+    alike: endpoint,
+  }),
+
   'cqrs.worker.started': ({ worker, pid }) => ({ level: 'info', text: `worker ${worker} started (pid ${pid})` }),
   'cqrs.worker.stopping': ({ reason }) => ({
     level: 'info',
@@ -156,6 +175,11 @@ export function sumText(event: CqrsEventName, { of, messages, applied, lagMs }: 
   if (event === 'cqrs.relay.published') return `${plural(messages, 'message')} published${lag}`;
   const skipped = messages - (applied ?? messages);
   return `${plural(messages, 'message')} of ${of} done${skipped > 0 ? `, ${skipped} of them not applied` : ''}${lag}`;
+}
+
+function countsText(counts: Readonly<Record<string, number>>): string {
+  const words = Object.entries(counts).map(([name, count]) => `${count} ${name}`);
+  return words.length > 0 ? ` (${words.join(', ')})` : '';
 }
 
 function plural(count: number, one: string, many = `${one}s`): string {

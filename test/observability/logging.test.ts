@@ -93,6 +93,30 @@ const EXAMPLES: Examples = {
     { error: boom, retryInMs: 5_000 },
     'WARN  what this process does cannot be recorded: Error: boom; the work goes on, next try in 5 s',
   ],
+  'cqrs.admin.acted': [
+    { user: 'ada', action: 'sync', cqrsId: 'account', queue: 'shop', job: '7' },
+    'INFO  ada asked for sync of account for queue shop (job 7)',
+  ],
+  'cqrs.admin.refused': [
+    { user: 'bob', reason: 'Only operators may do this.' },
+    'WARN  a request to the admin page was refused (bob): Only operators may do this.',
+  ],
+  'cqrs.admin.job-ended': [
+    {
+      job: '7',
+      action: 'sync',
+      cqrsId: 'account',
+      user: 'ada',
+      state: 'failed',
+      counts: { sent: 2, failed: 1 },
+      error: '1 row could not be sent.',
+    },
+    'WARN  job 7, sync of account: failed (2 sent, 1 failed): 1 row could not be sent.',
+  ],
+  'cqrs.admin.failed': [
+    { endpoint: 'rows', error: new Error('boom') },
+    'ERROR the admin page could not answer rows: Error: boom',
+  ],
   'cqrs.worker.started': [{ worker: 1, pid: 99 }, 'INFO  worker 1 started (pid 99)'],
   'cqrs.worker.stopping': [
     { reason: 'SIGTERM' },
@@ -159,7 +183,7 @@ describe('log lines', () => {
     const { events, lines, close } = listen({ level: 'error' });
     for (const [name, [fields]] of Object.entries(EXAMPLES)) events.emit(name as CqrsEventName, fields);
     close();
-    expect(lines).toHaveLength(4);
+    expect(lines).toHaveLength(5);
     expect(lines.every((line) => line.includes(' ERROR '))).toBe(true);
   });
 

@@ -1,0 +1,144 @@
+import { toError } from '../core/describe-error.js';
+import { faultOf } from '../inbox/faults.js';
+import type { Cqrs } from '../cqrs.js';
+import { assertMay, assertMeant } from './access.js';
+import { answer, jsonAnswer, problemAnswer, wordsAnswer } from './answer.js';
+import { ApiProblem } from './api-problem.js';
+import type { AdminParts, Call, Handle } from './call.js';
+import type { EndpointName } from './contract.js';
+import { JobRunner } from './job-runner.js';
+import { jobTable } from './job-store.js';
+import { type AdminOptions, type AdminUser, checkOptions, type CheckedOptions } from './options.js';
+import { Pages } from './pages.js';
+import { RateLimit } from './rate-limit.js';
+import { checkInput, findRoute, readJson } from './router.js';
+import { routes } from './routes.js';
+import { BrowsableTables } from './tables.js';
+
+/** The admin page of one service: a handler of web requests, and what user code may call beside it. */
+export interface Admin<Native = unknown> {
+  /** Answers every request below the base path; never rejects. `native` is passed on to `authorize`. */
+  (request: Request, native?: Native): Promise<Response>;
+  /** Interrupts the jobs that run here, ends live streams, and resolves when all is written. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Makes the admin page of a service. Nobody has access but those whom `authorize` names; call it once
+ * MikroORM is initialized. A process that serves it need not relay or consume.
+ *
+ *   request ─▶ authorize ─▶ page, or api/… ─▶ meant by the page? ─▶ role ─▶ rate ─▶ schema ─▶ routes
+ *
+ * @throws ConfigurationError listing every option that is wrong.
+ */
+export function createAdmin<Native = unknown>(cqrs: Cqrs, options: AdminOptions<Native>): Admin<Native> {
+  const server = new AdminServer(cqrs, checkOptions(cqrs, options));
+  const handle = (request: Request, native?: Native): Promise<Response> => server.handle(request, native as Native);
+  return Object.assign(handle, { stop: () => server.stop() });
+}
+
+class AdminServer<Native> {
+  readonly #parts: AdminParts;
+  readonly #pages: Pages;
+  readonly #limit: RateLimit;
+
+  constructor(
+    private readonly cqrs: Cqrs,
+    private readonly options: CheckedOptions<Native>,
+  ) {
+    const { admin } = cqrs.settings;
+    this.#parts = {
+      cqrs,
+      options: options as CheckedOptions<never>,
+      tables: new BrowsableTables(cqrs),
+      jobs: new JobRunner({ table: jobTable(cqrs), events: cqrs.events, retentionSeconds: admin.jobRetentionSeconds }),
+    };
+    this.#pages = new Pages(options.basePath);
+    this.#limit = new RateLimit(admin.actionsPerMinute);
+  }
+
+  async handle(request: Request, native: Native): Promise<Response> {
+    const steps = stepsBelow(this.options.basePath, request.url);
+    if (steps === undefined) return problemAnswer(new ApiProblem('not-found', 'There is nothing here.'));
+    if (steps === null)
+      return answer(308, null, { location: `${this.options.basePath}/${new URL(request.url).search}` });
+    const isApi = steps[0] === 'api';
+    try {
+      const user = await this.#recognise(request, native);
+      if (isApi) return await this.#api(request, steps.slice(1), user);
+      if (request.method !== 'GET' && request.method !== 'HEAD') {
+        throw new ApiProblem('bad-request', `Pages are not for ${request.method}.`, {
+          headers: { allow: 'GET, HEAD' },
+        });
+      }
+      return this.#pages.serve(steps.join('/'));
+    } catch (error) {
+      const problem = this.#problemOf(error, isApi ? 'api' : 'pages');
+      if (!isApi && problem.code === 'unauthorized') {
+        return wordsAnswer(
+          401,
+          'You are not signed in',
+          '<p>You need access to this service to see its admin page.</p>',
+        );
+      }
+      return problemAnswer(problem);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#parts.jobs.stop();
+  }
+
+  async #recognise(request: Request, native: Native): Promise<AdminUser> {
+    const user = await this.options.authorize(request, native);
+    const known = user && typeof user.user === 'string' && (user.role === 'read-only' || user.role === 'operator');
+    if (known) return user;
+    this.cqrs.events.emit('cqrs.admin.refused', { user: null, reason: 'authorize names no user' });
+    throw new ApiProblem('unauthorized', 'You are not signed in.', { cure: 'Sign in, then try again.' });
+  }
+
+  async #api(request: Request, steps: readonly string[], user: AdminUser): Promise<Response> {
+    const { name, endpoint, params } = findRoute(request.method, steps);
+    try {
+      if (endpoint.method !== 'GET') assertMeant(request, this.options.origins);
+      assertMay(endpoint.role, user.role, this.options.readOnly);
+      if (endpoint.role === 'operator') this.#limit.take(user.user);
+    } catch (error) {
+      if (error instanceof ApiProblem)
+        this.cqrs.events.emit('cqrs.admin.refused', { user: user.user, reason: error.message });
+      throw error;
+    }
+    const query = checkInput(endpoint.query, Object.fromEntries(new URL(request.url).searchParams), 'query');
+    const body = endpoint.body ? checkInput(endpoint.body, await readJson(request), 'body') : undefined;
+    const handle = routes[name] as Handle<EndpointName> | undefined;
+    if (!handle) throw new ApiProblem('not-found', `'${name}' is not there yet.`);
+    const call = { params, query, body, request, user } as Call<EndpointName>;
+    return jsonAnswer(200, await handle(this.#parts, call));
+  }
+
+  #problemOf(error: unknown, endpoint: string): ApiProblem {
+    if (error instanceof ApiProblem) return error;
+    this.cqrs.events.emit('cqrs.admin.failed', { endpoint, error: toError(error) });
+    if (faultOf(error) === 'unavailable') {
+      return new ApiProblem('unavailable', 'The database or the broker does not answer.', {
+        cure: 'Try again in a moment; the log says more.',
+      });
+    }
+    return new ApiProblem('internal', 'The request could not be answered.', { cure: 'The log says why.' });
+  }
+}
+
+/** The steps of the path below the base path, decoded; null for the base path without its slash, undefined elsewhere. */
+function stepsBelow(basePath: string, url: string): string[] | null | undefined {
+  const { pathname } = new URL(url);
+  if (pathname === basePath) return null;
+  if (!pathname.startsWith(`${basePath}/`)) return undefined;
+  try {
+    return pathname
+      .slice(basePath.length + 1)
+      .split('/')
+      .map(decodeURIComponent);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,5 @@
+export { type Admin, createAdmin } from './admin.js';
+export { type NodeRequest, toNodeHandler } from './node.js';
+export type { AdjustSyncQuery, AdminOptions, AdminUser, Authorize, SyncQuery } from './options.js';
+export * as contract from './contract.js';
+export type { Job, JobDetail, JobItem, Role } from './contract.js';
