@@ -135,7 +135,7 @@ function Item({
   return (
     <Link to={to} activeOptions={{ exact: to === '/', includeSearch: false }} activeProps={{ className: 'active' }}>
       <Icon name={icon} />
-      {text}
+      <span>{text}</span>
       {count !== undefined && count > 0 && <span className="badge bad count">{formatShort(count)}</span>}
     </Link>
   );
@@ -157,8 +157,8 @@ function LettersItem() {
 function Live() {
   const state = useLiveState();
   return (
-    <span className="live" data-state={state} role="status">
-      {state === 'open' ? 'Live' : 'Connecting…'}
+    <span className="live" data-state={state} role="status" title={state === 'open' ? 'Live' : 'Connecting…'}>
+      <span>{state === 'open' ? 'Live' : 'Connecting…'}</span>
     </span>
   );
 }

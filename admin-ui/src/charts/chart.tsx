@@ -104,12 +104,14 @@ function options(
   return {
     width: box.clientWidth || 300,
     height: HEIGHT,
+    padding: [8, 10, 0, 0],
     legend: { show: false },
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
     scales: { x: { time: true }, y: { range: (_, __, highest) => [0, Math.max(highest ?? 0, 1) * 1.1] } },
     axes: [
       {
         ...axis,
+        size: 28,
         values: [
           [86_400, '{D} {MMM}', null, null, null, null, null, null, 1],
           [3_600, '{HH}:{mm}', '\n{D} {MMM}', null, null, null, null, null, 1],

@@ -37,6 +37,7 @@ export function DeadLettersPage() {
           <LettersActions
             what={`all ${plural(groups.data.count, 'dead letter')}`}
             suffix=" all"
+            isMain={false}
             count={groups.data.count}
             selection={{ all: true }}
             onStarted={showJob}

@@ -48,7 +48,7 @@ export function JobsPage() {
           {(page) =>
             page.jobs.length === 0 ? (
               <Empty title="No jobs yet">
-                Synchronise rows, compare a replica or retry dead letters: each becomes a job that is kept here.
+                Synchronize rows, compare a replica or retry dead letters: each becomes a job that is kept here.
               </Empty>
             ) : (
               <div className="table-wrap" tabIndex={0} role="region" aria-label="Jobs, newest first">

@@ -148,7 +148,7 @@ function Reasons({
   return (
     <>
       <dt>{isTrouble && !isNone ? <Link to="/dead-letters">{name}</Link> : name}</dt>
-      <dd>{isNone ? <span className="soft">none</span> : <Counts counts={counts} />}</dd>
+      <dd>{isNone ? <span className="soft">none</span> : <Counts counts={counts} isTrouble={isTrouble} />}</dd>
     </>
   );
 }
@@ -191,7 +191,8 @@ function CompareButtons({ cqrsId, onStarted }: { readonly cqrsId: string; readon
 function LookUp({ cqrsId, onRow }: { readonly cqrsId: string; readonly onRow: (key: string) => void }) {
   const submit = (event: FormEvent<HTMLFormElement>): void => {
     event.preventDefault();
-    const key = String(new FormData(event.currentTarget).get('key') ?? '').trim();
+    const typed = new FormData(event.currentTarget).get('key');
+    const key = typeof typed === 'string' ? typed.trim() : '';
     if (key !== '') onRow(key);
   };
   return (

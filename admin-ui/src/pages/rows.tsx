@@ -17,7 +17,7 @@ import { SyncJobs } from './rows/sync-jobs.tsx';
 
 const route = getRouteApi('/rows/$cqrsId');
 
-/** The rows of a master: look, choose, synchronise. */
+/** The rows of a master: look, choose, synchronize. */
 export function RowsPage() {
   const { cqrsId } = route.useParams();
   const { masters } = useService();
@@ -28,7 +28,7 @@ export function RowsPage() {
         <div>
           <h1>Rows</h1>
           <p>
-            The rows that this service owns. Synchronising sends their present state once more; nothing is changed here.
+            The rows that this service owns. Synchronizing sends their present state once more; nothing is changed here.
           </p>
         </div>
       </div>
@@ -98,7 +98,7 @@ function RowsOf({ master }: { readonly master: MasterInfo }) {
     <>
       {!master.produce && (
         <Notice tone="warn" title="Changes of this master are not announced: CQRS_PRODUCE is off">
-          A synchronisation sends its rows all the same.
+          A synchronization sends its rows all the same.
         </Notice>
       )}
       <SyncJobs cqrsId={cqrsId} shown={search.job} onHide={() => change({ job: undefined })} />

@@ -99,13 +99,20 @@ function JobView({ job, onHide }: { readonly job: JobDetail; readonly onHide: ((
   );
 }
 
-export function Counts({ counts }: { readonly counts: Readonly<Record<string, number>> }) {
+export function Counts({
+  counts,
+  isTrouble = false,
+}: {
+  readonly counts: Readonly<Record<string, number>>;
+  /** Whether any of them is one too many. */
+  readonly isTrouble?: boolean;
+}) {
   const entries = Object.entries(counts).filter(([, count]) => count > 0);
   if (entries.length === 0) return null;
   return (
     <ul className="counts">
       {entries.map(([name, count]) => (
-        <li key={name} className={`badge ${isUnwanted(name, count) ? 'bad' : ''}`}>
+        <li key={name} className={`badge ${isTrouble || isUnwanted(name, count) ? 'bad' : ''}`}>
           {formatCount(count)} {countName(name)}
         </li>
       ))}

@@ -1,7 +1,7 @@
 import type { Job, JobKind, JobState } from '../../../src/admin/contract.ts';
 
 export const KIND_WORDS: Readonly<Record<JobKind, string>> = {
-  sync: 'Synchronisation',
+  sync: 'Synchronization',
   reconcile: 'Comparison',
   repair: 'Repair',
   'dead-letters-dry-run': 'Dry run of dead letters',
@@ -19,7 +19,18 @@ export const STATE_TONES: Readonly<Record<JobState, '' | 'accent' | 'good' | 'wa
 };
 
 /** Counts that mean that something did not go as it should. */
-const UNWANTED = new Set(['unroutable', 'failed', 'missing', 'refused', 'deadLettered', 'would fail', 'wouldFail']);
+const UNWANTED = new Set([
+  'damaged',
+  'stale',
+  'superfluous',
+  'unroutable',
+  'failed',
+  'missing',
+  'refused',
+  'deadLettered',
+  'would fail',
+  'wouldFail',
+]);
 
 /** camelCase → words. */
 export const countName = (name: string): string => name.replaceAll(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`);

@@ -7,6 +7,7 @@ import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 export function LettersActions({
   what,
   suffix = '',
+  isMain = true,
   count,
   selection,
   onStarted,
@@ -15,6 +16,8 @@ export function LettersActions({
   readonly what: string;
   /** Behind the words on the buttons, to tell one group of them from another. */
   readonly suffix?: string;
+  /** Whether retrying them is the first thing to do here. */
+  readonly isMain?: boolean;
   readonly count: number;
   readonly selection: LettersAction['selection'];
   readonly onStarted: (job: string) => void;
@@ -43,7 +46,7 @@ export function LettersActions({
       </button>
       <button
         type="button"
-        className="button small primary"
+        className={`button small ${isMain ? 'primary' : ''}`}
         disabled={isBusy || isNone}
         onClick={() => setAsking('retry')}
       >
@@ -78,7 +81,7 @@ export function LettersActions({
         onClose={() => setAsking(null)}
       >
         The messages are removed and cannot be brought back. Their rows stay as they are here, until the master changes
-        them again or somebody synchronises them.
+        them again or somebody synchronizes them.
       </ConfirmDialog>
     </div>
   );

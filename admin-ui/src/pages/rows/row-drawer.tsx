@@ -63,7 +63,7 @@ function RowView({ row }: { readonly row: MasterRow }) {
     <>
       {!row.exists && (
         <Notice tone="warn" title="There is no such row any more">
-          A synchronisation tells the replicas that it is gone.
+          A synchronization tells the replicas that it is gone.
         </Notice>
       )}
       <section>

@@ -18,7 +18,7 @@ export function SyncJobs({
   const others = (jobs.data?.jobs ?? []).filter(({ id, endedAt }) => endedAt === null && id !== shown).slice(0, FEW);
   if (shown === undefined && others.length === 0) return null;
   return (
-    <section className="job-cards" aria-label="Synchronisations">
+    <section className="job-cards" aria-label="Synchronizations">
       {shown !== undefined && <JobCard id={shown} onHide={onHide} />}
       {others.map(({ id }) => (
         <JobCard key={id} id={id} />
