@@ -5,20 +5,41 @@ import { assertMay, assertMeant } from './access.js';
 import { answer, jsonAnswer, problemAnswer, wordsAnswer } from './answer.js';
 import { ApiProblem } from './api-problem.js';
 import type { AdminParts, Call, Handle } from './call.js';
-import type { EndpointName } from './contract.js';
+import { type EndpointName, type JobDetail, type Role, SyncRequest } from './contract.js';
 import { JobRunner } from './job-runner.js';
 import { jobTable } from './job-store.js';
+import { jobDetail } from './job-view.js';
 import { type AdminOptions, type AdminUser, checkOptions, type CheckedOptions } from './options.js';
 import { Pages } from './pages.js';
 import { RateLimit } from './rate-limit.js';
 import { checkInput, findRoute, readJson } from './router.js';
+import { writeKeyText } from './row-key.js';
 import { routes } from './routes.js';
+import { startSync } from './sync-job.js';
 import { BrowsableTables } from './tables.js';
+
+type KeyPart = string | number | bigint;
+/** The key of a row; a list for a composite key. */
+export type ItemKey = KeyPart | readonly KeyPart[];
 
 /** The admin page of one service: a handler of web requests, and what user code may call beside it. */
 export interface Admin<Native = unknown> {
   /** Answers every request below the base path; never rejects. `native` is passed on to `authorize`. */
   (request: Request, native?: Native): Promise<Response>;
+  /**
+   * What the page's "Synchronize selected" does, for code of one's own: sends the present state of chosen rows, and
+   * resolves when the job has ended, with counts and every row that did not go. Whoever `authorize` names for the request
+   * must be an operator.
+   * @param keys as they travel: `7`, `'b1c…'`, `[7, 'b']`.
+   * @param options.queue the one replica that is to get them; default: all.
+   * @throws ApiProblem saying why it is refused.
+   */
+  syncItems(
+    request: Request,
+    cqrsId: string,
+    keys: readonly ItemKey[],
+    options?: { readonly queue?: string; readonly native?: Native },
+  ): Promise<JobDetail>;
   /** Interrupts the jobs that run here, ends live streams, and resolves when all is written. */
   stop(): Promise<void>;
 }
@@ -34,7 +55,10 @@ export interface Admin<Native = unknown> {
 export function createAdmin<Native = unknown>(cqrs: Cqrs, options: AdminOptions<Native>): Admin<Native> {
   const server = new AdminServer(cqrs, checkOptions(cqrs, options));
   const handle = (request: Request, native?: Native): Promise<Response> => server.handle(request, native as Native);
-  return Object.assign(handle, { stop: () => server.stop() });
+  return Object.assign(handle, {
+    syncItems: server.syncItems.bind(server),
+    stop: server.stop.bind(server),
+  });
 }
 
 class AdminServer<Native> {
@@ -85,6 +109,21 @@ class AdminServer<Native> {
     }
   }
 
+  async syncItems(
+    request: Request,
+    cqrsId: string,
+    keys: readonly ItemKey[],
+    { queue, native }: { readonly queue?: string; readonly native?: Native } = {},
+  ): Promise<JobDetail> {
+    const user = await this.#recognise(request, native as Native);
+    this.#admit('operator', user);
+    const texts = keys.map((key) => (Array.isArray(key) ? writeKeyText(key.map(String)) : String(key)));
+    const wanted = checkInput(SyncRequest, { queue: queue ?? null, selection: { keys: texts } }, 'body');
+    const { id, ended } = await startSync(this.#parts, { cqrsId, wanted: wanted as never, user, request });
+    await ended;
+    return jobDetail(this.#parts, id);
+  }
+
   async stop(): Promise<void> {
     await this.#parts.jobs.stop();
   }
@@ -99,21 +138,25 @@ class AdminServer<Native> {
 
   async #api(request: Request, steps: readonly string[], user: AdminUser): Promise<Response> {
     const { name, endpoint, params } = findRoute(request.method, steps);
-    try {
-      if (endpoint.method !== 'GET') assertMeant(request, this.options.origins);
-      assertMay(endpoint.role, user.role, this.options.readOnly);
-      if (endpoint.role === 'operator') this.#limit.take(user.user);
-    } catch (error) {
-      if (error instanceof ApiProblem)
-        this.cqrs.events.emit('cqrs.admin.refused', { user: user.user, reason: error.message });
-      throw error;
-    }
+    this.#admit(endpoint.role, user, endpoint.method === 'GET' ? undefined : request);
     const query = checkInput(endpoint.query, Object.fromEntries(new URL(request.url).searchParams), 'query');
     const body = endpoint.body ? checkInput(endpoint.body, await readJson(request), 'body') : undefined;
     const handle = routes[name] as Handle<EndpointName> | undefined;
     if (!handle) throw new ApiProblem('not-found', `'${name}' is not there yet.`);
     const call = { params, query, body, request, user } as Call<EndpointName>;
     return jsonAnswer(200, await handle(this.#parts, call));
+  }
+
+  /** Whether this user may do that now, and has meant it if it comes as a request. */
+  #admit(role: Role, { user, role: own }: AdminUser, request?: Request): void {
+    try {
+      if (request) assertMeant(request, this.options.origins);
+      assertMay(role, own, this.options.readOnly);
+      if (role === 'operator') this.#limit.take(user);
+    } catch (error) {
+      if (error instanceof ApiProblem) this.cqrs.events.emit('cqrs.admin.refused', { user, reason: error.message });
+      throw error;
+    }
   }
 
   #problemOf(error: unknown, endpoint: string): ApiProblem {

@@ -1,4 +1,5 @@
-export { type Admin, createAdmin } from './admin.js';
+export { ApiProblem } from './api-problem.js';
+export { type Admin, createAdmin, type ItemKey } from './admin.js';
 export { type NodeRequest, toNodeHandler } from './node.js';
 export type { AdjustSyncQuery, AdminOptions, AdminUser, Authorize, SyncQuery } from './options.js';
 export * as contract from './contract.js';
