@@ -48,6 +48,12 @@ export class Screen {
     this.#line('', 500);
   }
 
+  /** Addresses to open. */
+  links(pages: readonly (readonly [string, string])[]): void {
+    for (const [name, url] of pages) this.#line(` ${this.#paint('bold', name.padEnd(10))} ${this.#paint('cyan', url)}`);
+    this.#line(`\n ${this.#paint('dim', 'Traffic is running; Ctrl-C ends it.')}\n`);
+  }
+
   verdict(equal: boolean, seconds: number): void {
     const text = equal ? 'master and replica are equal' : 'master and replica differ';
     this.#line(

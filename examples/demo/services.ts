@@ -62,13 +62,17 @@ async function asAdmin(url: string, sql: string): Promise<void> {
 }
 
 export function openBank(stage: Stage): Promise<DemoService> {
-  return open(stage, [Account, Payment], { relay: { pollIntervalMs: 100 } });
+  return open(stage, [Account, Payment], {
+    relay: { pollIntervalMs: 100 },
+    admin: { name: 'bank', environment: 'demo', queues: [`${stage.exchange}_shop`] },
+  });
 }
 
 export function openShop(stage: Stage): Promise<DemoService> {
   return open(stage, [AccountRef, PaymentRef], {
     queue: `${stage.exchange}_shop`,
     replica: { maxRetries: 2, retryDelaySeconds: 0.4 },
+    admin: { name: 'shop', environment: 'demo' },
   });
 }
 

@@ -4,6 +4,8 @@ import type { Column } from '../../../../src/admin/contract.ts';
 import { Icon } from '../../parts/icons.tsx';
 
 const AT_FIRST = 8;
+/** The columns that replication has added; revision and last change stand beside the others anyway. */
+const OURS = new Set(['cqrsRevision', 'cqrsUpdated', 'cqrsIncarnation']);
 
 export interface Choice {
   readonly columns: readonly Column[];
@@ -31,10 +33,8 @@ export function useVisibleColumns({ cqrsId, columns }: { cqrsId: string; columns
 }
 
 function atFirst(columns: readonly Column[]): string[] {
-  const keysFirst = [
-    ...columns.filter(({ key }) => key),
-    ...columns.filter(({ key, type }) => !key && type !== 'json'),
-  ];
+  const wanted = columns.filter(({ name, type }) => type !== 'json' && !OURS.has(name));
+  const keysFirst = wanted.toSorted((one, other) => Number(other.key) - Number(one.key));
   return keysFirst.slice(0, AT_FIRST).map(({ name }) => name);
 }
 
