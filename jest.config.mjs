@@ -10,6 +10,7 @@ const project = (displayName, transform, tests) => ({
     '^mikro-orm-cqrs$': '<rootDir>/src/index.ts',
     '^mikro-orm-cqrs/rabbitmq$': '<rootDir>/src/transport/rabbitmq/index.ts',
     '^mikro-orm-cqrs/admin$': '<rootDir>/src/admin/index.ts',
+    '^mikro-orm-cqrs/metrics$': '<rootDir>/src/observability/metrics.ts',
     '^mikro-orm-cqrs/testing$': '<rootDir>/src/testing/index.ts',
   },
   modulePathIgnorePatterns: ['<rootDir>/\\.cache/'],

@@ -1,10 +1,12 @@
 import type { EntityManager, FilterQuery, MetadataStorage, MikroORM } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { Kysely } from 'kysely';
-import { ActivityRow, checkActivityTable, type Executor } from './activity/activity-table.js';
-import { type Activity, type ActivityOptions, NO_ACTIVITY, readActivity } from './activity/read-activity.js';
-import { ActivityRecorder } from './activity/recorder.js';
+import { ActivitySide } from './activity/activity-side.js';
+import { ActivityRow, type Executor } from './activity/activity-table.js';
+import type { Look } from './activity/observer.js';
+import type { Activity, ActivityOptions } from './activity/read-activity.js';
 import type { ProcessRole } from './activity/records.js';
+import type { Health } from './activity/verdict.js';
 import { ConfigurationError } from './core/errors.js';
 import { Events } from './core/events.js';
 import { EXTENSION } from './core/extension.js';
@@ -41,7 +43,7 @@ interface Sides {
   readonly orm: MikroORM;
   readonly master: MasterSide;
   readonly replica: ReplicaSide;
-  readonly recorder: ActivityRecorder;
+  readonly activity: ActivitySide;
 }
 
 /** How a consumer of one service differs from the service's own. */
@@ -123,14 +125,17 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const common = { orm, settings: this.settings, events: this.events };
     const master = new MasterSide({ ...common, onCommitted: () => this.#relay?.wake() });
     const replica = new ReplicaSide(common);
-    const recorder = new ActivityRecorder({
+    const activity = new ActivitySide({
+      ...common,
       client: async () => (await this.#client()) as Executor,
-      table: () => this.#activityTable,
-      events: this.events,
-      settings: this.settings,
-      knows: (cqrsId) => (this.masters.find(cqrsId) ?? this.replicas.find(cqrsId)) !== undefined,
+      table: () => master.tableName(ActivityRow.meta),
+      takesPart: () => this.masters.size + this.replicas.size > 0,
+      declares: (cqrsId) => this.declares(cqrsId),
+      outboxState: () => this.outboxState(),
+      inspect: (queue) => this.transport.inspect(queue),
+      deadLetterQueueOf: (queue) => this.deadLetterQueueOf(queue),
     });
-    this.#sides = { orm, master, replica, recorder };
+    this.#sides = { orm, master, replica, activity };
 
     const { config } = orm;
     config.registerExtension(EXTENSION, () => this);
@@ -155,7 +160,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
    */
   async start(): Promise<void> {
     await this.check();
-    if (this.masters.size > 0 && !this.#started) this.#parts.recorder.join('master');
+    if (this.masters.size > 0 && !this.#started) this.#parts.activity.join('master');
     this.#started = true;
     if (this.masters.size > 0 && this.settings.relay.enabled) {
       this.#relay ??= this.createRelay();
@@ -170,11 +175,12 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
   /** The checks of `start` alone. @throws ConfigurationError */
   async check(): Promise<void> {
-    const { master, replica } = this.#parts;
-    const problems = [...(await master.checkTables()), ...(await replica.checkTables())];
-    if (this.#recordsActivity) {
-      problems.push(...(await checkActivityTable((await this.#client()) as Executor, this.#activityTable)));
-    }
+    const { master, replica, activity } = this.#parts;
+    const problems = [
+      ...(await master.checkTables()),
+      ...(await replica.checkTables()),
+      ...(await activity.checkTable()),
+    ];
     if (problems.length > 0) throw new ConfigurationError(problems);
     master.warnAboutCascades();
     for (const warning of replica.warnings) this.events.emit('cqrs.replica.warned', warning);
@@ -184,7 +190,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
   async stop(): Promise<void> {
     const services = [...this.#services, ...(this.#relay ? [this.#relay] : [])];
     await Promise.all(services.map((service) => service.stop()));
-    await this.#sides?.recorder.close();
+    await this.#sides?.activity.close();
     await this.transport.close();
   }
 
@@ -207,6 +213,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
       connect: () => this.connect(),
       settings: this.settings,
       events: this.events,
+      pulse: this.#parts.activity.pulse('relay'),
     });
   }
 
@@ -221,6 +228,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
       handlers: [this.replicaRuntime],
       settings: this.settings,
       events: this.events,
+      pulse: this.#parts.activity.pulse('worker'),
       ...options,
     });
   }
@@ -293,19 +301,42 @@ export class Cqrs implements MasterHost, ReplicaHost {
    * What the processes of this service have left word of in its database: who runs, what each has counted, the minutes of
    * the past, and noteworthy events.
    */
-  async activity(options: ActivityOptions = {}): Promise<Activity> {
-    if (!this.#recordsActivity) return { ...NO_ACTIVITY, now: new Date().toISOString() };
-    return readActivity((await this.#client()) as Executor, this.#activityTable, options);
+  activity(options: ActivityOptions = {}): Promise<Activity> {
+    return this.#parts.activity.read(options);
   }
 
   /** Writes what this process has to say of itself now, and not at the next interval. Never rejects. */
-  async recordActivity(): Promise<void> {
-    await this.#parts.recorder.flush();
+  recordActivity(): Promise<void> {
+    return this.#parts.activity.record();
+  }
+
+  /**
+   * Whether this process is well, from what it has in memory: nobody is asked, so that the answer comes at once, whatever
+   * is away. `roles`: what it was started for; without them it is not ready.
+   */
+  health({ roles = [] }: { roles?: readonly ProcessRole[] } = {}): Health {
+    return this.#parts.activity.health(roles);
+  }
+
+  /** What waits where this process has to do with it, as it last looked, at most two minutes ago: nobody is asked. */
+  depths(): Look | undefined {
+    return this.#parts.activity.depths;
+  }
+
+  /** Whether the id is one of the masters or replicas of this service. */
+  declares(cqrsId: string): boolean {
+    return (this.masters.find(cqrsId) ?? this.replicas.find(cqrsId)) !== undefined;
+  }
+
+  /** Where the dead letters of a queue go. */
+  deadLetterQueueOf(queue: string): string {
+    const { settings } = this;
+    return (queue === settings.queue ? settings.deadLetterQueue : null) ?? `dead_letter_${queue}`;
   }
 
   /** Adds to what this process says of itself; for commands that run beside the service. */
   joinAs(role: ProcessRole): void {
-    this.#parts.recorder.join(role);
+    this.#parts.activity.join(role);
   }
 
   async #untilRelayed(ids: readonly string[], signal = new AbortController().signal): Promise<number> {
@@ -326,15 +357,6 @@ export class Cqrs implements MasterHost, ReplicaHost {
     ]);
   }
 
-  get #recordsActivity(): boolean {
-    return this.settings.activity.enabled && this.masters.size + this.replicas.size > 0;
-  }
-
-  get #activityTable(): string {
-    const driver = this.orm.driver as unknown as { getTableName(meta: object, options: object): string };
-    return driver.getTableName(ActivityRow.meta, {});
-  }
-
   #discover(storage: MetadataStorage): void {
     const { master, replica } = this.#parts;
     const entities = [...storage].filter((meta) => meta.class);
@@ -343,8 +365,12 @@ export class Cqrs implements MasterHost, ReplicaHost {
     // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
     if (this.masters.size === 0) storage.reset(OutboxMessage.meta.class as never);
     if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
+<<<<<<< HEAD
     if (!this.#recordsActivity) storage.reset(ActivityRow.meta.class as never);
     if (this.masters.size + this.replicas.size === 0) storage.reset(JobRow.meta.class as never);
+=======
+    if (!this.#parts.activity.isRecorded) storage.reset(ActivityRow.meta.class as never);
+>>>>>>> d595f36 (Tell healthy from degraded from dead: verdict, probes, metrics; a warning before dead letters are dropped)
     if (this.masters.size + this.replicas.size > 0) {
       saveRoundTrips(this.orm.driver.getConnection('write') as unknown as NativeConnection);
     }

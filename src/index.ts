@@ -49,6 +49,9 @@ export { type CqrsEventName, type CqrsEvents, Events, type MessageFields } from 
 export { logEvents, type LogLevel, type LogOptions } from './observability/logging.js';
 
 export type { Activity, ActivityOptions, Period, ProcessActivity, RecentEvent } from './activity/read-activity.js';
+export { healthHandler } from './activity/health-handler.js';
+export type { Health, HealthState, Reason } from './activity/verdict.js';
+export type { Look } from './activity/observer.js';
 export type { Conditions, Counters, EntityCounters, ProcessRole } from './activity/records.js';
 
 // Messages

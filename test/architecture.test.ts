@@ -118,6 +118,11 @@ const PACKAGES: readonly { readonly name: RegExp; readonly allowedIn: RegExp; re
     allowedIn: /^(?!core\/|transport\/|observability\/|inbox\/|testing\/|admin\/contract)/,
     because: 'the vocabulary, the transports and the inbox work without an ORM, and browsers read the contract',
   },
+  {
+    name: /^prom-client(\/|$)/,
+    allowedIn: /^observability\/(metrics|scrape)\.ts$/,
+    because: 'it is optional: whatever else imported it would not start without it',
+  },
   { name: /^pg$/, allowedIn: /^$/, because: 'the connection is the one that the user configured in MikroORM' },
 ];
 

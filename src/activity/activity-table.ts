@@ -13,6 +13,8 @@ import type { Problem } from '../core/errors.js';
  * | process | id of the process   | last seen         | `ProcessRecord` |
  * | minute  | minute and process  | the minute        | `MinuteRecord`  |
  * | event   | process and number  | when it happened  | `NoteRecord`    |
+ * | death   | hour, queue, process | the hour         | how many messages became dead letters |
+ * | warning | what was warned of  | when it was       | nothing         |
  */
 
 /** Added to the entities of every service with masters or replicas, so that the schema generator and migrations know it. */
@@ -33,7 +35,7 @@ export interface Executor {
   executeQuery<R>(query: CompiledQuery<R>): Promise<{ rows: R[] }>;
 }
 
-export type RecordKind = 'process' | 'minute' | 'event';
+export type RecordKind = 'process' | 'minute' | 'event' | 'death';
 
 export interface Row {
   readonly kind: RecordKind;
@@ -66,6 +68,8 @@ export interface Retention {
   /** How long a process that is gone is remembered. */
   readonly processesSeconds: number;
   readonly mostEvents: number;
+  /** As long as a dead letter lives. */
+  readonly deathsSeconds: number;
 }
 
 /** Forgets what is older, and all events but the newest. */
@@ -74,9 +78,10 @@ export async function purge(executor: Executor, table: string, retention: Retent
     CompiledQuery.raw(
       `delete from ${table} where (kind in ('minute', 'event') and at < clock_timestamp() - make_interval(secs => $1))
            or (kind = 'process' and at < clock_timestamp() - make_interval(secs => $2))
+           or (kind = 'death' and at < clock_timestamp() - make_interval(secs => $4))
            or (kind = 'event' and name in
                  (select name from ${table} where kind = 'event' order by at desc, name desc offset $3))`,
-      [retention.minutesSeconds, retention.processesSeconds, retention.mostEvents],
+      [retention.minutesSeconds, retention.processesSeconds, retention.mostEvents, retention.deathsSeconds],
     ),
   );
 }

@@ -3,43 +3,54 @@ import { TransportError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import type { Conditions } from './records.js';
 
+interface Trouble {
+  readonly since: string;
+  readonly with: 'broker' | 'database';
+}
+
 /**
- * What a process can know of its broker from what happens to it:
+ * What a process can know of its broker and its database from what happens to it:
  *
- *   well ──a connection lost, an attempt failed──▶ away ──connected, something went through──▶ well
- *   well ──blocked──▶ blocked ──unblocked, connected anew──▶ well
- *
- * Of the database it is told by whoever asks it regularly (`databaseAnswered`, `databaseFailed`).
+ *   broker    well ──a connection is lost──▶ away ──connected──▶ well
+ *   either    well ──relay or worker fails──▶ away ──it works again, or has ended──▶ well
+ *   broker    well ──blocked──▶ blocked ──unblocked, connected anew──▶ well
+ *   database  well ──`databaseFailed`──▶ away ──`databaseAnswered`──▶ well
  */
 export class Circumstances {
-  #brokerAwaySince: string | null = null;
-  #databaseAwaySince: string | null = null;
+  /** A transport may have several connections. */
+  #lostConnections = 0;
+  #lostSince: string | null = null;
   #blocked: { readonly since: string; readonly reason: string } | null = null;
+  readonly #troubles = new Map<string, Trouble>();
   #lastError: { readonly at: string; readonly text: string } | null = null;
   readonly #off: readonly (() => void)[];
 
   constructor(events: Events) {
-    const failed = ({ error }: { error: Error }): void => {
-      this.#noteError(error);
-      if (error instanceof TransportError) this.#brokerAwaySince ??= now();
+    const failed = (who: string, error: Error): void => {
+      const trouble = error instanceof TransportError ? 'broker' : 'database';
+      this.#begin(who, trouble, error);
     };
-    const well = (): void => void (this.#brokerAwaySince = null);
+    const over = (who: string) => (): void => void this.#troubles.delete(who);
     this.#off = [
       events.on('cqrs.transport.connected', () => {
-        well();
+        this.#lostConnections = Math.max(0, this.#lostConnections - 1);
+        if (this.#lostConnections === 0) this.#lostSince = null;
         this.#blocked = null;
       }),
       events.on('cqrs.transport.disconnected', ({ error }) => {
         if (!error) return; // closed by us
         this.#noteError(error);
-        this.#brokerAwaySince ??= now();
+        this.#lostConnections++;
+        this.#lostSince ??= now();
       }),
       events.on('cqrs.transport.blocked', ({ reason }) => void (this.#blocked ??= { since: now(), reason })),
       events.on('cqrs.transport.unblocked', () => void (this.#blocked = null)),
-      events.on('cqrs.relay.failed', failed),
-      events.on('cqrs.inbox.failed', failed),
-      events.on('cqrs.relay.published', well),
-      events.on('cqrs.inbox.batch-applied', well),
+      events.on('cqrs.relay.failed', ({ error }) => failed('relay', error)),
+      events.on('cqrs.relay.recovered', over('relay')),
+      events.on('cqrs.relay.stopped', over('relay')),
+      events.on('cqrs.inbox.failed', ({ queue, error }) => failed(queue, error)),
+      events.on('cqrs.inbox.recovered', ({ queue }) => over(queue)()),
+      events.on('cqrs.consumer.stopped', ({ queue }) => over(queue)()),
       events.on('cqrs.inbox.dead-lettered', ({ error }) => error && this.#noteError(error)),
       events.on('cqrs.inbox.retried', ({ error }) => error && this.#noteError(error)),
     ];
@@ -47,8 +58,8 @@ export class Circumstances {
 
   get conditions(): Conditions {
     return {
-      brokerAwaySince: this.#brokerAwaySince,
-      databaseAwaySince: this.#databaseAwaySince,
+      brokerAwaySince: earliest([this.#lostSince, ...this.#since('broker')]),
+      databaseAwaySince: earliest(this.#since('database')),
       blockedSince: this.#blocked?.since ?? null,
       blockedReason: this.#blocked?.reason ?? null,
     };
@@ -59,21 +70,37 @@ export class Circumstances {
   }
 
   databaseAnswered(): void {
-    this.#databaseAwaySince = null;
+    this.#troubles.delete(PROBE);
   }
 
   databaseFailed(error: unknown): void {
-    this.#databaseAwaySince ??= now();
-    this.#noteError(error);
+    this.#begin(PROBE, 'database', error);
   }
 
   close(): void {
     for (const off of this.#off) off();
   }
 
+  #begin(who: string, trouble: Trouble['with'], error: unknown): void {
+    this.#noteError(error);
+    const known = this.#troubles.get(who);
+    if (known?.with !== trouble) this.#troubles.set(who, { since: now(), with: trouble });
+  }
+
+  #since(wanted: Trouble['with']): string[] {
+    return [...this.#troubles.values()].filter((trouble) => trouble.with === wanted).map(({ since }) => since);
+  }
+
   #noteError(error: unknown): void {
     this.#lastError = { at: now(), text: describeError(error) };
   }
+}
+
+/** A key that is no queue. */
+const PROBE = ' probe';
+
+function earliest(instants: readonly (string | null)[]): string | null {
+  return instants.filter((instant) => instant !== null).toSorted()[0] ?? null;
 }
 
 function now(): string {

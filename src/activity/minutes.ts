@@ -1,6 +1,6 @@
 import type { Row } from './activity-table.js';
 import { type EntityCounters, type MinuteRecord, noEntityCounters } from './records.js';
-import type { Tally } from './tally.js';
+import type { Lags, Tally } from './tally.js';
 
 /** Minutes that could not be written yet; older ones are given up. */
 const MOST_WAITING = 60;
@@ -38,8 +38,8 @@ export class Minutes {
     this.#sums = sumsOf(tally);
   }
 
-  /** Moves what was counted since the last call into the present minute. */
-  take(depths?: Depths): void {
+  /** Moves what was counted since the last call into the present minute; answers with the lags among it. */
+  take(depths?: Depths): Lags {
     this.tally.stamp();
     const sums = sumsOf(this.tally);
     const growth = difference(sums, this.#sums);
@@ -47,7 +47,7 @@ export class Minutes {
     const lags = this.tally.takeLags();
     const entities = this.#growthOfEntities();
     const idle = Object.values(growth).every((value) => value === 0) && Object.keys(entities).length === 0;
-    if (idle && depths === undefined) return;
+    if (idle && depths === undefined) return lags;
     const minute = `${this.now().toISOString().slice(0, 16)}:00Z`;
     const before = this.#waiting.get(minute);
     this.#waiting.set(minute, {
@@ -62,6 +62,7 @@ export class Minutes {
     this.#changed.add(minute);
     const surplus = this.#waiting.size - MOST_WAITING;
     for (const old of [...this.#waiting.keys()].slice(0, Math.max(0, surplus))) this.#waiting.delete(old);
+    return lags;
   }
 
   /** What is not in the database yet, or otherwise. */

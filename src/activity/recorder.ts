@@ -1,31 +1,39 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { CompiledQuery } from 'kysely';
 import { toError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Settings } from '../core/settings.js';
 import { VERSION } from '../core/version.js';
 import { type Executor, purge, record, type Row } from './activity-table.js';
-import { Circumstances } from './circumstances.js';
-import { Minutes } from './minutes.js';
-import { type Note, Notes } from './notes.js';
+import { findExpiring, mayWarn } from './deaths.js';
+import type { Note } from './notes.js';
+import { deadLetterTimes, type Look, Observer } from './observer.js';
 import { PROCESS_ROLES, type ProcessRecord, type ProcessRole } from './records.js';
-import { Tally } from './tally.js';
 
 export interface RecorderParts {
   /** The database's client; asked for once, when there is something to write. */
   readonly client: () => Promise<Executor>;
-  readonly table: () => string;
+  /** Undefined when nothing is to be written: then the database is only asked whether it is there. */
+  readonly table: () => string | undefined;
   readonly events: Events;
   readonly settings: Settings;
   /** Whether this service declares the id. */
   readonly knows: (cqrsId: string) => boolean;
+  /** Looks at what waits where processes of these roles have to do with it. */
+  readonly look: (roles: ReadonlySet<ProcessRole>, queue: string | null) => Promise<Look>;
+  readonly deadLetterQueueOf: (queue: string) => string;
 }
 
-const PURGE_EVERY_MS = 10 * 60_000;
+const LOOK_EVERY_MS = 15_000;
+const TIDY_EVERY_MS = 10 * 60_000;
+const WARN_EVERY_SECONDS = 6 * 3_600;
 const PROCESSES_SECONDS = 86_400;
 const MOST_EVENTS = 500;
 /** Notes that wait while the database is away. */
 const MOST_WAITING = 200;
+/** A database that has not answered for so long does not answer. */
+const ANSWER_MS = 10_000;
 /** How long a process that ends waits for its last word to be written. */
 const GOODBYE_MS = 2_000;
 
@@ -42,53 +50,47 @@ export class ActivityRecorder {
   readonly #startedAt = new Date().toISOString();
   readonly #roles = new Map<ProcessRole, number>();
   readonly #off: (() => void)[] = [];
-  #watching?: {
-    readonly tally: Tally;
-    readonly notes: Notes;
-    readonly circumstances: Circumstances;
-    readonly minutes: Minutes;
-  };
+  #observer?: Observer;
   #client?: Promise<Executor>;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
   #goodbye: Promise<void> | undefined;
+  #looking = false;
   #waiting: readonly Note[] = [];
   #written = 0;
-  #purgedAt = performance.now();
+  #lookedAt = -Infinity;
+  #tidiedAt = performance.now();
   #failing = false;
-  #prefetch = 0;
   #queue: string | null = null;
   #stoppedAt: string | null = null;
 
   constructor(private readonly parts: RecorderParts) {
-    const { events, settings } = parts;
+    const { events } = parts;
     this.#off = [
       events.on('cqrs.relay.started', () => this.join('relay')),
       events.on('cqrs.relay.stopped', () => this.leave('relay')),
       events.on('cqrs.consumer.started', ({ queue }) => {
         this.#queue = queue;
-        this.#prefetch = settings.replica.prefetch;
         this.join('worker');
       }),
       events.on('cqrs.consumer.stopped', () => this.leave('worker')),
     ];
   }
 
+  get roles(): ReadonlySet<ProcessRole> {
+    return new Set(this.#roles.keys());
+  }
+
+  /** Begins to listen, if it does not yet. */
+  get observer(): Observer {
+    return (this.#observer ??= new Observer(this.parts.events, this.parts.knows));
+  }
+
   /** The process does this from now on. Cheap; returns at once. */
   join(role: ProcessRole): void {
-    if (!this.parts.settings.activity.enabled) return;
     this.#roles.set(role, (this.#roles.get(role) ?? 0) + 1);
     this.#stoppedAt = null;
-    if (!this.#watching) {
-      const { events, knows } = this.parts;
-      const tally = new Tally(events, knows);
-      this.#watching = {
-        tally,
-        notes: new Notes(events),
-        circumstances: new Circumstances(events),
-        minutes: new Minutes(tally),
-      };
-    }
+    void this.observer;
     this.#schedule(0);
   }
 
@@ -109,11 +111,11 @@ export class ActivityRecorder {
     const timer = setTimeout(resolve, GOODBYE_MS);
     await Promise.race([this.#goodbye, late]);
     clearTimeout(timer);
-    for (const part of [this.#watching?.tally, this.#watching?.notes, this.#watching?.circumstances]) part?.close();
-    this.#watching = undefined;
+    this.#observer?.close();
+    this.#observer = undefined;
   }
 
-  /** Writes now, or joins the write that is under way. Never rejects. */
+  /** Writes now, after the write that is under way. Never rejects. */
   async flush(): Promise<void> {
     await this.#writing;
     await this.#write();
@@ -122,7 +124,7 @@ export class ActivityRecorder {
   #sayGoodbye(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (!this.#watching || this.#stoppedAt !== null) return;
+    if (!this.#observer || this.#stoppedAt !== null) return;
     this.#stoppedAt = new Date().toISOString();
     this.#goodbye = this.flush();
   }
@@ -130,6 +132,7 @@ export class ActivityRecorder {
   // Not a reason to stay alive.
   #schedule(delayMs: number): void {
     this.#timer ??= setTimeout(() => {
+      this.#lookAround();
       void this.#write().then(() => {
         this.#timer = undefined;
         if (this.#roles.size > 0) this.#schedule(this.#intervalMs);
@@ -137,53 +140,93 @@ export class ActivityRecorder {
     }, delayMs).unref();
   }
 
+  /** Beside the writing, since a broker may take its time. */
+  #lookAround(): void {
+    if (this.#looking || performance.now() - this.#lookedAt < LOOK_EVERY_MS) return;
+    this.#looking = true;
+    this.#lookedAt = performance.now();
+    void this.parts
+      .look(this.roles, this.#queue)
+      .then((look) => this.#observer?.looked(look))
+      .catch(() => {}) // that the broker or the database is away is known by other signs
+      .finally(() => (this.#looking = false));
+  }
+
   #write(): Promise<void> {
     return (this.#writing ??= this.#attempt().finally(() => (this.#writing = undefined)));
   }
 
   async #attempt(): Promise<void> {
-    const watching = this.#watching;
-    if (!watching) return;
-    const { events, table } = this.parts;
-    const { notes, minutes, circumstances } = watching;
+    const observer = this.#observer;
+    if (!observer) return;
+    const { notes, circumstances } = observer;
     this.#waiting = [...this.#waiting, ...notes.take()].slice(-MOST_WAITING);
-    const waiting = this.#waiting;
-    minutes.take();
+    observer.tick();
+    const late = new Error(`the database has not answered within ${ANSWER_MS / 1_000} s`);
+    const timer = setTimeout(() => circumstances.databaseFailed(late), ANSWER_MS).unref();
     try {
       const client = await (this.#client ??= this.parts.client());
-      const rows = [
-        this.#ownRow(),
-        ...minutes.rows(this.id),
-        ...waiting.map((note, index) => this.#noteRow(note, index)),
-      ];
-      await record(client, table(), rows);
-      this.#written += waiting.length;
-      this.#waiting = [];
-      minutes.written();
+      await this.#tell(client, observer);
       circumstances.databaseAnswered();
       this.#failing = false;
-      await this.#purge(client);
     } catch (error) {
       if (!(await this.#client?.catch(() => undefined))) this.#client = undefined;
       circumstances.databaseFailed(error);
-      if (!this.#failing) events.emit('cqrs.activity.failed', { error: toError(error), retryInMs: this.#intervalMs });
+      if (!this.#failing) {
+        this.parts.events.emit('cqrs.activity.failed', { error: toError(error), retryInMs: this.#intervalMs });
+      }
       this.#failing = true;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  async #purge(client: Executor): Promise<void> {
-    if (performance.now() - this.#purgedAt < PURGE_EVERY_MS) return;
-    this.#purgedAt = performance.now();
-    const { retentionSeconds } = this.parts.settings.activity;
-    await purge(client, this.parts.table(), {
-      minutesSeconds: retentionSeconds,
-      processesSeconds: Math.min(retentionSeconds, PROCESSES_SECONDS),
-      mostEvents: MOST_EVENTS,
-    });
+  async #tell(client: Executor, observer: Observer): Promise<void> {
+    const table = this.parts.table();
+    if (table === undefined) {
+      this.#waiting = [];
+      observer.minutes.written();
+      observer.deaths.written();
+      await client.executeQuery(CompiledQuery.raw('select 1'));
+      return;
+    }
+    const waiting = this.#waiting;
+    await record(client, table, [
+      this.#ownRow(observer),
+      ...observer.minutes.rows(this.id),
+      ...observer.deaths.rows(this.id),
+      ...waiting.map((note, index) => this.#noteRow(note, index)),
+    ]);
+    this.#written += waiting.length;
+    this.#waiting = [];
+    observer.minutes.written();
+    observer.deaths.written();
+    await this.#tidy(client, table, observer);
   }
 
-  #ownRow(): Row {
-    const { tally, circumstances } = this.#watching!;
+  async #tidy(client: Executor, table: string, observer: Observer): Promise<void> {
+    if (performance.now() - this.#tidiedAt < TIDY_EVERY_MS) return;
+    this.#tidiedAt = performance.now();
+    const { activity, replica } = this.parts.settings;
+    await purge(client, table, {
+      minutesSeconds: activity.retentionSeconds,
+      processesSeconds: Math.min(activity.retentionSeconds, PROCESSES_SECONDS),
+      mostEvents: MOST_EVENTS,
+      deathsSeconds: replica.deadLetterTtlSeconds ?? 0,
+    });
+    await this.#warnOfExpiry(client, table, observer.lastLook?.deadLetters ?? 0);
+  }
+
+  async #warnOfExpiry(client: Executor, table: string, present: number): Promise<void> {
+    const times = deadLetterTimes(this.parts.settings.replica);
+    if (!times || this.#queue === null || present === 0) return;
+    const expiring = await findExpiring(client, table, { queue: this.#queue, present, ...times });
+    if (!expiring || !(await mayWarn(client, table, `expiring ${this.#queue}`, WARN_EVERY_SECONDS))) return;
+    const queue = this.parts.deadLetterQueueOf(this.#queue);
+    this.parts.events.emit('cqrs.inbox.dead-letters-expiring', { queue, ...expiring });
+  }
+
+  #ownRow({ tally, circumstances }: Observer): Row {
     const data: ProcessRecord = {
       roles: PROCESS_ROLES.filter((role) => this.#roles.has(role)),
       host: hostname(),
@@ -193,7 +236,7 @@ export class ActivityRecorder {
       stoppedAt: this.#stoppedAt,
       intervalMs: this.#intervalMs,
       queue: this.#queue,
-      prefetch: this.#prefetch,
+      prefetch: this.#queue === null ? 0 : this.parts.settings.replica.prefetch,
       rssBytes: process.memoryUsage.rss(),
       counters: tally.totals,
       // Where this can be read, the database is there.

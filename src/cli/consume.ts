@@ -1,13 +1,18 @@
 import { fork } from 'node:child_process';
+import type { Health } from '../activity/verdict.js';
 import { Events } from '../core/events.js';
 import type { Settings } from '../core/settings.js';
 import { UsageError, wholeNumber, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
+import type { Cqrs } from '../cqrs.js';
 import { watchFiles } from './file-watch.js';
+import { HEALTH_OPTIONS, healthPort, serveHealth } from './health-server.js';
+import { measure, mergeMetrics } from './metrics.js';
 import { LOG_OPTIONS, loadService, SERVICE_OPTIONS, startLog } from './service.js';
 import { aborted, onShutdown } from './shutdown.js';
 import { Supervisor } from './supervisor.js';
 import { WORKER_VARIABLE, workerLine } from './worker-process.js';
+import { decideWorkers, REPORT_EVERY_MS, type WorkerSigns } from './worker-reports.js';
 
 export const CONSUME_OPTIONS = {
   workers: {
@@ -36,6 +41,7 @@ export const CONSUME_OPTIONS = {
     value: '<paths>',
     help: 'With --reload: files and folders that do not count, separated by commas.',
   },
+  ...HEALTH_OPTIONS,
   ...SERVICE_OPTIONS,
   ...LOG_OPTIONS,
 } as const satisfies Options;
@@ -45,6 +51,7 @@ type ConsumeValues = Values<typeof CONSUME_OPTIONS>;
 /** `cqrs consume`: this process alone, or as many as `-w` says under a supervisor. */
 export async function consume(values: ConsumeValues): Promise<number> {
   const workers = wholeNumber('workers', values.workers, 1);
+  healthPort(values['health-port']);
   const line = workerLine();
   if (values['ignore-paths'] !== undefined && !values.reload) throw new UsageError('--ignore-paths needs --reload.');
   if (line || (workers === undefined && !values.reload)) return work(values, line);
@@ -57,16 +64,40 @@ async function work(values: ConsumeValues, line: ReturnType<typeof workerLine>):
   const { cqrs } = service;
   using _ = startLog(cqrs, values, line && `worker ${line.number}`);
   const consumer = cqrs.createConsumer(subscription(cqrs.settings, values));
+  await using _probes = await beWatched(cqrs, values, line);
   await cqrs.start();
   const stopped = aborted(stop).then((reason) => {
     cqrs.events.emit('cqrs.worker.stopping', { reason });
     return consumer.stop();
   });
   await consumer.start();
-  line?.ready();
+  line?.tell('ready');
   await stopped;
   return Exit.done;
 }
+
+/** Answers probes itself, or tells the supervisor what it needs to answer them. */
+async function beWatched(
+  cqrs: Cqrs,
+  values: ConsumeValues,
+  line: ReturnType<typeof workerLine>,
+): Promise<AsyncDisposable> {
+  const health = (): Health => cqrs.health({ roles: ['worker'] });
+  const port = healthPort(values['health-port']);
+  if (!line)
+    return port === undefined ? nothing : serveHealth(port, { events: cqrs.events, health, ...(await measure(cqrs)) });
+  const report = (): void =>
+    line.tell({ report: { health: health(), stuckSeconds: cqrs.settings.health.stuckSeconds } });
+  report();
+  const timer = setInterval(report, REPORT_EVERY_MS).unref();
+  if (port !== undefined) {
+    const { json } = await measure(cqrs);
+    line.onMetrics(json);
+  }
+  return { [Symbol.asyncDispose]: async () => clearInterval(timer) };
+}
+
+const nothing: AsyncDisposable = { [Symbol.asyncDispose]: async () => {} };
 
 async function supervise(workers: number, values: ConsumeValues): Promise<number> {
   const events = new Events();
@@ -79,6 +110,15 @@ async function supervise(workers: number, values: ConsumeValues): Promise<number
     fork: (worker) =>
       fork(process.argv[1]!, process.argv.slice(2), { env: { ...process.env, [WORKER_VARIABLE]: String(worker) } }),
   });
+  const port = healthPort(values['health-port']);
+  await using _probes =
+    port === undefined
+      ? nothing
+      : await serveHealth(port, {
+          events,
+          health: () => ({ ...decideWorkers(supervisor.signs), workers: supervisor.signs.map(workerSummary) }),
+          metrics: async () => mergeMetrics(await supervisor.metrics()),
+        });
   const stop = onShutdown(() => supervisor.kill());
   using _watching = values.reload ? reloading(supervisor, events, values) : undefined;
   await supervisor.start();
@@ -87,6 +127,10 @@ async function supervise(workers: number, values: ConsumeValues): Promise<number
     return supervisor.stop();
   });
   return await supervisor.finished;
+}
+
+function workerSummary({ number, pid, report }: WorkerSigns): object {
+  return { number, pid, state: pid === null ? 'ended' : (report?.health.state ?? 'starting') };
 }
 
 function reloading(supervisor: Supervisor, events: Events, values: ConsumeValues): Disposable {

@@ -3,6 +3,8 @@ import type { Events } from '../core/events.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import { Exit } from './command.js';
 import { aborted } from './shutdown.js';
+import type { WorkerMessage } from './worker-process.js';
+import type { WorkerReport, WorkerSigns } from './worker-reports.js';
 
 export interface SupervisorParts {
   readonly workers: number;
@@ -32,6 +34,7 @@ const WELL_AFTER_MS = 60_000;
 export class Supervisor extends Service {
   readonly #parts: SupervisorParts;
   readonly #children = new Set<ChildProcess>();
+  readonly #known = new Map<number, Known>();
   /** Aborted, and replaced, by each `restart`. */
   #restarting = new AbortController();
   readonly #firstReady = Promise.withResolvers<void>();
@@ -46,6 +49,22 @@ export class Supervisor extends Service {
   /** Resolves with the exit code when there is no point in going on, or all workers have ended after `stop`. */
   get finished(): Promise<number> {
     return this.#finished.promise;
+  }
+
+  /** What is known of every worker, by number. */
+  get signs(): WorkerSigns[] {
+    return Array.from({ length: this.#parts.workers }, (_, index) => {
+      const known = this.#known.get(index + 1);
+      const { child, report = null, heardAt = performance.now() } = known ?? {};
+      return { number: index + 1, pid: child?.pid ?? null, report, silentMs: performance.now() - heardAt };
+    });
+  }
+
+  /** What each worker has counted; without those that do not answer in time. */
+  async metrics(): Promise<(readonly object[])[]> {
+    const children = [...this.#known.values()].flatMap(({ child }) => (child?.connected ? [child] : []));
+    const answers = await Promise.all(children.map(askForMetrics));
+    return answers.filter((answer) => answer !== undefined);
   }
 
   /** Ends all workers at once; what they had in hand is delivered again. */
@@ -106,10 +125,17 @@ export class Supervisor extends Service {
   #run(worker: number): Promise<number | null> {
     const child = this.#parts.fork(worker);
     this.#children.add(child);
-    child.on('message', (message) => message === 'ready' && this.#firstReady.resolve());
+    const known: Known = { child, heardAt: performance.now() };
+    this.#known.set(worker, known);
+    child.on('message', (message: WorkerMessage) => {
+      known.heardAt = performance.now();
+      if (message === 'ready') this.#firstReady.resolve();
+      else if ('report' in message) known.report = message.report;
+    });
     return new Promise((resolve) => {
       const ended = (code: number | null): void => {
         this.#children.delete(child);
+        known.child = undefined;
         resolve(code);
       };
       child.once('exit', ended);
@@ -117,6 +143,31 @@ export class Supervisor extends Service {
       if (child.pid !== undefined) this.#parts.events.emit('cqrs.worker.started', { worker, pid: child.pid });
     });
   }
+}
+
+interface Known {
+  /** Undefined when it has ended. */
+  child: ChildProcess | undefined;
+  report?: WorkerReport;
+  heardAt: number;
+}
+
+const ANSWER_MS = 2_000;
+
+function askForMetrics(child: ChildProcess): Promise<readonly object[] | undefined> {
+  return new Promise((resolve) => {
+    const done = (answer?: readonly object[]): void => {
+      clearTimeout(timer);
+      child.off('message', onMessage);
+      resolve(answer);
+    };
+    const onMessage = (message: WorkerMessage): void => {
+      if (message !== 'ready' && 'metrics' in message) done(message.metrics);
+    };
+    const timer = setTimeout(done, ANSWER_MS);
+    child.on('message', onMessage);
+    child.send('metrics', (error) => error && done());
+  });
 }
 
 function tellToStop(child: ChildProcess): void {

@@ -18,12 +18,14 @@ export interface CqrsEvents {
 
   'cqrs.relay.started': { owner: string };
   'cqrs.relay.stopped': { owner: string };
-  /** The broker has confirmed a batch. `lagMs`: age of its oldest message. */
-  'cqrs.relay.published': { count: number; lagMs: number };
+  /** The broker has confirmed a batch. `lagMs`: age of its oldest message; `durationMs`: from the first look at the outbox on. */
+  'cqrs.relay.published': { count: number; lagMs: number; durationMs: number };
   /** No queue is bound for these messages: no replica has started yet, or a targeted SYNC named a wrong queue. */
   'cqrs.relay.unroutable': { cqrsId: string; signalType: SignalType; queue: string | null; outboxId: string };
   /** A batch could not be handed over; nothing is lost, it is tried again. */
   'cqrs.relay.failed': { error: Error; retryInMs: number };
+  /** After failures it works again. */
+  'cqrs.relay.recovered': { failures: number };
 
   'cqrs.transport.connected': { broker: string };
   'cqrs.transport.disconnected': { broker: string; error?: Error };
@@ -35,14 +37,24 @@ export interface CqrsEvents {
   'cqrs.consumer.stopped': { queue: string };
   /** The queue or a binding did not exist: messages sent before this moment never reached it. */
   'cqrs.inbox.gap': { queue: string; missing: 'queue' | 'binding'; cqrsIds: readonly string[] };
-  'cqrs.inbox.applied': MessageFields & { action: 'create' | 'update' | 'delete'; version: Version };
+  /** `lagMs`: how long ago its change was committed; null for a retry or a targeted SYNC, or when its sender does not say. */
+  'cqrs.inbox.applied': MessageFields & {
+    action: 'create' | 'update' | 'delete';
+    version: Version;
+    lagMs: number | null;
+  };
   /** The message was not needed; `reason` says which rule said so. */
   'cqrs.inbox.skipped': MessageFields & { reason: string };
   'cqrs.inbox.retried': MessageFields & { reason: string; delayMs: number; error?: Error };
   'cqrs.inbox.dead-lettered': MessageFields & { reason: string; error?: Error };
+  /**
+   * The broker will soon drop dead letters whose time is over. `count`: at most so many of those that lie there; the first
+   * after `firstInSeconds`. By what the workers noted when they died, since nobody looks into the queue for it.
+   */
+  'cqrs.inbox.dead-letters-expiring': { queue: string; count: number; firstInSeconds: number };
   /** A body that cannot be read: it has no id and went to the queue for unreadable messages. */
   'cqrs.inbox.unreadable': { queue: string; reason: string; bytes: number };
-  /** A batch was applied and acknowledged. `lagMs`: how long ago its oldest change was committed, if its sender says so. */
+  /** A batch was applied and acknowledged. `lagMs`: the greatest lag of its messages, as in `cqrs.inbox.applied`. */
   'cqrs.inbox.batch-applied': {
     queue: string;
     count: number;
@@ -54,6 +66,8 @@ export interface CqrsEvents {
   'cqrs.inbox.batch-split': { queue: string; count: number; error: Error };
   /** Nothing is wrong with the messages: the broker or the database is away. The same work is tried again. */
   'cqrs.inbox.failed': { queue: string; error: Error; retryInMs: number };
+  /** After failures it works again. */
+  'cqrs.inbox.recovered': { queue: string; failures: number };
   /** A sender's clock runs ahead; the revision alone decided. */
   'cqrs.replica.clock-distrusted': MessageFields & { aheadMs: number };
   /** Something in a replica's declaration that will hurt one day; said once, at start. */
@@ -84,6 +98,8 @@ export interface CqrsEvents {
   'cqrs.worker.started': { worker: number; pid: number };
   /** A process was told to end, by a signal or by its supervisor; it finishes what is in hand. */
   'cqrs.worker.stopping': { reason: string };
+  /** `--health-port`: the process answers probes on this port. */
+  'cqrs.worker.probes-served': { port: number };
   /** `cqrs consume --reload`: the workers end and are started again. */
   'cqrs.worker.reloading': { reason: string };
   'cqrs.worker.exited': { worker: number; code: number | null; restartInMs: number | null };

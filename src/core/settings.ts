@@ -70,6 +70,12 @@ const replica = z.strictObject({
     .nullable()
     .default(864_000)
     .describe('How long the broker keeps a dead letter; null = for ever.'),
+  deadLetterWarningSeconds: seconds
+    .nullable()
+    .default(86_400)
+    .describe(
+      'How long before the broker drops dead letters a warning is given, at most half of their time; null = never.',
+    ),
   foreignKeyWaitSeconds: seconds
     .default(3_600)
     .describe(
@@ -134,12 +140,13 @@ const activity = z.strictObject({
   intervalSeconds: z
     .number()
     .min(1)
-    .max(3_600)
+    .max(60)
     .default(5)
     .describe('How often a process writes there: one statement, never in a transaction of yours.'),
   retentionSeconds: z.number().min(60).default(604_800).describe('How long the minutes of the past are kept.'),
 });
 
+<<<<<<< HEAD
 const admin = z.strictObject({
   name: z
     .string()
@@ -165,6 +172,24 @@ const admin = z.strictObject({
     .default(7_776_000)
     .describe('How long it is remembered who asked for what, and what became of it.'),
   actionsPerMinute: z.int().min(1).default(60).describe('The most actions of one user in a minute.'),
+=======
+const health = z.strictObject({
+  stuckSeconds: z
+    .number()
+    .min(1)
+    .default(300)
+    .describe('How long a worker or relay may take for one step (a batch, a publication) before it counts as dead.'),
+  backlogSeconds: z
+    .number()
+    .min(1)
+    .default(60)
+    .describe('How old the oldest waiting change may be before the service counts as degraded.'),
+  growthMessages: z
+    .int()
+    .min(1)
+    .default(1_000)
+    .describe('How much a backlog may grow, minute after minute for five of them, before it counts as degraded.'),
+>>>>>>> d595f36 (Tell healthy from degraded from dead: verdict, probes, metrics; a warning before dead letters are dropped)
 });
 
 export const settingsSchema = z.strictObject({
@@ -174,6 +199,7 @@ export const settingsSchema = z.strictObject({
   master: master.prefault({}).describe('Where rows are written.'),
   replica: replica.prefault({}).describe('Where rows are copied.'),
   relay: relay.prefault({}).describe('The way from the outbox to the broker.'),
+  health: health.prefault({}).describe('When a process or a service counts as degraded or dead.'),
   activity: activity
     .prefault({})
     .describe('What `cqrs status` and the admin page know of other processes and the past.'),

@@ -2,6 +2,7 @@ import { describeError, toError } from '../core/describe-error.js';
 import { ConfigurationError, InvalidPayloadError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { failPoint } from '../core/fail-points.js';
+import { Pulse } from '../core/pulse.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
 import type { Delivery, Subscription, Transport } from '../transport/transport.js';
@@ -25,6 +26,8 @@ export interface ConsumerParts {
   readonly cqrsIds?: readonly string[];
   /** Default `settings.deadLetterQueue` for the service's own queue, `dead_letter_<queue>` for any other. */
   readonly deadLetterQueue?: string;
+  /** Tells whether it moves; default: one that nobody asks. */
+  readonly pulse?: Pulse;
 }
 
 /** A delivery that was read as soon as it came: while the handler waits for its database, there is time. */
@@ -65,6 +68,7 @@ export class Consumer extends Service {
   readonly deadLetterQueue: string;
   readonly #handlers = new Map<string, Handler>();
   readonly #mailbox: Mailbox<Opened>;
+  readonly #pulse: Pulse;
   #subscription: Subscription | undefined;
   #loop: Promise<void> = Promise.resolve();
 
@@ -83,6 +87,7 @@ export class Consumer extends Service {
       batchSize: Math.min(settings.replica.batchSize, settings.replica.prefetch),
       waitMs: settings.replica.batchWaitMs,
     });
+    this.#pulse = parts.pulse ?? new Pulse(`worker of ${this.queue}`);
     this.#check();
   }
 
@@ -115,6 +120,7 @@ export class Consumer extends Service {
 
   async #run(): Promise<void> {
     for (;;) {
+      this.#pulse.rest();
       const opened = await this.#mailbox.take(this.signal);
       if (opened.length === 0) return;
       const messages = await this.#sort(opened);
@@ -140,7 +146,11 @@ export class Consumer extends Service {
     };
     for (let failures = 0; !this.signal.aborted; failures++) {
       try {
-        return await this.#unlessStopped(attempt(), (late) => void late.cancel().catch(() => {}));
+        const subscription = await this.#attempt(() =>
+          this.#unlessStopped(attempt(), (late) => void late.cancel().catch(() => {})),
+        );
+        this.#recovered(failures);
+        return subscription;
       } catch (error) {
         if (error instanceof ConfigurationError) throw error;
         await this.#backOff(error, failures);
@@ -183,12 +193,18 @@ export class Consumer extends Service {
   async #handle(handler: Handler, batch: readonly Message[]): Promise<readonly Outcome[] | Error | undefined> {
     for (let failures = 0; ; failures++) {
       try {
-        await failPoint(this.parts.events, 'inbox.after-receive');
-        const outcomes = await handler.handle(batch);
+        const outcomes = await this.#attempt(async () => {
+          await failPoint(this.parts.events, 'inbox.after-receive');
+          return handler.handle(batch);
+        });
+        this.#recovered(failures);
         if (outcomes.length === batch.length) return outcomes;
         return new Error(`The handler answered with ${outcomes.length} outcomes for ${batch.length} messages.`);
       } catch (error) {
-        if (!isTransient(error)) return toError(error);
+        if (!isTransient(error)) {
+          this.#recovered(failures);
+          return toError(error);
+        }
         await this.#backOff(error, failures);
         if (this.signal.aborted) return undefined;
       }
@@ -206,9 +222,10 @@ export class Consumer extends Service {
   async #settle(settlements: readonly Settlement[]): Promise<void> {
     let unsettled = settlements;
     for (let failures = 0; unsettled.length > 0; failures++) {
-      const results = await Promise.allSettled(unsettled.map(({ settle }) => settle()));
+      const results = await this.#attempt(() => Promise.allSettled(unsettled.map(({ settle }) => settle())));
       unsettled.forEach(({ report }, index) => results[index]!.status === 'fulfilled' && report());
       const refused = results.find((result) => result.status === 'rejected');
+      if (refused === undefined) this.#recovered(failures);
       if (refused === undefined || this.signal.aborted) return;
       unsettled = unsettled.filter((_, index) => results[index]!.status === 'rejected');
       await this.#backOff(refused.reason, failures);
@@ -223,7 +240,12 @@ export class Consumer extends Service {
         return {
           settle: () => message.delivery.ack(),
           report: () =>
-            events.emit('cqrs.inbox.applied', { ...fields, action: outcome.action, version: outcome.version }),
+            events.emit('cqrs.inbox.applied', {
+              ...fields,
+              action: outcome.action,
+              version: outcome.version,
+              lagMs: lagOf(message, Date.now()),
+            }),
         };
       case 'skipped':
         return this.#discard(message, outcome.reason);
@@ -282,13 +304,16 @@ export class Consumer extends Service {
   }
 
   #reportBatch(batch: readonly Message[], applied: number, startedAt: number): void {
-    const oldest = Math.min(...batch.map((message) => message.committedAt?.getTime() ?? Infinity));
+    const now = Date.now();
     this.parts.events.emit('cqrs.inbox.batch-applied', {
       queue: this.queue,
       count: batch.length,
       applied,
       durationMs: Math.round(performance.now() - startedAt),
-      lagMs: Number.isFinite(oldest) ? Math.max(0, Date.now() - oldest) : null,
+      lagMs: batch.reduce<number | null>((most, message) => {
+        const lagMs = lagOf(message, now);
+        return lagMs === null || (most !== null && most >= lagMs) ? most : lagMs;
+      }, null),
     });
   }
 
@@ -298,6 +323,20 @@ export class Consumer extends Service {
 
   #handlerOf({ payload }: Message): Handler | undefined {
     return this.cqrsIds.includes(payload.cqrsId) ? this.#handlers.get(payload.cqrsId) : undefined;
+  }
+
+  /** One step of the loop. */
+  async #attempt<T>(work: () => Promise<T>): Promise<T> {
+    this.#pulse.beat();
+    try {
+      return await work();
+    } finally {
+      this.#pulse.rest();
+    }
+  }
+
+  #recovered(failures: number): void {
+    if (failures > 0) this.parts.events.emit('cqrs.inbox.recovered', { queue: this.queue, failures });
   }
 
   async #backOff(error: unknown, failures: number): Promise<void> {
@@ -326,6 +365,11 @@ function open(delivery: Delivery): Opened {
   } catch (error) {
     return { delivery, error };
   }
+}
+
+/** What a message that took the straight road has needed. Retries and targeted SYNCs are old for other reasons. */
+function lagOf({ committedAt, direct }: Message, now: number): number | null {
+  return committedAt === null || direct ? null : Math.max(0, now - committedAt.getTime());
 }
 
 /**

@@ -62,7 +62,12 @@ export class MasterSide {
 
   /** The outbox as SQL names it: by the same rules as every other table. */
   get outboxTable(): string {
-    return (this.#outboxTable ??= this.#driver.getTableName(OutboxMessage.meta, {}));
+    return (this.#outboxTable ??= this.tableName(OutboxMessage.meta));
+  }
+
+  /** An entity's table as SQL names it. */
+  tableName(meta: EntityMetadata): string {
+    return this.#driver.getTableName(meta, {});
   }
 
   /** Finds the masters among the entities and starts to capture their writes; answers what is wrong with them. */

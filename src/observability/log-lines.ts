@@ -64,6 +64,10 @@ export const WORDS: Words = {
     level: 'warn',
     text: `cannot publish${because(error)}; nothing is lost, next try in ${duration(retryInMs)}`,
   }),
+  'cqrs.relay.recovered': ({ failures }) => ({
+    level: 'info',
+    text: `publishing works again after ${plural(failures, 'failure')}`,
+  }),
 
   'cqrs.transport.connected': ({ broker }) => ({ level: 'info', text: `connected to ${broker}` }),
   'cqrs.transport.disconnected': ({ broker, error }) => ({
@@ -100,6 +104,10 @@ export const WORDS: Words = {
     text: `${message(fields)} is a dead letter after ${plural(fields.retries, 'retry', 'retries')}: ${fields.reason}${because(fields.error)}`,
     alike: alike(fields),
   }),
+  'cqrs.inbox.dead-letters-expiring': ({ queue, count, firstInSeconds }) => ({
+    level: 'warn',
+    text: `up to ${plural(count, 'dead letter')} of ${queue} will be dropped by the broker, the first in ${duration(firstInSeconds * 1_000)}: see cqrs dead-letters list`,
+  }),
   'cqrs.inbox.unreadable': ({ queue, reason, bytes }) => ({
     level: 'error',
     text: `a body of ${plural(bytes, 'byte')} in ${queue} cannot be read and went to unreadable_${queue}: ${reason}`,
@@ -119,6 +127,10 @@ export const WORDS: Words = {
   'cqrs.inbox.failed': ({ queue, error, retryInMs }) => ({
     level: 'warn',
     text: `${queue} has to wait${because(error)}; next try in ${duration(retryInMs)}`,
+  }),
+  'cqrs.inbox.recovered': ({ queue, failures }) => ({
+    level: 'info',
+    text: `${queue} goes on after ${plural(failures, 'failure')}`,
   }),
   'cqrs.replica.clock-distrusted': (fields) => ({
     level: 'warn',
@@ -158,6 +170,10 @@ export const WORDS: Words = {
   }),
 
   'cqrs.worker.started': ({ worker, pid }) => ({ level: 'info', text: `worker ${worker} started (pid ${pid})` }),
+  'cqrs.worker.probes-served': ({ port }) => ({
+    level: 'info',
+    text: `probes on port ${port}: /healthz, /readyz, /metrics`,
+  }),
   'cqrs.worker.stopping': ({ reason }) => ({
     level: 'info',
     text: `${reason}: stopping once the work in hand is done; a second signal ends it at once`,

@@ -3,6 +3,7 @@ import type { Events } from '../core/events.js';
 import { failPoint } from '../core/fail-points.js';
 import { Header } from '../core/headers.js';
 import { stampExpires } from '../core/payload.js';
+import { Pulse } from '../core/pulse.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
 import type { OutgoingMessage, Transport } from '../transport/transport.js';
@@ -26,6 +27,7 @@ const MOST_BATCHES = 4;
  */
 export class Relay extends Service {
   readonly owner = `relay-${process.pid}`;
+  readonly #pulse: Pulse;
   #loop: Promise<void> = Promise.resolve();
   #wake?: () => void;
   #woken = false;
@@ -40,9 +42,12 @@ export class Relay extends Service {
       readonly connect: () => Promise<void>;
       readonly settings: Settings;
       readonly events: Events;
+      /** Tells whether it moves; default: one that nobody asks. */
+      readonly pulse?: Pulse;
     },
   ) {
     super();
+    this.#pulse = parts.pulse ?? new Pulse('relay');
   }
 
   /** Says that something was committed. Cheap; may be called at any time. */
@@ -66,10 +71,14 @@ export class Relay extends Service {
     for (let failures = 0; !this.signal.aborted;) {
       this.#woken = false;
       try {
+        this.#pulse.beat();
         const more = await this.#relaySome();
+        this.#pulse.rest();
+        if (failures > 0) this.parts.events.emit('cqrs.relay.recovered', { failures });
         failures = 0;
         if (!more) await this.#sleep();
       } catch (error) {
+        this.#pulse.rest();
         if (this.signal.aborted) return;
         const retryInMs = backoffMilliseconds(failures++, { base: 200, max: 10_000 });
         this.parts.events.emit('cqrs.relay.failed', { error: error as Error, retryInMs });
@@ -81,6 +90,7 @@ export class Relay extends Service {
   /** One transaction; answers whether more may wait. Rejects when some messages could not be handed over. */
   async #relaySome(): Promise<boolean> {
     const { settings, events, table } = this.parts;
+    const startedAt = performance.now();
     const client = await this.parts.client();
     await this.parts.connect();
     const { batchSize } = settings.relay;
@@ -92,6 +102,7 @@ export class Relay extends Service {
       const buckets = await lockBuckets(transaction);
       let rows = await readWaiting(transaction, table, { buckets, limit: batchSize });
       for (let batch = 1; rows.length > 0; batch++) {
+        this.#pulse.beat();
         full = rows.length === batchSize;
         const inHand = ids(rows);
         const [published, next] = await both(
@@ -115,7 +126,8 @@ export class Relay extends Service {
         0,
         Date.now() - done.reduce((oldest, row) => Math.min(oldest, row.committedAtMs), Infinity),
       );
-      events.emit('cqrs.relay.published', { count: done.length, lagMs });
+      const durationMs = Math.round(performance.now() - startedAt);
+      events.emit('cqrs.relay.published', { count: done.length, lagMs, durationMs });
     }
     if (failure) throw failure;
     return full;

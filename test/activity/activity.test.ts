@@ -79,7 +79,7 @@ test('processes side by side keep their own rows; the history is of all together
   const other = await service();
   for (const { cqrs } of [one, other]) {
     cqrs.joinAs('admin');
-    cqrs.events.emit('cqrs.relay.published', { count: 10, lagMs: 5 });
+    cqrs.events.emit('cqrs.relay.published', { count: 10, lagMs: 5, durationMs: 1 });
     await cqrs.recordActivity();
   }
   const { processes, history } = await one.cqrs.activity();
@@ -124,7 +124,7 @@ test('a process that was killed is lost, since it missed its writes', async () =
 });
 
 test('one statement an interval, outside of transactions of the user', async () => {
-  const { cqrs, orm } = await service({ activity: { intervalSeconds: 3_600 } });
+  const { cqrs, orm } = await service({ activity: { intervalSeconds: 60 } });
   await cqrs.start();
   await cqrs.recordActivity();
   const writes = async (): Promise<number> => {

@@ -5,7 +5,12 @@ import { Tally } from '../../src/activity/tally.js';
 import { Events } from '../../src/core/events.js';
 
 const message = { queue: 'shop', cqrsId: 'account', signalType: 'SAVE', instancePk: '7', retries: 0 } as const;
-const applied = { ...message, action: 'create', version: { incarnation: 1, revision: 0, updated: 0 } } as const;
+const applied = {
+  ...message,
+  action: 'create',
+  version: { incarnation: 1, revision: 0, updated: 0 },
+  lagMs: 5,
+} as const;
 
 function stage() {
   const events = new Events();
@@ -18,12 +23,12 @@ function stage() {
 
 test('what was counted since the last look goes to the present minute, lags as the greatest', () => {
   const { events, clock, minutes, rows } = stage();
-  events.emit('cqrs.relay.published', { count: 5, lagMs: 40 });
+  events.emit('cqrs.relay.published', { count: 5, lagMs: 40, durationMs: 1 });
   minutes.take();
-  events.emit('cqrs.relay.published', { count: 2, lagMs: 10 });
+  events.emit('cqrs.relay.published', { count: 2, lagMs: 10, durationMs: 1 });
   minutes.take();
   clock.now = new Date('2030-01-01T10:01:00Z');
-  events.emit('cqrs.relay.published', { count: 1, lagMs: 7 });
+  events.emit('cqrs.relay.published', { count: 1, lagMs: 7, durationMs: 1 });
   minutes.take();
   expect(rows().map(([name, { published, relayLagMs }]) => [name, published, relayLagMs])).toEqual([
     ['2030-01-01T10:00:00Z/p', 7, 40],
@@ -67,7 +72,7 @@ test('while nothing can be written an hour is kept, no more', () => {
   const { events, clock, minutes, rows } = stage();
   for (let minute = 0; minute < 100; minute++) {
     clock.now = new Date(Date.UTC(2030, 0, 1, 0, minute));
-    events.emit('cqrs.relay.published', { count: 1, lagMs: 1 });
+    events.emit('cqrs.relay.published', { count: 1, lagMs: 1, durationMs: 1 });
     minutes.take();
   }
   expect(rows()).toHaveLength(60);

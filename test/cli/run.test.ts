@@ -134,7 +134,7 @@ describe('what cqrs consume consumes', () => {
 
 test('the status of a service in trouble', () => {
   const text = statusText({
-    outbox: { depth: 5, oldestAgeMs: 61_234, failed: 2 },
+    outbox: { depth: 5, exact: true, oldestAgeMs: 61_234, failed: 2 },
     broker: { error: 'TransportError: nobody answers' },
     queues: [],
     replicas: [{ cqrsId: 'account', rows: 0, lastUpdated: null }],

@@ -61,6 +61,7 @@ describe('a consumer', () => {
       'cqrs.inbox.failed',
       'cqrs.inbox.failed',
       'cqrs.inbox.gap',
+      'cqrs.inbox.recovered',
       'cqrs.consumer.started',
     ]);
   });

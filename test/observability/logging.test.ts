@@ -19,7 +19,7 @@ const EXAMPLES: Examples = {
   ],
   'cqrs.relay.started': [{ owner: 'relay-1' }, 'INFO  relay started (relay-1)'],
   'cqrs.relay.stopped': [{ owner: 'relay-1' }, 'INFO  relay stopped (relay-1)'],
-  'cqrs.relay.published': [{ count: 1, lagMs: 12 }, 'INFO  1 message published, 12 ms behind at most'],
+  'cqrs.relay.published': [{ count: 1, lagMs: 12, durationMs: 4 }, 'INFO  1 message published, 12 ms behind at most'],
   'cqrs.relay.unroutable': [
     { cqrsId: 'account', signalType: 'SYNC', queue: 'nowhere', outboxId: '5' },
     'ERROR SYNC of account for queue nowhere was not delivered: there is no such replica',
@@ -28,6 +28,7 @@ const EXAMPLES: Examples = {
     { error: boom, retryInMs: 1_500 },
     'WARN  cannot publish: Error: boom; nothing is lost, next try in 1.5 s',
   ],
+  'cqrs.relay.recovered': [{ failures: 3 }, 'INFO  publishing works again after 3 failures'],
   'cqrs.transport.connected': [{ broker: 'amqp://host:5672/' }, 'INFO  connected to amqp://host:5672/'],
   'cqrs.transport.disconnected': [
     { broker: 'amqp://host:5672/', error: boom },
@@ -48,9 +49,10 @@ const EXAMPLES: Examples = {
     'WARN  the binding of billing for account is new: what was sent before never reached it; run cqrs sync on the master',
   ],
   'cqrs.inbox.applied': [
-    { ...message, action: 'create', version: { incarnation: 1, revision: 4, updated: 0 } },
+    { ...message, action: 'create', version: { incarnation: 1, revision: 4, updated: 0 }, lagMs: 8 },
     'DEBUG SAVE of account 7: create, revision 4',
   ],
+  'cqrs.inbox.recovered': [{ queue: 'billing', failures: 1 }, 'INFO  billing goes on after 1 failure'],
   'cqrs.inbox.skipped': [{ ...message, reason: 'stale' }, 'DEBUG SAVE of account 7 skipped: stale'],
   'cqrs.inbox.retried': [
     { ...message, reason: 'failed', delayMs: 2_000, error: boom },
@@ -59,6 +61,10 @@ const EXAMPLES: Examples = {
   'cqrs.inbox.dead-lettered': [
     { ...message, reason: 'max-retries', error: boom },
     'ERROR SAVE of account 7 is a dead letter after 2 retries: max-retries: Error: boom',
+  ],
+  'cqrs.inbox.dead-letters-expiring': [
+    { queue: 'dead_letter_billing', count: 3, firstInSeconds: 36_000 },
+    'WARN  up to 3 dead letters of dead_letter_billing will be dropped by the broker, the first in 10 h: see cqrs dead-letters list',
   ],
   'cqrs.inbox.unreadable': [
     { queue: 'billing', reason: 'not JSON', bytes: 12 },
@@ -118,6 +124,7 @@ const EXAMPLES: Examples = {
     'ERROR the admin page could not answer rows: Error: boom',
   ],
   'cqrs.worker.started': [{ worker: 1, pid: 99 }, 'INFO  worker 1 started (pid 99)'],
+  'cqrs.worker.probes-served': [{ port: 8080 }, 'INFO  probes on port 8080: /healthz, /readyz, /metrics'],
   'cqrs.worker.stopping': [
     { reason: 'SIGTERM' },
     'INFO  SIGTERM: stopping once the work in hand is done; a second signal ends it at once',
@@ -204,7 +211,7 @@ describe('log lines', () => {
   test('sums are written by themselves, too', async () => {
     const written = Promise.withResolvers<string>();
     const { events } = listen({ intervalMs: 10, write: written.resolve });
-    events.emit('cqrs.relay.published', { count: 3, lagMs: 1 });
+    events.emit('cqrs.relay.published', { count: 3, lagMs: 1, durationMs: 1 });
     const alive = setInterval(() => {}, 1_000); // the log alone keeps no process running
     expect(withoutTime(await written.promise)).toBe('INFO  3 messages published, 1 ms behind at most');
     clearInterval(alive);

@@ -96,7 +96,7 @@ test('a commit wakes the relay; messages leave in order, with an expiry counted 
   expect(ttl).toBeGreaterThan(86_390_000);
   expect(ttl).toBeLessThanOrEqual(86_400_000);
   await service.cqrs.stop();
-  expect(await service.cqrs.outboxState()).toEqual({ depth: 0, failed: 0, oldestAgeMs: null });
+  expect(await service.cqrs.outboxState()).toEqual({ depth: 0, exact: true, failed: 0, oldestAgeMs: null });
 });
 
 // claims: at-least-once, commit-latency

@@ -126,6 +126,7 @@ export class RabbitMQSubscription implements Subscription {
         await connection.ready({ orBlocked: true });
         if (signal.aborted) return;
         await this.#setUp();
+        events.emit('cqrs.inbox.recovered', { queue: this.options.queue, failures: failures + 1 });
         return;
       } catch (caught) {
         if (connection.ended) return;

@@ -1,0 +1,107 @@
+import type { Problem } from '../core/errors.js';
+import type { Events } from '../core/events.js';
+import { Pulse } from '../core/pulse.js';
+import type { Settings } from '../core/settings.js';
+import { checkActivityTable, type Executor } from './activity-table.js';
+import type { Look } from './observer.js';
+import { type Activity, type ActivityOptions, NO_ACTIVITY, readActivity } from './read-activity.js';
+import { ActivityRecorder } from './recorder.js';
+import type { ProcessRole } from './records.js';
+import { decide, type Health } from './verdict.js';
+
+export interface ActivitySideParts {
+  readonly events: Events;
+  readonly settings: Settings;
+  readonly client: () => Promise<Executor>;
+  /** The table as SQL names it; asked for once MikroORM is there. */
+  readonly table: () => string;
+  /** Whether the service has masters or replicas: others have nothing to tell, and no table. */
+  readonly takesPart: () => boolean;
+  /** Whether this service declares the id. */
+  readonly declares: (cqrsId: string) => boolean;
+  readonly outboxState: () => Promise<
+    { readonly depth: number; readonly oldestAgeMs: number | null; readonly failed: number } | undefined
+  >;
+  readonly inspect: (queue: string) => Promise<{ readonly messages: number } | undefined>;
+  readonly deadLetterQueueOf: (queue: string) => string;
+}
+
+/** All that a process sees and tells of itself, put together for one Cqrs. */
+export class ActivitySide {
+  readonly #recorder: ActivityRecorder;
+  /** Loops that are in the middle of a step. */
+  readonly #busy = new Set<Pulse>();
+
+  constructor(private readonly parts: ActivitySideParts) {
+    this.#recorder = new ActivityRecorder({
+      ...parts,
+      table: () => (this.isRecorded ? parts.table() : undefined),
+      knows: parts.declares,
+      look: (roles, queue) => this.#look(roles, queue),
+    });
+  }
+
+  /** Whether processes write to the table. */
+  get isRecorded(): boolean {
+    return this.parts.settings.activity.enabled && this.parts.takesPart();
+  }
+
+  /** For a part that runs a loop. */
+  pulse(name: string): Pulse {
+    return new Pulse(name, this.#busy);
+  }
+
+  join(role: ProcessRole): void {
+    this.#recorder.join(role);
+  }
+
+  /** @see Cqrs.recordActivity */
+  record(): Promise<void> {
+    return this.#recorder.flush();
+  }
+
+  close(): Promise<void> {
+    return this.#recorder.close();
+  }
+
+  /** What the database lacks. */
+  async checkTable(): Promise<Problem[]> {
+    return this.isRecorded ? checkActivityTable(await this.parts.client(), this.parts.table()) : [];
+  }
+
+  /** @see Cqrs.activity */
+  async read(options: ActivityOptions): Promise<Activity> {
+    if (!this.isRecorded) return { ...NO_ACTIVITY, now: new Date().toISOString() };
+    return readActivity(await this.parts.client(), this.parts.table(), options);
+  }
+
+  /** @see Cqrs.health */
+  health(roles: readonly ProcessRole[]): Health {
+    const { circumstances, backlog } = this.#recorder.observer;
+    const busy = [...this.#busy].map(({ name, busyMs }) => {
+      return { name, busyMs, since: new Date(Date.now() - busyMs).toISOString() };
+    });
+    const missing = roles.filter((role) => !this.#recorder.roles.has(role));
+    return decide({ missing, busy, conditions: circumstances.conditions, backlog }, this.parts.settings.health);
+  }
+
+  /** @see Cqrs.depths */
+  get depths(): Look | undefined {
+    return this.#recorder.observer.lastLook;
+  }
+
+  async #look(roles: ReadonlySet<ProcessRole>, queue: string | null): Promise<Look> {
+    const { outboxState, inspect, deadLetterQueueOf } = this.parts;
+    const outbox = roles.has('relay') ? await outboxState() : undefined;
+    const ask = async (name: string): Promise<number | null> =>
+      (await inspect(name).catch(() => undefined))?.messages ?? null;
+    const consuming = roles.has('worker') && queue !== null;
+    return {
+      outboxDepth: outbox?.depth ?? null,
+      outboxOldestMs: outbox?.oldestAgeMs ?? null,
+      outboxFailed: outbox?.failed ?? null,
+      queueDepth: consuming ? await ask(queue) : null,
+      deadLetters: consuming ? await ask(deadLetterQueueOf(queue)) : null,
+    };
+  }
+}

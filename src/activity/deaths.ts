@@ -1,0 +1,87 @@
+import { CompiledQuery } from 'kysely';
+import type { Events } from '../core/events.js';
+import type { Executor, Row } from './activity-table.js';
+
+/**
+ * When messages became dead letters, hour by hour: what tells how soon the broker will drop them, without a look into their
+ * queue. One row an hour, a queue and a process (kind `death`), kept for as long as a dead letter lives.
+ */
+export class Deaths {
+  readonly #hours = new Map<string, { readonly hour: string; readonly queue: string; count: number }>();
+  readonly #changed = new Set<string>();
+  readonly #off: () => void;
+
+  constructor(events: Events, now: () => Date = () => new Date()) {
+    this.#off = events.on('cqrs.inbox.dead-lettered', ({ queue }) => {
+      const hour = `${now().toISOString().slice(0, 13)}:00:00Z`;
+      const key = `${hour}/${queue}`;
+      const entry = this.#hours.get(key) ?? { hour, queue, count: 0 };
+      entry.count++;
+      this.#hours.set(key, entry);
+      this.#changed.add(key);
+    });
+  }
+
+  rows(processId: string): Row[] {
+    return [...this.#changed].map((key) => {
+      const { hour, queue, count } = this.#hours.get(key)!;
+      return { kind: 'death', name: `${key}/${processId}`, at: hour, data: { queue, count } };
+    });
+  }
+
+  /** All rows are in the database. */
+  written(): void {
+    this.#changed.clear();
+    const present = [...this.#hours.values()].at(-1)?.hour;
+    for (const [key, { hour }] of this.#hours) if (hour !== present) this.#hours.delete(key);
+  }
+
+  close(): void {
+    this.#off();
+  }
+}
+
+export interface Expiring {
+  /** At most so many dead letters. */
+  readonly count: number;
+  readonly firstInSeconds: number;
+}
+
+/**
+ * How many dead letters of a queue die within the warning time, if `present` of them lie there. Which ones were put back or
+ * purged is not known, so that it is the most it can be; undefined when it is none.
+ */
+export async function findExpiring(
+  executor: Executor,
+  table: string,
+  options: { queue: string; ttlSeconds: number; warningSeconds: number; present: number },
+): Promise<Expiring | undefined> {
+  const { queue, ttlSeconds, present } = options;
+  const warningSeconds = Math.min(options.warningSeconds, ttlSeconds / 2);
+  const { rows } = await executor.executeQuery(
+    CompiledQuery.raw(
+      `select coalesce(sum((data->>'count')::float8), 0) as count,
+              $2::float8 - extract(epoch from clock_timestamp() - min(at))::float8 as first
+         from ${table}
+        where kind = 'death' and data->>'queue' = $1 and at >= clock_timestamp() - make_interval(secs => $2)
+          and at < clock_timestamp() - make_interval(secs => $3)`,
+      [queue, ttlSeconds, ttlSeconds - warningSeconds],
+    ) as CompiledQuery<{ count: number; first: number | null }>,
+  );
+  const { count, first } = rows[0]!;
+  const atMost = Math.min(count, present);
+  return atMost > 0 ? { count: atMost, firstInSeconds: Math.max(0, Math.round(first ?? 0)) } : undefined;
+}
+
+/** Whether this process is the one to warn: true once in so many seconds for all processes of the service. */
+export async function mayWarn(executor: Executor, table: string, what: string, everySeconds: number): Promise<boolean> {
+  const { rows } = await executor.executeQuery(
+    CompiledQuery.raw(
+      `insert into ${table} as a (kind, name, at, data) values ('warning', $1, clock_timestamp(), '{}')
+       on conflict (kind, name) do update set at = excluded.at
+        where a.at < clock_timestamp() - make_interval(secs => $2) returning 1 as one`,
+      [what, everySeconds],
+    ) as CompiledQuery<{ one: number }>,
+  );
+  return rows.length > 0;
+}

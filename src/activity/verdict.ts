@@ -1,0 +1,150 @@
+import type { Settings } from '../core/settings.js';
+import type { Conditions, ProcessRole } from './records.js';
+
+/**
+ * Whether a process, or a whole service, is well.
+ *
+ * | state    | means                                             | /healthz | /readyz |
+ * |----------|---------------------------------------------------|----------|---------|
+ * | healthy  | it does its work                                  | 200      | 200     |
+ * | degraded | something is missing; it goes on by itself once that is back | 200 | 503 |
+ * | dead     | it does not go on by itself; starting it again helps | 503   | 503     |
+ */
+export type HealthState = 'healthy' | 'degraded' | 'dead';
+
+export interface Reason {
+  readonly code:
+    | 'stuck'
+    | 'no-workers'
+    | 'no-relay'
+    | 'not-started'
+    | 'broker-away'
+    | 'database-away'
+    | 'blocked'
+    | 'backlog-old'
+    | 'backlog-growing'
+    | 'worker-down'
+    | 'worker-silent'
+    | 'process-lost';
+  readonly severity: 'degraded' | 'dead';
+  /** What is wrong, and what to do where somebody can do something. */
+  readonly text: string;
+  /** ISO 8601; null when it is not known. */
+  readonly since: string | null;
+}
+
+export interface Health {
+  readonly state: HealthState;
+  /** Empty when healthy; the worst first. */
+  readonly reasons: readonly Reason[];
+}
+
+/** What waits, as one process or the whole service last saw it. */
+export interface Backlog {
+  /** How long the oldest message of the outbox has waited; null when there is none, or nobody looked. */
+  readonly outboxOldestMs: number | null;
+  /** The greatest lag of what was applied lately, null when nothing was. */
+  readonly applyLagMs: number | null;
+  /** The depth at the end of each of the last minutes, oldest first; null where nobody looked. */
+  readonly outboxDepths: readonly (number | null)[];
+  readonly queueDepths: readonly (number | null)[];
+}
+
+/** All that one process knows of itself. */
+export interface Signs {
+  /** What it was started for and does not do, or not yet. */
+  readonly missing: readonly ProcessRole[];
+  /** Steps that are being taken, and for how long. */
+  readonly busy: readonly { readonly name: string; readonly busyMs: number; readonly since: string }[];
+  readonly conditions: Conditions;
+  readonly backlog: Backlog;
+}
+
+export const NO_BACKLOG: Backlog = { outboxOldestMs: null, applyLagMs: null, outboxDepths: [], queueDepths: [] };
+
+/** A backlog grows when it did so in each of so many minutes. */
+const GROWING_MINUTES = 5;
+
+/** The verdict about one process. */
+export function decide({ missing, busy, conditions, backlog }: Signs, limits: Settings['health']): Health {
+  return healthOf([
+    ...busy.filter(({ busyMs }) => busyMs > limits.stuckSeconds * 1_000).map(stuck),
+    ...missing.map(notStarted),
+    ...badConditions(conditions),
+    ...badBacklog(backlog, limits),
+  ]);
+}
+
+/** The worst of the reasons. */
+export function healthOf(reasons: readonly Reason[]): Health {
+  const dead = reasons.filter(({ severity }) => severity === 'dead');
+  const degraded = reasons.filter(({ severity }) => severity === 'degraded');
+  const state = dead.length > 0 ? 'dead' : degraded.length > 0 ? 'degraded' : 'healthy';
+  return { state, reasons: [...dead, ...degraded] };
+}
+
+export function badConditions(conditions: Conditions): Reason[] {
+  const { brokerAwaySince, databaseAwaySince, blockedSince, blockedReason } = conditions;
+  const reasons: Reason[] = [];
+  const degraded = (code: Reason['code'], since: string, text: string): void =>
+    void reasons.push({ code, severity: 'degraded', text, since });
+  if (brokerAwaySince !== null) degraded('broker-away', brokerAwaySince, 'the broker cannot be reached');
+  if (databaseAwaySince !== null) degraded('database-away', databaseAwaySince, 'the database does not answer');
+  if (blockedSince !== null) {
+    degraded('blocked', blockedSince, `the broker holds publishers back: ${blockedReason ?? 'it does not say why'}`);
+  }
+  return reasons;
+}
+
+export function badBacklog(backlog: Backlog, { backlogSeconds, growthMessages }: Settings['health']): Reason[] {
+  const reasons: Reason[] = [];
+  const degraded = (code: Reason['code'], text: string): void =>
+    void reasons.push({ code, severity: 'degraded', text, since: null });
+  const { outboxOldestMs, applyLagMs, outboxDepths, queueDepths } = backlog;
+  if (outboxOldestMs !== null && outboxOldestMs > backlogSeconds * 1_000) {
+    degraded('backlog-old', `the oldest message of the outbox has waited for ${span(outboxOldestMs)}`);
+  }
+  if (applyLagMs !== null && applyLagMs > backlogSeconds * 1_000) {
+    degraded('backlog-old', `what is applied now was committed ${span(applyLagMs)} ago`);
+  }
+  for (const [where, depths] of [
+    ['the outbox', outboxDepths],
+    ['the queue', queueDepths],
+  ] as const) {
+    if (isGrowing(depths, growthMessages)) {
+      degraded(
+        'backlog-growing',
+        `${where} grows: ${depths.at(-1)} wait, ${GROWING_MINUTES} minutes ago there were ${depths.at(-1 - GROWING_MINUTES)}`,
+      );
+    }
+  }
+  return reasons;
+}
+
+/** More in each of the last minutes than in the one before, and by so many in all. */
+export function isGrowing(depths: readonly (number | null)[], atLeast: number): boolean {
+  const last = depths.slice(-1 - GROWING_MINUTES);
+  if (last.length <= GROWING_MINUTES || !last.every((depth) => depth !== null)) return false;
+  return last.every((depth, index) => index === 0 || depth > last[index - 1]!) && last.at(-1)! - last[0]! >= atLeast;
+}
+
+function stuck({ name, busyMs, since }: Signs['busy'][number]): Reason {
+  return { code: 'stuck', severity: 'dead', text: `the ${name} has not moved for ${span(busyMs)}`, since };
+}
+
+function notStarted(role: ProcessRole): Reason {
+  return {
+    code: 'not-started',
+    severity: 'degraded',
+    text: `it does not work as ${role} yet, or is about to end`,
+    since: null,
+  };
+}
+
+/** A length of time in words. */
+export function span(milliseconds: number): string {
+  const seconds = milliseconds / 1_000;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
+}
