@@ -129,8 +129,8 @@ async function supervise(workers: number, values: ConsumeValues): Promise<number
   return await supervisor.finished;
 }
 
-function workerSummary({ number, pid, report }: WorkerSigns): object {
-  return { number, pid, state: pid === null ? 'ended' : (report?.health.state ?? 'starting') };
+function workerSummary({ number, begun, pid, report }: WorkerSigns): object {
+  return { number, pid, state: begun && pid === null ? 'ended' : (report?.health.state ?? 'starting') };
 }
 
 function reloading(supervisor: Supervisor, events: Events, values: ConsumeValues): Disposable {

@@ -56,7 +56,8 @@ export class Supervisor extends Service {
     return Array.from({ length: this.#parts.workers }, (_, index) => {
       const known = this.#known.get(index + 1);
       const { child, report = null, heardAt = performance.now() } = known ?? {};
-      return { number: index + 1, pid: child?.pid ?? null, report, silentMs: performance.now() - heardAt };
+      const silentMs = performance.now() - heardAt;
+      return { number: index + 1, begun: known !== undefined, pid: child?.pid ?? null, report, silentMs };
     });
   }
 

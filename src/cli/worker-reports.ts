@@ -10,6 +10,8 @@ export interface WorkerReport {
 /** What the supervisor knows of one of its workers. */
 export interface WorkerSigns {
   readonly number: number;
+  /** False while it waits for the first of them to work. */
+  readonly begun: boolean;
   /** Null while it waits for its next start. */
   readonly pid: number | null;
   /** Null until it has said something. */
@@ -25,14 +27,15 @@ const STUCK_SECONDS = 300;
 
 /** The verdict about all workers of one supervisor: each one's own, and whether they are there at all. */
 export function decideWorkers(workers: readonly WorkerSigns[]): Health {
-  if (workers.every(({ pid }) => pid === null)) {
+  if (workers.every(({ pid, begun }) => begun && pid === null)) {
     return healthOf([reason('no-workers', 'dead', 'no worker is running')]);
   }
   return healthOf(workers.flatMap(reasonsOf));
 }
 
-function reasonsOf({ number, pid, report, silentMs }: WorkerSigns): Reason[] {
+function reasonsOf({ number, begun, pid, report, silentMs }: WorkerSigns): Reason[] {
   const who = `worker ${number}`;
+  if (!begun) return [reason('not-started', 'degraded', `${who} has not started yet`)];
   if (pid === null) return [reason('worker-down', 'degraded', `${who} has ended and is started again`)];
   const stuckMs = (report?.stuckSeconds ?? STUCK_SECONDS) * 1_000;
   if (silentMs > stuckMs) return [reason('stuck', 'dead', `${who} has said nothing for ${span(silentMs)}`)];
