@@ -365,12 +365,8 @@ export class Cqrs implements MasterHost, ReplicaHost {
     // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
     if (this.masters.size === 0) storage.reset(OutboxMessage.meta.class as never);
     if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
-<<<<<<< HEAD
-    if (!this.#recordsActivity) storage.reset(ActivityRow.meta.class as never);
-    if (this.masters.size + this.replicas.size === 0) storage.reset(JobRow.meta.class as never);
-=======
     if (!this.#parts.activity.isRecorded) storage.reset(ActivityRow.meta.class as never);
->>>>>>> d595f36 (Tell healthy from degraded from dead: verdict, probes, metrics; a warning before dead letters are dropped)
+    if (this.masters.size + this.replicas.size === 0) storage.reset(JobRow.meta.class as never);
     if (this.masters.size + this.replicas.size > 0) {
       saveRoundTrips(this.orm.driver.getConnection('write') as unknown as NativeConnection);
     }

@@ -146,7 +146,6 @@ const activity = z.strictObject({
   retentionSeconds: z.number().min(60).default(604_800).describe('How long the minutes of the past are kept.'),
 });
 
-<<<<<<< HEAD
 const admin = z.strictObject({
   name: z
     .string()
@@ -172,7 +171,8 @@ const admin = z.strictObject({
     .default(7_776_000)
     .describe('How long it is remembered who asked for what, and what became of it.'),
   actionsPerMinute: z.int().min(1).default(60).describe('The most actions of one user in a minute.'),
-=======
+});
+
 const health = z.strictObject({
   stuckSeconds: z
     .number()
@@ -189,7 +189,6 @@ const health = z.strictObject({
     .min(1)
     .default(1_000)
     .describe('How much a backlog may grow, minute after minute for five of them, before it counts as degraded.'),
->>>>>>> d595f36 (Tell healthy from degraded from dead: verdict, probes, metrics; a warning before dead letters are dropped)
 });
 
 export const settingsSchema = z.strictObject({

@@ -36,7 +36,14 @@ test('development is pinned to one consistent set; peers are ranges that hold it
 });
 
 test('every entry point brings its types, and nothing else can be reached', () => {
-  expect(Object.keys(manifest.exports)).toEqual(['.', './rabbitmq', './admin', './metrics', './testing', './package.json']);
+  expect(Object.keys(manifest.exports)).toEqual([
+    '.',
+    './rabbitmq',
+    './admin',
+    './metrics',
+    './testing',
+    './package.json',
+  ]);
   const entries = Object.values(manifest.exports).filter((entry) => typeof entry !== 'string');
   expect(entries.map(({ types }) => types.endsWith('.d.ts'))).toEqual([true, true, true, true, true]);
 });
