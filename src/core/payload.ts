@@ -55,7 +55,8 @@ export interface TransportPayloadInit {
 
 const bodySchema = z.object({
   signal_type: z.enum(SignalType),
-  cqrs_id: z.string().min(1),
+  // No routing key could hold a longer one, and no log line should.
+  cqrs_id: z.string().min(1).max(255),
   instance_data: z.custom<WireObject>(isPlainObject, 'expected an object'),
   instance_pk: z.custom<WireValue>(() => true).nullish(),
   previous_data: z.custom<WireObject>(isPlainObject, 'expected an object').nullish(),
@@ -212,10 +213,17 @@ export function stampExpires(body: string, expires: Date | null): string {
   return `${body.slice(0, -1)},"expires":${expires === null ? 'null' : `"${formatExpires(expires)}"`}}`;
 }
 
-/** Seconds precision and an explicit offset: the one form that every django-cqrs consumer survives. */
+/**
+ * Seconds precision and an explicit offset: the one form that every django-cqrs consumer survives. So is a year of four
+ * digits: what lies beyond ends with it.
+ */
 export function formatExpires(expires: Date): string {
-  return `${expires.toISOString().slice(0, 19)}+00:00`;
+  const within = new Date(Math.min(Math.max(expires.getTime(), FIRST_DATE), LAST_DATE));
+  return `${within.toISOString().slice(0, 19)}+00:00`;
 }
+
+const FIRST_DATE = Date.parse('0001-01-01T00:00:00Z');
+const LAST_DATE = Date.parse('9999-12-31T23:59:59Z');
 
 // One for all messages that left within the same second, and so in the same batch.
 let lastExpires: { readonly text: string; readonly date: Date | undefined } | undefined;

@@ -1,4 +1,5 @@
 import { InvalidPayloadError } from './errors.js';
+import { bareNonFinite, markNonFinite, quoteNonFinite, unmarkNonFinite } from './non-finite.js';
 import { scanJson } from './scan-json.js';
 
 /**
@@ -32,16 +33,17 @@ declare global {
 // JSON text ⇄ JavaScript
 // ---------------------------------------------------------------------------------------------------------------
 
-const NON_FINITE = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/gs;
-const NON_FINITE_MARK = '\u0000cqrs:';
+const ZERO = 48;
 const FORBIDDEN_KEYS = ['__proto__', 'constructor', 'prototype'];
 const MAX_DEPTH = 200;
+/** More than PostgreSQL's `numeric` holds; to read a number takes longer than its length alone would say. */
+const MAX_NUMBER_LENGTH = 150_000;
 
 /**
  * Reads JSON as django-cqrs's ujson writes it: all digits are kept, and the bare tokens `NaN`, `Infinity` and
  * `-Infinity` are numbers.
- * @throws InvalidPayloadError when the text is not JSON, is nested deeper than 200 levels, or holds a key that could
- *   reach an object's prototype.
+ * @throws InvalidPayloadError when the text is not JSON, is nested deeper than 200 levels, holds a number of more
+ *   than 150 000 characters, or a key that could reach an object's prototype.
  */
 export function parseJson(text: string): WireValue {
   // The slower reader is used only for bodies that hold a long number.
@@ -50,6 +52,7 @@ export function parseJson(text: string): WireValue {
   try {
     value = (longNumbers ? JSON.parse(text, reviveExactly) : JSON.parse(text)) as WireValue;
   } catch (error) {
+    if (error instanceof InvalidPayloadError) throw error;
     value = parseNonFinite(text, error);
   }
   if (brackets > MAX_DEPTH || mayHoldForbiddenKey(text)) check(value, 0);
@@ -65,19 +68,22 @@ export function stringifyJson(value: unknown): string {
     if (Object.is(serialized, -0)) return JSON.rawJSON('-0.0');
     if (typeof serialized === 'number' && !Number.isFinite(serialized)) {
       nonFinite = true;
-      return NON_FINITE_MARK + String(serialized);
+      return markNonFinite(serialized);
     }
     if (original instanceof Date) return formatMicroseconds(original.getTime() * 1000);
     if (original instanceof Uint8Array) return Buffer.from(original).toString('base64');
     return serialized;
   });
   if (text === undefined) throw new TypeError('undefined and functions cannot travel');
-  return nonFinite ? text.replaceAll(/"\\u0000cqrs:(-?\w+)"/g, '$1') : text;
+  return nonFinite ? bareNonFinite(text) : text;
 }
 
 function reviveExactly(_key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value !== 'number' || context?.source === undefined) return value;
   const source = context.source;
+  if (source.length > MAX_NUMBER_LENGTH) {
+    throw new InvalidPayloadError(`a number is longer than ${MAX_NUMBER_LENGTH} characters`);
+  }
   if (/^-?\d+$/.test(source)) return Number.isSafeInteger(value) ? value : BigInt(source);
   return isExact(source, value) ? value : JSON.rawJSON(source);
 }
@@ -85,26 +91,28 @@ function reviveExactly(_key: string, value: unknown, context?: { source?: string
 // A decimal is exact when its significant digits are those that the double prints.
 function isExact(source: string, value: number): boolean {
   const digits = (text: string): string =>
-    text.replace(/e.*$/i, '').replace(/[-.]/g, '').replace(/^0+/, '').replace(/0+$/, '');
+    withoutLastZeros(text.replace(/e.*$/i, '').replace(/[-.]/g, '').replace(/^0+/, ''));
   return Number.isFinite(value) && (digits(source) === digits(String(value)) || digits(source).length <= 15);
+}
+
+// A regular expression would try every run of zeros inside.
+function withoutLastZeros(digits: string): string {
+  let end = digits.length;
+  while (end > 0 && digits.charCodeAt(end - 1) === ZERO) end--;
+  return digits.slice(0, end);
 }
 
 // Only bodies that JSON.parse refuses come here: the three tokens are put in quotes, everything else stays refused.
 function parseNonFinite(text: string, cause: unknown): WireValue {
-  let found = false;
-  const quoted = text.replace(NON_FINITE, (token) => {
-    if (token.startsWith('"')) return token;
-    found = true;
-    return `"\\u0000cqrs:${token}"`;
-  });
-  if (found) {
+  const quoted = quoteNonFinite(text);
+  if (quoted !== undefined) {
     try {
-      return JSON.parse(quoted, (key, value: unknown, context?: { source?: string }) =>
-        typeof value === 'string' && value.startsWith(NON_FINITE_MARK)
-          ? Number(value.slice(NON_FINITE_MARK.length))
-          : reviveExactly(key, value, context),
-      ) as WireValue;
-    } catch {
+      return JSON.parse(quoted, (key, value: unknown, context?: { source?: string }) => {
+        if (unmarkNonFinite(key) !== undefined) throw new SyntaxError('a key is no string');
+        return unmarkNonFinite(value) ?? reviveExactly(key, value, context);
+      }) as WireValue;
+    } catch (error) {
+      if (error instanceof InvalidPayloadError) throw error;
       // reported below with the first error, which speaks of the sender's own text
     }
   }
@@ -198,10 +206,13 @@ export function textToJson(kind: WireKind, text: string | null): string {
   }
 }
 
+const INTEGER = /^\s*[+-]?\d{1,100}\s*$/;
+const NUMBER = /^\s*[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?)\s*$/i;
+
 /**
  * A wire value → the text that PostgreSQL reads for a column of this kind; null stays null.
- * @throws TypeError when the value's JSON type cannot stand for such a column (an object for an integer, say). Text that
- *   merely looks wrong is left to PostgreSQL, which knows its types best.
+ * @throws TypeError when the value's JSON type cannot stand for such a column (an object for an integer, say), or a
+ *   string for a number. Other text that looks wrong is left to PostgreSQL, which knows its types best.
  */
 export function jsonToText(kind: WireKind, value: WireValue): string | null {
   if (value === null || value === undefined) return null;
@@ -219,6 +230,9 @@ export function jsonToText(kind: WireKind, value: WireValue): string | null {
     case 'float':
     case 'decimal':
       if (typeof value === 'boolean') throw new TypeError(`a boolean cannot be stored as ${kind}`);
+      if (typeof value === 'string' && !(kind === 'integer' ? INTEGER : NUMBER).test(value)) {
+        throw new TypeError(`a string that is no number cannot be stored as ${kind}`);
+      }
       return text;
     case 'datetime':
     case 'datetime-utc':
@@ -244,6 +258,9 @@ function jsonType(value: WireValue): string {
 const DATETIME =
   /^(\d{4,6})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s*(Z|[+-]\d\d(?::?\d\d(?::?\d\d)?)?)?$/i;
 
+/** As far off as a `Date` reaches, in milliseconds. */
+const MAX_DATE = 8.64e15;
+
 /**
  * A date and time in Python's, ISO's or PostgreSQL's layout → microseconds since 1970; undefined when unreadable.
  * Without an offset the time is taken as UTC.
@@ -266,11 +283,15 @@ function parseInstant(value: unknown): { milliseconds: number; microseconds: num
   const match = DATETIME.exec(value);
   if (!match) return undefined;
   const [, year, month, day, hour, minute, second = '0', fraction = '', offset = 'Z'] = match;
-  const wall = Date.UTC(+year!, +month! - 1, +day!, +hour!, +minute!, +second);
-  const back = new Date(wall);
-  if (back.getUTCMonth() !== +month! - 1 || back.getUTCDate() !== +day! || +minute! > 59) return undefined;
+  // Not Date.UTC of it all, which takes the years 0 to 99 for those of the last century.
+  const midnight = new Date(0);
+  midnight.setUTCFullYear(+year!, +month! - 1, +day!);
+  if (midnight.getUTCMonth() !== +month! - 1 || midnight.getUTCDate() !== +day!) return undefined;
+  if (+hour! > 23 || +minute! > 59 || +second! > 60) return undefined;
   const digits = fraction.padEnd(6, '0');
-  const milliseconds = wall + Number(digits.slice(0, 3)) - offsetSeconds(offset) * 1000;
+  const seconds = +hour! * 3600 + +minute! * 60 + +second! - offsetSeconds(offset);
+  const milliseconds = midnight.getTime() + seconds * 1000 + Number(digits.slice(0, 3));
+  if (Math.abs(milliseconds) > MAX_DATE) return undefined;
   return { milliseconds, microseconds: Number(digits.slice(3, 6)) };
 }
 
@@ -309,7 +330,8 @@ function withOffset(text: string): string {
 function toUtcText(text: string): string {
   const instant = parseInstant(text);
   if (!instant) return text;
-  const iso = new Date(instant.milliseconds).toISOString();
+  // Beyond four digits of a year ISO has a sign and zeros in front, which PostgreSQL does not read.
+  const iso = new Date(instant.milliseconds).toISOString().replace(/^\+0*/, '');
   return `${iso.slice(0, -1).replace('T', ' ')}${String(instant.microseconds).padStart(3, '0')}`;
 }
 

@@ -62,8 +62,9 @@ export function decide(failure: Failure): Verdict {
 
 function awaitForeignKey(failure: Failure, error: Error): Verdict {
   const { settings, now } = failure;
-  const since = failure.waitingSince ?? now;
-  const waitedMs = Math.max(0, now.getTime() - since.getTime());
+  // A sender's note that lies in the future would make the wait endless.
+  const since = failure.waitingSince !== null && failure.waitingSince < now ? failure.waitingSince : now;
+  const waitedMs = now.getTime() - since.getTime();
   const leftMs = settings.foreignKeyWaitSeconds * 1000 - waitedMs;
   if (leftMs <= 0) return { kind: 'dead-letter', reason: 'foreign-key', error };
   return {

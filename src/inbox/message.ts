@@ -40,7 +40,7 @@ export function reissueForRetry(message: Message, verdict: Extract<Verdict, { ki
   return {
     body: payload
       .with({
-        retries: payload.retries + (verdict.countsAsRetry ? 1 : 0),
+        retries: Math.min(payload.retries + (verdict.countsAsRetry ? 1 : 0), Number.MAX_SAFE_INTEGER),
         meta: waitingSince === undefined ? payload.meta : annotate(payload, { waitingSince }),
       })
       .toMessage(),

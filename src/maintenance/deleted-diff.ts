@@ -1,5 +1,6 @@
 import type { FilterQuery } from '@mikro-orm/core';
 import { describeError } from '../core/describe-error.js';
+import { quoted } from '../core/identifiers.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
 import { formatMicroseconds, parseJson, parseMicroseconds, type WireObject } from '../core/wire-values.js';
 import type { Cqrs } from '../cqrs.js';
@@ -55,7 +56,7 @@ export async function deletedDiffMaster(
   const { header: first, rest } = await splitHeader(source);
   const { cqrsId } = readHeader(first);
   const table = masterTable(cqrs, cqrsId);
-  const expressions = table.keyColumns.map(({ field }) => `t."${field}"`);
+  const expressions = table.keyColumns.map(({ field }) => `t.${quoted(field)}`);
   const result = { compared: 0, deleted: 0 };
   await options.write(`${first}\n`);
   for await (const line of rest) {

@@ -1,4 +1,5 @@
 import type { FilterQuery } from '@mikro-orm/core';
+import { quoted } from '../core/identifiers.js';
 import { parseJson, parseMicroseconds, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { Cqrs, SyncResult } from '../cqrs.js';
 import { REVISION, UPDATED } from '../replica/replica-columns.js';
@@ -188,11 +189,11 @@ function contentColumns(definition: ReplicaDefinition, { checksums, cqrsId }: St
         `Compare what it has: cqrs diff-master --checksums --fields ${mapped}`,
       );
     }
-    const quoted = `t."${column.field}"`;
+    const own = `t.${quoted(column.field)}`;
     // The cast of an inet adds a netmask that its own output leaves out.
     return {
       field,
-      expression: column.cast === 'inet' ? `abbrev(${quoted})` : quoted,
+      expression: column.cast === 'inet' ? `abbrev(${own})` : own,
       toJson: (text) => textToJson(column.kind, text),
     };
   });
@@ -257,7 +258,7 @@ export async function diffSync(
 
 // As the database prints them, which is how outbox and locks name a row.
 async function printed(cqrs: Cqrs, table: KeyedTable, keys: readonly string[][]): Promise<string[][]> {
-  const expressions = table.keyColumns.map(({ field }) => `t."${field}"`);
+  const expressions = table.keyColumns.map(({ field }) => `t.${quoted(field)}`);
   const rows = await inSnapshot(cqrs, ({ session }: Snapshot) => findRows(session, table, keys, expressions));
   return keys.map((key, index) => (rows[index] as string[] | undefined) ?? key);
 }

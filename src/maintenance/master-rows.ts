@@ -1,3 +1,4 @@
+import { quoted } from '../core/identifiers.js';
 import { forkInside, hydrate, populate } from '../master/hydrate.js';
 import type { MasterDefinition } from '../master/master-definition.js';
 import { INCARNATION, type RowImage } from '../master/master-table.js';
@@ -61,7 +62,7 @@ export class MasterRows {
     if (keys.length === 0) return [];
     const { table } = this.#definition;
     const types = await (this.#types ??= keyTypes(this.#snapshot.session, this.table));
-    const fields = table.keyColumns.map(({ field }) => `"${field}"`).join(', ');
+    const fields = table.keyColumns.map(({ field }) => quoted(field)).join(', ');
     const arrays = types.map((_, index) => `$${index + 1}::text[]`).join(', ');
     const names = types.map((_, index) => `c${index}`);
     const rows = await this.#snapshot.session.run({

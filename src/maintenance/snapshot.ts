@@ -1,5 +1,6 @@
 import { type FilterQuery, IsolationLevel, raw } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
+import { quoted } from '../core/identifiers.js';
 import type { Cqrs } from '../cqrs.js';
 import { SqlSession } from '../replica/sql-session.js';
 import type { KeyedTable } from './keyed-table.js';
@@ -64,7 +65,7 @@ export async function* keyPages(
 ): AsyncGenerator<readonly KeyedRow[]> {
   for (let after: readonly string[] | undefined; ;) {
     const builder = em.createQueryBuilder(meta.class as never, undefined, 'write');
-    const own = (field: string): string => `"${builder.alias}"."${field}"`;
+    const own = (field: string): string => `${quoted(builder.alias)}.${quoted(field)}`;
     const keys = keyColumns.map(({ field }) => own(field));
     const read = [...keys, ...columns.map(own)].map((field, index) => raw(`${field}::text as "cqrs:${index}"`));
     builder.select(read as never).where(where as never);
@@ -94,10 +95,10 @@ export async function findRows(
   const arrays = types.map((_, index) => `$${index + 1}::text[]`).join(', ');
   const names = types.map((_, index) => `"cqrs:c${index}"`).join(', ');
   const same = table.keyColumns
-    .map(({ field }, index) => `t."${field}" = u."cqrs:c${index}"::${types[index]}`)
+    .map(({ field }, index) => `t.${quoted(field)} = u."cqrs:c${index}"::${types[index]}`)
     .join(' and ');
   const rows = await session.run({
-    text: `select ${['(t."' + table.keyColumns[0]!.field + '" is not null)', ...expressions].map((expression, index) => `(${expression})::text as "v${index}"`).join(', ')}
+    text: `select ${[`t.${quoted(table.keyColumns[0]!.field)} is not null`, ...expressions].map((expression, index) => `(${expression})::text as "v${index}"`).join(', ')}
       from unnest(${arrays}) with ordinality as u(${names}, "cqrs:n") left join ${table.name} t on ${same} order by u."cqrs:n"`,
     parameters: Array.from({ length: width }, (_, index) => keys.map((key) => key[index])),
   });

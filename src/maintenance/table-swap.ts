@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core';
+import { quoted } from '../core/identifiers.js';
 import type { TransportPayload } from '../core/payload.js';
 import { formatMicroseconds } from '../core/wire-values.js';
 import { mapKey } from '../replica/field-mapping.js';
@@ -55,9 +56,9 @@ export class TableSwap {
   async finish(em: EntityManager): Promise<{ removed: number; newer: number }> {
     const session = new SqlSession(em);
     await session.run({ text: 'analyze cqrs_dumped_keys', parameters: [] });
-    const same = this.table.keyColumns.map(({ field }, index) => `k.k${index} = t."${field}"`).join(' and ');
+    const same = this.table.keyColumns.map(({ field }, index) => `k.k${index} = t.${quoted(field)}`).join(' and ');
     const kind = discriminatorOf(this.definition.meta);
-    const extra = `not exists (select from cqrs_dumped_keys k where ${same})${kind ? ` and t."${kind.field}" = $1` : ''}`;
+    const extra = `not exists (select from cqrs_dumped_keys k where ${same})${kind ? ` and t.${quoted(kind.field)} = $1` : ''}`;
     const parameters = kind ? [kind.value] : [];
     const old =
       this.#newest === undefined ? 'true' : `t.${UPDATED} <= '${formatMicroseconds(this.#newest)}'::timestamptz`;

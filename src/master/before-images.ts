@@ -1,3 +1,4 @@
+import { quoted } from '../core/identifiers.js';
 import { CAPTURED } from './captured-statement.js';
 import type { Row, SqlConnection } from './mikro-orm-internals.js';
 import type { MasterTable, RowImage } from './master-table.js';
@@ -43,6 +44,6 @@ export function readByColumns(
   values: readonly (readonly unknown[])[],
 ): Promise<BeforeImages> {
   const tuple = `(${fields.map(() => '?').join(', ')})`;
-  const sql = `(${fields.map((field) => `"${field}"`).join(', ')}) in (${values.map(() => tuple).join(', ')})`;
+  const sql = `(${fields.map((field) => quoted(field)).join(', ')}) in (${values.map(() => tuple).join(', ')})`;
   return values.length === 0 ? Promise.resolve(new Map()) : readWhere(place, from, { sql, params: values.flat() });
 }

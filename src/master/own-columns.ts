@@ -1,5 +1,6 @@
 import { raw } from '@mikro-orm/core';
 import { QueryType } from '@mikro-orm/sql';
+import { quoted } from '../core/identifiers.js';
 import {
   INCARNATION,
   type MasterTable,
@@ -62,7 +63,7 @@ export class OwnColumns {
       const movesKeys = OwnColumns.movesKeys(this.table, state.data);
       for (const row of rows) Object.assign(row, new OwnColumns(this.table, this.pending, { movesKeys }).fields());
     }
-    const qualifier = `"${state.explicitAlias ? builder.alias : this.table.root.tableName}"`;
+    const qualifier = quoted(state.explicitAlias ? builder.alias : this.table.root.tableName);
     for (const conflict of (state.onConflict ?? []).filter(({ ignore }) => !ignore)) {
       const merged = mergedColumns(this.table, conflict, rows[0] ?? {});
       conflict.merge = { ...merged, ...new OwnColumns(this.table, this.pending, { qualifier }).fields() };
@@ -127,7 +128,7 @@ export class OwnColumns {
   }
 
   #own(field: string): string {
-    return this.options.qualifier ? `${this.options.qualifier}."${field}"` : `"${field}"`;
+    return this.options.qualifier ? `${this.options.qualifier}.${quoted(field)}` : quoted(field);
   }
 }
 

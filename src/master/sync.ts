@@ -1,6 +1,7 @@
 import { type EntityManager, type FilterQuery, raw } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import { sqlState, toError } from '../core/describe-error.js';
+import { quoted } from '../core/identifiers.js';
 import { SignalType } from '../core/payload.js';
 import type { Announcer } from './announcer.js';
 import { readWhere } from './before-images.js';
@@ -92,7 +93,7 @@ export class MasterSync {
     queue: string | null,
   ): Promise<SyncPage> {
     const { table, meta } = definition;
-    const fields = table.keyColumns.map((column) => `"${column.field}"`).join(', ');
+    const fields = table.keyColumns.map((column) => quoted(column.field)).join(', ');
     const tuple = `(${table.keyColumns.map(() => '?').join(', ')})`;
     const images = await readWhere(
       { connection: this.#connection(), transaction, table },
@@ -133,7 +134,7 @@ export class MasterSync {
     const { table, meta } = definition;
     const em = this.em.fork() as SqlEntityManager;
     const builder = em.createQueryBuilder(meta.class as never, undefined, 'write');
-    const own = (field: string): string => `"${builder.alias}"."${field}"`;
+    const own = (field: string): string => `${quoted(builder.alias)}.${quoted(field)}`;
     const fields = table.keyColumns.map((column) => own(column.field));
     builder
       .select(fields.map((field, index) => raw(`${field}::text as "cqrs:${index}"`)) as never)

@@ -1,6 +1,7 @@
 import type { EntityMetadata } from '@mikro-orm/core';
 import { QueryType } from '@mikro-orm/sql';
 import { ConfigurationError, UnsupportedWriteError } from '../core/errors.js';
+import { quoted } from '../core/identifiers.js';
 import { type BeforeImages, readByColumns, readWhere } from './before-images.js';
 import { Returning } from './captured-statement.js';
 import { keyTexts, keyTextsAfter } from './entity-keys.js';
@@ -283,7 +284,7 @@ class Run {
 
   async #assign(image: RowImage, assignments: readonly string[]): Promise<RowImage> {
     const { table } = this;
-    const where = table.keyColumns.map((column) => `"${column.field}" = ?`).join(' and ');
+    const where = table.keyColumns.map((column) => `${quoted(column.field)} = ?`).join(' and ');
     const [row] = await this.connection.execute<Row[]>(
       new Returning(table.returning).apply(`update ${this.sqlName} set ${assignments.join(', ')} where ${where}`),
       table.keyValues(image),

@@ -102,7 +102,8 @@ export const WORDS: Words = {
   'cqrs.inbox.dead-lettered': (fields) => ({
     level: 'error',
     text: `${message(fields)} is a dead letter after ${plural(fields.retries, 'retry', 'retries')}: ${fields.reason}${because(fields.error)}`,
-    alike: alike(fields),
+    // Whoever makes up ids must not make up lines with them.
+    alike: fields.reason === 'unknown-cqrs-id' ? fields.reason : alike(fields),
   }),
   'cqrs.inbox.dead-letters-expiring': ({ queue, count, firstInSeconds }) => ({
     level: 'warn',

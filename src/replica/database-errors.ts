@@ -15,6 +15,7 @@ export type DatabaseFault = 'transient' | 'foreign-key-missing' | 'bad-data' | '
 const BAD_DATA = [
   '22', // out of range, too long, unreadable
   '23502', // null where none may be
+  '54000', // too long for an index
 ];
 
 /** @see DatabaseFault */

@@ -70,6 +70,11 @@ export function toText({ cqrsId }: ReplicaDefinition, column: ReplicaColumn, val
       { cause: error },
     );
   }
+  if (text?.includes('\u0000')) {
+    throw new MappingError(cqrsId, `'${column.wire[0]}' holds U+0000, which PostgreSQL cannot store`, {
+      field: column.wire[0],
+    });
+  }
   if (text !== null && !text.isWellFormed()) {
     throw new MappingError(cqrsId, `'${column.wire[0]}' holds half a character (a lone surrogate)`, {
       field: column.wire[0],

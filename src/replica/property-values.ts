@@ -50,14 +50,19 @@ function toProperty({ property, kind, cast }: ReplicaColumn, value: WireValue, p
   // JSON is an object already, and MikroORM's type for it would read a string as its text.
   if (kind === 'json' || !target.customType) return given;
   const asText = kind === 'decimal' || cast === 'bigint';
-  return target.customType.convertToJSValue((asText ? String(given) : given) as never, platform);
+  try {
+    return target.customType.convertToJSValue((asText ? String(given) : given) as never, platform);
+  } catch {
+    // Not as its cause: it may quote the value.
+    throw new TypeError(`the type of '${property.name}' cannot read its value`);
+  }
 }
 
 function plain(kind: string, value: WireValue): unknown {
   if (value === null) return null;
   if (typeof value === 'object' && JSON.isRawJSON(value))
     return kind === 'float' ? Number(value.rawJSON) : value.rawJSON;
-  if (kind === 'float' && typeof value === 'string') return Number(value);
+  if (kind === 'float' && typeof value === 'string') return Number(value.replace(/^(\s*[+-]?)inf\s*$/i, '$1Infinity'));
   if (kind === 'integer' && typeof value === 'string')
     return Number.isSafeInteger(Number(value)) ? Number(value) : BigInt(value);
   if (kind === 'binary' && typeof value === 'string') return Buffer.from(value, 'base64');

@@ -15,6 +15,9 @@ export interface RowKey {
 const PLAIN_TYPES: ReadonlySet<string> = new Set(['text', 'varchar', 'character varying', 'bpchar', 'citext', 'uuid']);
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
+/** Far more than a bigint; what is longer takes its time to read. */
+const MAX_INTEGER_LENGTH = 100;
+
 /**
  * Two messages mean one row however they spell its key: `7` and `"07"`, `A0EE…` and `a0ee…`. Integers, UUIDs and texts
  * are told apart here; for other types the database is asked how it prints them.
@@ -24,7 +27,7 @@ export function normalizeKey(definition: ReplicaDefinition, parts: readonly stri
   return definition.keyColumns.map((column, index) => {
     const part = parts[index]!;
     if (column.kind === 'integer') {
-      if (!/^\s*[+-]?\d+\s*$/.test(part)) throw unreadable(definition, column);
+      if (part.length > MAX_INTEGER_LENGTH || !/^\s*[+-]?\d+\s*$/.test(part)) throw unreadable(definition, column);
       return String(BigInt(part.trim().replace(/^\+/, '')));
     }
     if (column.cast === 'uuid') {

@@ -49,6 +49,27 @@ describe('JSON, both ways', () => {
     },
   );
 
+  test('a string that looks like our own mark for NaN stays a string', () => {
+    const text = '{"a":NaN,"b":"\\u0000cqrs:true","c":"NaN","d":"\\"NaN"}';
+    expect(stringifyJson(parseJson(text))).toBe(text);
+  });
+
+  test.each(['{"a":-NaN}', '{"a":NaNa}', '{"a":nan}', '{"a":Infinity1}', '{NaN:1}', '{"a":NaN', '{"a":NaN,"b":"\\'])(
+    '%s is not JSON, not even as Python writes it',
+    (text) => expect(() => parseJson(text)).toThrow('the body is not JSON'),
+  );
+
+  test('a body that is made to take long does not', () => {
+    const began = performance.now();
+    expect(() => parseJson(`{"a":NaN,"b":"${'\\"'.repeat(200_000)}`)).toThrow(InvalidPayloadError);
+    expect(() => parseJson(`[1${'0'.repeat(200_000)}1]`)).toThrow('longer than 150000 characters');
+    expect(() => parseJson(`[NaN,1${'0'.repeat(200_000)}1]`)).toThrow('longer than 150000 characters');
+    const longest = `1${'0'.repeat(140_000)}.${'0'.repeat(5_000)}1`;
+    expect(stringifyJson(parseJson(longest))).toBe(longest);
+    // Even the shortest of these took minutes.
+    expect(performance.now() - began).toBeLessThan(5_000);
+  });
+
   test('nesting has an end', () => {
     expect(() => parseJson('['.repeat(300) + ']'.repeat(300))).toThrow(InvalidPayloadError);
     expect(() => parseJson('['.repeat(200_000))).toThrow(InvalidPayloadError);
@@ -78,11 +99,39 @@ describe('times', () => {
     expect(parseDate(value)).toBeUndefined();
   });
 
+  test.each([
+    ['2026-11-21 23:59:60+00:00', '2026-11-22 00:00:00'],
+    ['2024-02-29 00:00:00', '2024-02-29 00:00:00'],
+  ])('%s is %s', (text, expected) => expect(parseDate(text)).toEqual(new Date(`${expected}Z`)));
+
+  test.each([
+    '2026-11-21 24:00:00',
+    '2026-11-21 12:60:00',
+    '2026-11-21 12:00:61',
+    '2023-02-29 00:00:00',
+    '275760-09-13 00:00:00-00:01',
+    '999999-01-01 00:00:00',
+  ])('%s is no time', (text) => expect(parseDate(text)).toBeUndefined());
+
+  test('the first and the last years are not those of another century', () => {
+    expect(jsonToText('datetime-utc', '0001-01-01T00:00:00Z')).toBe('0001-01-01 00:00:00.000000');
+    expect(jsonToText('datetime-utc', '0099-12-31 23:00:00-02:00')).toBe('0100-01-01 01:00:00.000000');
+    expect(jsonToText('datetime-utc', '10000-01-01 00:00:00.5')).toBe('10000-01-01 00:00:00.500000');
+  });
+
   test('the end of time is a Date, even where its microseconds are beyond 2^53', () => {
     expect(parseDate('9999-12-31T23:59:59+00:00')).toEqual(new Date('9999-12-31T23:59:59Z'));
     expect(jsonToText('datetime-utc', '9999-12-31 23:59:59.999999+01:00')).toBe('9999-12-31 22:59:59.999999');
   });
 });
+
+test.each([' 7 ', '+7', '-0', '.5', '5.', '1e-7', 'NaN', '-inf', 'Infinity'])(
+  '%j is a number to PostgreSQL',
+  (text) => {
+    expect(jsonToText('decimal', text)).toBe(text);
+    expect(jsonToText('float', text)).toBe(text);
+  },
+);
 
 describe('PostgreSQL text, both ways', () => {
   test.each([
@@ -112,6 +161,12 @@ describe('PostgreSQL text, both ways', () => {
     ['bytea', 1],
     ['int[]', 'x'],
     ['text', [1]],
+    ['integer', 'seven'],
+    ['integer', '1'.repeat(101)],
+    ['bigint', '1.5'],
+    ['numeric(12,2)', '12,50'],
+    ['double precision', ''],
+    ['int[]', ['x']],
   ])('%s refuses %j without naming the value', (type, value) => {
     expect(() => jsonToText(wireKind(type), value)).toThrow(TypeError);
   });

@@ -128,6 +128,11 @@ const cases: [string, Case, object][] = [
     { error: databaseError('23503'), waitingSince: ago(3_599) },
     uncounted(64_000, { waitingSince: ago(3_599) }),
   ],
+  [
+    'a first time that is still to come does not make it endless',
+    { error: databaseError('23503'), waitingSince: ago(-1_000_000) },
+    uncounted(2_000, { waitingSince: now }),
+  ],
   ['after an hour it is over', { error: databaseError('23503'), waitingSince: ago(3_600) }, deadLetter('foreign-key')],
   [
     'the hour is a setting',

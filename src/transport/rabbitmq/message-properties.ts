@@ -21,3 +21,11 @@ export function messageProperties(
     ...(dialect === 'kombu' ? { contentEncoding: 'utf-8', priority: 0 } : {}),
   };
 }
+
+/** So much of a header table as the client can write back: it has 64 KB for it. Text counts for three bytes at most. */
+const MOST_HEADERS = 20_000;
+
+/** Headers of a message that is passed on as it came; left out when no client could write them. */
+export function passedOn(headers: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return JSON.stringify(headers).length <= MOST_HEADERS ? headers : {};
+}

@@ -5,7 +5,7 @@ import type { ConsumeOptions, OutgoingMessage } from '../transport.js';
 import type { BrokerConnection } from './broker-connection.js';
 import { ConfirmedPublisher, type PublishedMessage } from './confirmed-publisher.js';
 import { Deadline } from './deadline.js';
-import { messageProperties } from './message-properties.js';
+import { messageProperties, passedOn } from './message-properties.js';
 import type { Dialect } from './options.js';
 import { directKey, MAX_DELAY_MS, type Topology } from './topology.js';
 
@@ -82,7 +82,7 @@ export class Settler {
     const { topology, dialect } = this.parts;
     return this.#put(async (channel, made) => {
       await made.once(queue, () => topology.declareQueue(channel, queue));
-      const properties = { ...messageProperties(dialect), headers: { ...headers, [Header.reason]: reason } };
+      const properties = { ...messageProperties(dialect), headers: { ...passedOn(headers), [Header.reason]: reason } };
       return { exchange: '', routingKey: queue, body, properties };
     });
   }
