@@ -57,7 +57,12 @@ export class UnknownCqrsIdError extends CqrsError {
 export class InvalidPayloadError extends CqrsError {
   readonly code = 'invalid-payload';
 
-  constructor(reason: string, data: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+  constructor(
+    /** What is wrong with it, without its content. */
+    readonly reason: string,
+    data: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
     super(`The message is not a valid payload: ${reason}.`, data, 'Correct its sender.', options);
   }
 }
@@ -85,11 +90,17 @@ export class TransportError extends CqrsError {
   }
 }
 
-/** A write of a master that cannot be replicated, refused before it reaches the database. */
+/** A write of a master that cannot be replicated, refused before it is committed. */
 export class UnsupportedWriteError extends CqrsError {
   readonly code = 'unsupported-write';
 
-  constructor(entity: string, reason: string, cure: string) {
-    super(`Cannot replicate this write of ${entity}: ${reason}.`, { entity }, cure);
+  constructor(
+    entity: string,
+    reason: string,
+    cure: string,
+    data: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(`Cannot replicate this write of ${entity}: ${reason}.`, { entity, ...data }, cure, options);
   }
 }

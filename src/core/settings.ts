@@ -195,6 +195,13 @@ export const settingsSchema = z.strictObject({
   queue: name.nullable().default(null).describe("The replica's queue. Mandatory as soon as a service consumes."),
   deadLetterQueue: name.nullable().default(null).describe('Where dead letters go; default `dead_letter_<queue>`.'),
   exchange: name.default('cqrs').describe('The topic exchange shared by all services.'),
+  maxPayloadBytes: z
+    .int()
+    .min(1_024)
+    .default(16_000_000)
+    .describe(
+      'The longest message. A master refuses the write, with an error that names the row; a replica puts what comes longer, unread, to the unreadable messages. RabbitMQ has a limit of its own, 16 MiB from version 4 on.',
+    ),
   master: master.prefault({}).describe('Where rows are written.'),
   replica: replica.prefault({}).describe('Where rows are copied.'),
   relay: relay.prefault({}).describe('The way from the outbox to the broker.'),

@@ -34,7 +34,7 @@ declare global {
 // ---------------------------------------------------------------------------------------------------------------
 
 const ZERO = 48;
-const FORBIDDEN_KEYS = ['__proto__', 'constructor', 'prototype'];
+const PROTOTYPE_KEYS = ['__proto__', 'prototype'];
 const MAX_DEPTH = 200;
 /** More than PostgreSQL's `numeric` holds; to read a number takes longer than its length alone would say. */
 const MAX_NUMBER_LENGTH = 150_000;
@@ -55,7 +55,7 @@ export function parseJson(text: string): WireValue {
     if (error instanceof InvalidPayloadError) throw error;
     value = parseNonFinite(text, error);
   }
-  if (brackets > MAX_DEPTH || mayHoldForbiddenKey(text)) check(value, 0);
+  if (brackets > MAX_DEPTH || mayReachPrototype(text)) check(value, 0);
   return value;
 }
 
@@ -124,18 +124,34 @@ function withoutContent(cause: unknown): Error {
   return new SyntaxError(cause instanceof RangeError ? 'nested too deeply' : 'unexpected token');
 }
 
-// Written out, or with some of its letters escaped.
-function mayHoldForbiddenKey(text: string): boolean {
-  return text.includes('\\u00') || FORBIDDEN_KEYS.some((key) => text.includes(key));
+/**
+ * Whether `parseJson` would have to look closely at a text that is JSON for certain. False, as nearly always, means that
+ * it accepts it.
+ */
+export function mayBeRefused(text: string): boolean {
+  if (text.length > MAX_NUMBER_LENGTH || mayReachPrototype(text)) return true;
+  return text.length > 2 * MAX_DEPTH && scanJson(text).brackets > MAX_DEPTH;
 }
 
+// Written out, or with some of its letters escaped.
+function mayReachPrototype(text: string): boolean {
+  return text.includes('\\u00') || PROTOTYPE_KEYS.some((key) => text.includes(key));
+}
+
+// `constructor` alone is a name like any other; code that copies objects member by member is harmed by what is below it.
 function check(value: unknown, depth: number): void {
   if (depth > MAX_DEPTH) throw new InvalidPayloadError(`nested deeper than ${MAX_DEPTH} levels`);
   if (typeof value !== 'object' || value === null) return;
-  for (const key of Object.keys(value)) {
-    if (FORBIDDEN_KEYS.includes(key)) throw new InvalidPayloadError(`the key '${key}' is not allowed`, { key });
-    check((value as Record<string, unknown>)[key], depth + 1);
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === '__proto__' || (key === 'constructor' && hasPrototype(inner))) {
+      throw new InvalidPayloadError(`the key '${key}' is not allowed`, { key });
+    }
+    check(inner, depth + 1);
   }
+}
+
+function hasPrototype(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'prototype');
 }
 
 // ---------------------------------------------------------------------------------------------------------------

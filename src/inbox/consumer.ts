@@ -142,7 +142,7 @@ export class Consumer extends Service {
     };
     const attempt = async (): Promise<Subscription> => {
       await connect?.();
-      return transport.consume(options, (delivery) => this.#mailbox.put(open(delivery)));
+      return transport.consume(options, (delivery) => this.#mailbox.put(open(delivery, settings.maxPayloadBytes)));
     };
     for (let failures = 0; !this.signal.aborted; failures++) {
       try {
@@ -359,9 +359,9 @@ export class Consumer extends Service {
   }
 }
 
-function open(delivery: Delivery): Opened {
+function open(delivery: Delivery, maxPayloadBytes: number): Opened {
   try {
-    return { delivery, message: openDelivery(delivery, new Date()) };
+    return { delivery, message: openDelivery(delivery, new Date(), maxPayloadBytes) };
   } catch (error) {
     return { delivery, error };
   }

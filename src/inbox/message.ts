@@ -1,4 +1,5 @@
 import { describeError } from '../core/describe-error.js';
+import { InvalidPayloadError } from '../core/errors.js';
 import type { MessageFields } from '../core/events.js';
 import { Header } from '../core/headers.js';
 import { TransportPayload } from '../core/payload.js';
@@ -20,8 +21,13 @@ export interface Reissue {
   readonly headers: NonNullable<OutgoingMessage['headers']>;
 }
 
-/** @throws InvalidPayloadError when the body breaks the wire contract. */
-export function openDelivery(delivery: Delivery, now: Date): Message {
+/** @throws InvalidPayloadError when the body breaks the wire contract, or is too long to be read at all. */
+export function openDelivery(delivery: Delivery, now: Date, maxPayloadBytes: number): Message {
+  const bytes = delivery.body.byteLength;
+  if (bytes > maxPayloadBytes) {
+    const reason = `it has ${bytes} bytes, more than maxPayloadBytes (${maxPayloadBytes})`;
+    throw new InvalidPayloadError(reason, { bytes, maxPayloadBytes });
+  }
   const payload = TransportPayload.fromMessage(delivery.body);
   return {
     delivery,

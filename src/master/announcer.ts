@@ -117,7 +117,7 @@ export class Announcer {
     const entries: OutboxEntry[] = [];
     // One after the other: serializers may use the transaction, which runs one statement at a time.
     for (const announcement of complete) {
-      const entry = toOutboxEntry(announcement, this.parts.settings.master);
+      const entry = toOutboxEntry(announcement, this.parts.settings);
       entries.push(entry instanceof Promise ? await entry : entry);
     }
     return entries;

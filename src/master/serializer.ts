@@ -1,8 +1,9 @@
 import { UnsupportedWriteError } from '../core/errors.js';
 import type { MetaContext, Settings } from '../core/settings.js';
 import { bodyOf, SignalType } from '../core/payload.js';
-import { parseJson, stringifyJson, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import { parseJson, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { OutboxEntry } from '../outbox/outbox.js';
+import { requireReadable, requireShort, userJson } from './can-travel.js';
 import type { CqrsSerializer, MasterDefinition } from './master-definition.js';
 import { REVISION, UPDATED, type MasterColumn, type MasterTable, type RowImage } from './master-table.js';
 
@@ -34,10 +35,7 @@ export function needsEntity(definition: MasterDefinition): boolean {
 }
 
 /** At once, unless the master has a serializer of its own: a message costs no turn of the event loop. */
-export function toOutboxEntry(
-  announcement: Announcement,
-  settings: Settings['master'],
-): OutboxEntry | Promise<OutboxEntry> {
+export function toOutboxEntry(announcement: Announcement, settings: Settings): OutboxEntry | Promise<OutboxEntry> {
   if (announcement.signalType === SignalType.DELETE) {
     return entryOf(
       announcement,
@@ -51,24 +49,28 @@ export function toOutboxEntry(
     : data.then((json) => entryOf(announcement, json, settings));
 }
 
-function entryOf(announcement: Announcement, instanceData: string, settings: Settings['master']): OutboxEntry {
+function entryOf(announcement: Announcement, instanceData: string, settings: Settings): OutboxEntry {
   const { definition, signalType, row, queue } = announcement;
   const { table, cqrsId } = definition;
   const pk = keyJson(table, row);
   const previousData = signalType === SignalType.SAVE ? previousJson(announcement) : 'null';
+  // Before user code is shown what would be refused.
+  requireReadable(announcement, instanceData);
   const correlationId =
-    settings.correlationFunction?.({ cqrsId, signalType, instancePk: parseJson(pk), queue }) ?? null;
-  const meta = metaOf(announcement, settings, pk, instanceData, previousData);
+    settings.master.correlationFunction?.({ cqrsId, signalType, instancePk: parseJson(pk), queue }) ?? null;
+  const meta = metaOf(announcement, settings.master, pk, instanceData, previousData);
   const body = bodyOf({
     signalType,
     cqrsId,
     instanceData,
     previousData,
     instancePk: pk,
-    correlationId: correlationId === null ? 'null' : stringifyJson(correlationId),
-    meta: meta === undefined ? '{}' : stringifyJson(meta),
+    correlationId: correlationId === null ? 'null' : userJson(announcement, 'correlation id', correlationId),
+    meta: meta === undefined ? '{}' : userJson(announcement, 'meta', meta),
     incarnation: table.incarnation(row),
   });
+  requireReadable(announcement, body);
+  requireShort(announcement, body, settings.maxPayloadBytes);
   return { cqrsId, signalType, key: table.keyOf(row), queue, body };
 }
 
@@ -77,15 +79,16 @@ export async function instanceJson(state: Pick<Announcement, 'definition' | 'row
   return dataJson(state);
 }
 
-function dataJson({
-  definition,
-  row,
-  entity,
-}: Pick<Announcement, 'definition' | 'row' | 'entity'>): string | Promise<string> {
+function dataJson(state: Pick<Announcement, 'definition' | 'row' | 'entity'>): string | Promise<string> {
+  const { definition, row, entity } = state;
   const { table } = definition;
   if (definition.serializer) {
     return runSerializer(definition, entity!).then((data) =>
-      stringifyJson({ ...data, cqrs_revision: table.revision(row), cqrs_updated: updatedOf(table, row) }),
+      userJson(state, 'data of its CQRS_SERIALIZER', {
+        ...data,
+        cqrs_revision: table.revision(row),
+        cqrs_updated: updatedOf(table, row),
+      }),
     );
   }
   let members = '';
@@ -95,13 +98,14 @@ function dataJson({
 }
 
 // The key is called `id` here whatever its column's name: django-cqrs insists on it.
-function deletionJson({ definition, row, revisionStep, entity }: Announcement, pk: string): string {
+function deletionJson(announcement: Announcement, pk: string): string {
+  const { definition, row, revisionStep, entity } = announcement;
   const { table, hooks } = definition;
   const custom = entity && hooks.getCustomCqrsDeleteData?.(entity);
   return (
     `{"id":${pk},"cqrs_revision":${table.revision(row) + revisionStep},` +
     `"cqrs_updated":${textToJson('datetime', table.value(row, UPDATED))}` +
-    `${custom ? `,"custom":${stringifyJson(custom)}` : ''}}`
+    `${custom ? `,"custom":${userJson(announcement, 'deletion data', custom)}` : ''}}`
   );
 }
 

@@ -42,12 +42,14 @@ describe('JSON, both ways', () => {
     },
   );
 
-  test.each(['{"__proto__":{"a":1}}', '{"a":[{"constructor":1}]}', '{"\\u005f_proto__":1}'])(
-    '%s cannot reach a prototype',
-    (text) => {
-      expect(() => parseJson(text)).toThrow(/not allowed/);
-    },
-  );
+  test.each([
+    '{"__proto__":{"a":1}}',
+    '{"a":[{"constructor":{"prototype":1}}]}',
+    '{"\\u005f_proto__":1}',
+    '{"constructor":{"\\u0070rototype":{}}}',
+  ])('%s cannot reach a prototype', (text) => {
+    expect(() => parseJson(text)).toThrow(/not allowed/);
+  });
 
   test('a string that looks like our own mark for NaN stays a string', () => {
     const text = '{"a":NaN,"b":"\\u0000cqrs:true","c":"NaN","d":"\\"NaN"}';
@@ -68,6 +70,11 @@ describe('JSON, both ways', () => {
     expect(stringifyJson(parseJson(longest))).toBe(longest);
     // Even the shortest of these took minutes.
     expect(performance.now() - began).toBeLessThan(5_000);
+  });
+
+  test('names of Object.prototype are names', () => {
+    const text = '{"constructor":"Ferrari","prototype":1,"toString":null,"hasOwnProperty":{"constructor":{}}}';
+    expect(stringifyJson(parseJson(text))).toBe(text);
   });
 
   test('nesting has an end', () => {

@@ -29,7 +29,8 @@ const CHUNK = 1_000;
 const PATIENCE_MS = 60_000;
 const problems: string[] = [];
 process.on('uncaughtException', (error) => {
-  console.error(`fuzz: a crash (seed ${seed})`, error);
+  for (const problem of new Set(problems)) console.error(`fuzz: ${problem}`);
+  console.error(`fuzz: a crash or a hang (seed ${seed})`, error);
   process.exit(1);
 });
 
@@ -46,7 +47,7 @@ async function inProcess(count: number): Promise<void> {
   const transport = new WatchedTransport(new MemoryBroker(), queue, (problem) => problems.push(problem));
   await using replica = await openReplica(transport, 'fuzz', queue);
   await using consumer = replica.cqrs.createConsumer();
-  using watch = new Watch(replica.cqrs);
+  using watch = new Watch(replica.cqrs, problems);
   await consumer.start();
 
   const kept = corpus();
@@ -64,9 +65,7 @@ async function inProcess(count: number): Promise<void> {
     const before = watch.ended;
     const upTo = Math.min(count, sent + CHUNK);
     for (let index = sent; index < upTo; index++) transport.put(hostileMessage(seed, index));
-    await watch.until(before + upTo - sent, PATIENCE_MS).catch((error: unknown) => {
-      throw new Error(`messages ${sent} to ${upTo - 1} of seed ${seed}`, { cause: error });
-    });
+    await watch.until(before + upTo - sent, PATIENCE_MS);
     watch.check();
     sent = upTo;
   }
@@ -80,7 +79,7 @@ async function overRabbitMQ(count: number): Promise<void> {
   {
     await using replica = await openReplica(new RabbitMQTransport({ url: amqpUrl }), exchange, queue);
     await using consumer = replica.cqrs.createConsumer();
-    using watch = new Watch(replica.cqrs);
+    using watch = new Watch(replica.cqrs, problems);
     await consumer.start();
     await using stranger = await Stranger.join(exchange, queue);
     const began = performance.now();
@@ -117,7 +116,7 @@ async function once(index: number): Promise<void> {
   await using replica = await openReplica(transport, 'fuzz', 'fuzz');
   await using consumer = replica.cqrs.createConsumer();
   replica.cqrs.events.onAny((name, fields) => console.log(name, fields));
-  using watch = new Watch(replica.cqrs);
+  using watch = new Watch(replica.cqrs, problems);
   await consumer.start();
   const message = hostileMessage(seed, index);
   console.log(message.body.toString(), message);
@@ -132,5 +131,4 @@ function report(what: string, watch: Watch, began: number): void {
   console.log(
     `fuzz: ${what} in ${seconds} s: ${ends.join(', ')}; ${watch.retried} retries, ${watch.splits} batches split, ${watch.lines} log lines`,
   );
-  problems.push(...watch.problems);
 }

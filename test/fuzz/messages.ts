@@ -26,7 +26,7 @@ export function hostileMessage(seed: number, index: number): Hostile {
   };
 }
 
-const IDS = ['plain', 'plain', 'plain', 'note', 'note', 'hooked'];
+const IDS = [...Array.from({ length: 10 }, (_, index) => (index % 3 ? 'plain' : 'note')), 'hooked'];
 
 // Duplicates of keys, bare tokens and exact numbers have no form in JavaScript: bodies are put together as text.
 function body(chance: Chance): Buffer {
@@ -50,7 +50,7 @@ function body(chance: Chance): Buffer {
 
 function instanceData(chance: Chance): [string, string][] {
   const members: [string, string][] = [
-    ['id', chance.oneIn(4) ? text(`k${chance.below(50)}`) : String(chance.below(50))],
+    ['id', chance.oneIn(8) ? text(`k${chance.below(5_000)}`) : String(chance.below(5_000))],
     ['name', text(`${SECRET} ${chance.below(9)}`)],
     ['amount', text('12.50')],
     ['at', text('2026-11-21 12:00:00.123456+00:00')],

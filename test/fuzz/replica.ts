@@ -67,7 +67,7 @@ export async function openReplica(transport: Transport, exchange: string, queue:
     transport,
     exchange,
     queue,
-    replica: { maxRetries: 1, retryDelaySeconds: 0.01, batchSize: 50, prefetch: 500 },
+    replica: { maxRetries: 1, retryDelaySeconds: 0.01, batchSize: 100, prefetch: 1_000 },
   });
   const url = new URL(database.url);
   // What a crash of the server would lose is not the question here, and its disk is slow.

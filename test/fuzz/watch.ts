@@ -1,4 +1,5 @@
-import type { Cqrs } from '../../src/index.js';
+import type { Cqrs, CqrsEvents } from '../../src/index.js';
+import { describeError } from '../../src/core/describe-error.js';
 import { logEvents } from '../../src/index.js';
 import type { End } from './corpus.ts';
 import { SECRET } from './messages.ts';
@@ -15,7 +16,6 @@ const PROTOTYPES = [Object.prototype, Array.prototype, Function.prototype, Strin
 /** Counts the ends of messages, reads every log line, and looks whether a prototype was touched. */
 export class Watch implements Disposable {
   readonly ends: Record<End, number> = { applied: 0, skipped: 0, 'dead-lettered': 0, unreadable: 0 };
-  readonly problems: string[] = [];
   retried = 0;
   splits = 0;
   lines = 0;
@@ -24,8 +24,15 @@ export class Watch implements Disposable {
   #last: End | undefined;
   #changed: () => void = () => {};
 
-  constructor(cqrs: Cqrs) {
-    cqrs.events.onAny((name) => {
+  constructor(
+    cqrs: Cqrs,
+    private readonly problems: string[],
+  ) {
+    cqrs.events.onAny((name, fields) => {
+      // Nothing is the matter with any server here.
+      if (name === 'cqrs.inbox.failed') {
+        this.problems.push(`the worker had to wait: ${describeError((fields as CqrsEvents[typeof name]).error)}`);
+      }
       const end = ENDS.get(name);
       if (end) this.ends[(this.#last = end)]++;
       if (name === 'cqrs.inbox.retried') this.retried++;

@@ -25,7 +25,15 @@ export function messageProperties(
 /** So much of a header table as the client can write back: it has 64 KB for it. Text counts for three bytes at most. */
 const MOST_HEADERS = 20_000;
 
-/** Headers of a message that is passed on as it came; left out when no client could write them. */
+/**
+ * Headers of a message that is passed on as it came, those that can be: the client reads more than it can write (tables
+ * beyond its buffer, numbers that are none, a name that becomes the prototype of the others).
+ */
 export function passedOn(headers: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  return JSON.stringify(headers).length <= MOST_HEADERS ? headers : {};
+  const plain = Object.entries(headers).filter(([name, value]) => name !== '__proto__' && isPlain(value));
+  return JSON.stringify(plain).length <= MOST_HEADERS ? Object.fromEntries(plain) : {};
+}
+
+function isPlain(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'boolean' || Number.isSafeInteger(value);
 }
