@@ -47,5 +47,13 @@ export const CLAIMS: readonly Claim[] = [
   { id: 'commit-latency', says: 'A commit does not wait for the broker.', faults: ['network.relay-broker'] },
   { id: 'bounded-memory', says: 'A worker holds no more unsettled messages than `replica.prefetch`.' },
   { id: 'poison-isolated', says: 'A message that can never work does not hold up the others.' },
+  {
+    id: 'bad-input',
+    says: 'Whatever is sent to a queue, each message comes to exactly one end, and the worker goes on. What it holds never becomes SQL.',
+  },
+  {
+    id: 'payload-limit',
+    says: 'A message longer than `maxPayloadBytes` fails the transaction that would send it, and is not read where it arrives.',
+  },
   { id: 'no-secrets', says: 'No password and no row data stands in log lines and errors.' },
 ];

@@ -17,7 +17,7 @@ export function userJson(state: State, what: string, value: unknown): string {
   try {
     return stringifyJson(value);
   } catch (error) {
-    throw refused(state, `its ${what} has no form in JSON`, 'Answer with plain data.', {}, error);
+    throw refused(state, `the ${what} has no form in JSON`, 'Answer with plain data.', {}, error);
   }
 }
 

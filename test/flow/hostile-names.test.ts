@@ -68,6 +68,7 @@ async function victims(): Promise<void> {
   }
 }
 
+// claims: bad-input
 describe('names and keys that would be SQL, were they ever part of its text', () => {
   test('travel: created, changed, moved, upserted, deleted', async () => {
     const em = masters();
@@ -114,6 +115,7 @@ describe('names and keys that would be SQL, were they ever part of its text', ()
   });
 });
 
+// claims: bad-input
 describe('--filter is a condition, never SQL', () => {
   test.each([
     '{"1=1; drop table victim; --":1}',

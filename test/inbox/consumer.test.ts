@@ -143,4 +143,19 @@ describe('a consumer', () => {
       { reason: 'unknown-cqrs-id', cqrsId: 'invoice' },
     ]);
   });
+
+  // claims: payload-limit
+  test('puts what is longer than maxPayloadBytes, unread, to the unreadable messages', async () => {
+    await using stage = new Stage(memory);
+    const its = settingsOrThrow({ queue: stage.queue, exchange: stage.exchange, maxPayloadBytes: 1_024 });
+    await using worker = await stage.work({ parts: { settings: its } });
+    await stage.send(saveOf('x'.repeat(1_024)), saveOf(2));
+    const [event] = await worker.log.until('cqrs.inbox.unreadable');
+    expect(event!.reason).toMatch(/it has 3\d\d\d bytes, more than maxPayloadBytes \(1024\)/);
+    await worker.log.until('cqrs.inbox.applied');
+    expect(worker.handler.applied).toEqual(['2']);
+    const letter = await stage.first(`unreadable_${stage.queue}`);
+    expect(letter.headers['x-cqrs-reason']).toBe(event!.reason);
+    expect(letter.body).toBe(saveOf('x'.repeat(1_024)));
+  });
 });
