@@ -150,8 +150,7 @@ describe('`expires` as it travels', () => {
 
   test('of one body is not taken for that of another', () => {
     const [one, other] = ['2026-11-22T10:00:00+00:00', '2026-11-22T10:00:01+00:00'];
-    expect([one, other, other, one].map((expires) => read({ expires }).expires!.toISOString().slice(18, 19))).toEqual([
-      ...'0110',
-    ]);
+    const seconds = [one, other, other, one].map((expires) => read({ expires }).expires!.toISOString().slice(18, 19));
+    expect(seconds.join('')).toBe('0110');
   });
 });

@@ -1,18 +1,16 @@
-import type { Delivery, Transport } from '../../src/index.js';
-import { MemoryBroker, MemoryTransport } from '../../src/index.js';
+import { type Delivery, type MemoryBroker, MemoryTransport, type Transport } from '../../src/index.js';
 import type { Hostile } from './messages.ts';
 
-/** How a body came here, for what is wrong with its end. */
 type Told = (problem: string) => void;
 
 /** The memory transport, with each delivery watched: exactly one end is called, exactly once. */
 export class WatchedTransport extends MemoryTransport {
   constructor(
-    private readonly broker_: MemoryBroker,
+    private readonly shared: MemoryBroker,
     private readonly queue: string,
     private readonly tell: Told,
   ) {
-    super(broker_);
+    super(shared);
   }
 
   override consume(...[options, onDelivery]: Parameters<Transport['consume']>): ReturnType<Transport['consume']> {
@@ -34,6 +32,6 @@ export class WatchedTransport extends MemoryTransport {
   /** Puts bytes into the queue past every check, as another program would. */
   put({ body, headers, direct }: Hostile): void {
     const cqrsId = 'plain';
-    this.broker_.find(this.queue)!.put({ body, headers, cqrsId, direct, expiresAt: null });
+    this.shared.find(this.queue)!.put({ body, headers, cqrsId, direct, expiresAt: null });
   }
 }
