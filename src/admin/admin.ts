@@ -9,6 +9,7 @@ import { type EndpointName, type JobDetail, type Role, SyncRequest } from './con
 import { JobRunner } from './job-runner.js';
 import { jobTable } from './job-store.js';
 import { jobDetail } from './job-view.js';
+import { LetterBox } from './letters.js';
 import { type AdminOptions, type AdminUser, checkOptions, type CheckedOptions } from './options.js';
 import { Pages } from './pages.js';
 import { RateLimit } from './rate-limit.js';
@@ -75,6 +76,7 @@ class AdminServer<Native> {
       cqrs,
       options: options as CheckedOptions<never>,
       tables: new BrowsableTables(cqrs),
+      letters: new LetterBox(cqrs),
       jobs: new JobRunner({ table: jobTable(cqrs), events: cqrs.events, retentionSeconds: admin.jobRetentionSeconds }),
     };
     this.#pages = new Pages(options.basePath);

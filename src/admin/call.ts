@@ -2,6 +2,7 @@ import type * as z from 'zod';
 import type { Cqrs } from '../cqrs.js';
 import type { Answer, EndpointName, Endpoints } from './contract.js';
 import type { JobRunner } from './job-runner.js';
+import type { LetterBox } from './letters.js';
 import type { AdminUser, CheckedOptions } from './options.js';
 import type { BrowsableTables } from './tables.js';
 
@@ -11,6 +12,7 @@ export interface AdminParts {
   readonly options: CheckedOptions<never>;
   readonly tables: BrowsableTables;
   readonly jobs: JobRunner;
+  readonly letters: LetterBox;
 }
 
 /** One request, checked by the schemas of its endpoint. */

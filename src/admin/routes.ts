@@ -1,6 +1,10 @@
 import type { EndpointName } from './contract.js';
 import type { Handle } from './call.js';
 import { cancelJob, listJobs, showJob } from './job-view.js';
+import { dryRunLetters, purgeLetters, retryLetters } from './letter-jobs.js';
+import { deadLetters, listLetters, showLetter } from './letter-views.js';
+import { replicaRow } from './replica-row.js';
+import { masterRow } from './row-detail.js';
 import { countRows, readRows } from './rows.js';
 import { serviceInfo } from './service-info.js';
 import { syncRows } from './sync-job.js';
@@ -13,8 +17,16 @@ export const routes: { readonly [N in EndpointName]?: Handle<N> } = {
     countRows(cqrs, await tables.master(params['cqrsId']!), body),
   replicaRows: async ({ cqrs, tables }, { params, body }) =>
     readRows(cqrs, await tables.replica(params['cqrsId']!), body),
+  row: masterRow,
+  replicaRow,
   sync: syncRows,
   jobs: listJobs,
   job: showJob,
   cancelJob,
+  deadLetters,
+  letters: listLetters,
+  letter: showLetter,
+  dryRunLetters,
+  retryLetters,
+  purgeLetters,
 };

@@ -96,7 +96,8 @@ export function selection({ keyColumns, columns }: BrowsableTable, cutAt: number
     const value = `t."${field}"::text`;
     return `${cutAt === null ? value : `left(${value}, ${cutAt + 1})`} as "v${index}"`;
   });
-  return [...keys, ...values, 't.cqrs_revision::text as "revision"', 't.cqrs_updated::text as "updated"'].join(', ');
+  const own = ['revision', 'updated', 'incarnation'].map((name) => `t.cqrs_${name}::text as "${name}"`);
+  return [...keys, ...values, ...own].join(', ');
 }
 
 interface Order {

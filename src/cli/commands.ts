@@ -1,3 +1,4 @@
+import { admin, ADMIN_OPTIONS } from './admin.js';
 import { bulkDump, BULK_DUMP_OPTIONS } from './bulk-dump.js';
 import { bulkLoad, BULK_LOAD_OPTIONS } from './bulk-load.js';
 import { command, type Command } from './command.js';
@@ -73,6 +74,20 @@ export const COMMANDS: readonly Command[] = [
       { line: 'cqrs status --json', does: 'The same for programs.' },
     ],
     run: status,
+  }),
+  command({
+    name: 'admin',
+    summary: 'Serve the admin page of this service, for this machine alone.',
+    details: [
+      'The address that it prints lets one browser in, once; then it prints another. To serve the page to others, mount it in',
+      'the service with createAdmin and an authorize of your own.',
+    ],
+    options: ADMIN_OPTIONS,
+    examples: [
+      { line: 'cqrs admin --open', does: 'Opens it in the browser; Ctrl-C ends it.' },
+      { line: 'cqrs admin --read-only --port 9000', does: 'To look, not to touch.' },
+    ],
+    run: admin,
   }),
   command({
     name: 'sync',
