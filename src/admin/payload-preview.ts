@@ -53,7 +53,7 @@ export async function previewPayload(
     if (entity && included) await populate(fork, own, [entity]);
     const { body } = await toOutboxEntry(
       { definition: own, signalType, row: image, created: false, revisionStep: 0, queue: null, entity },
-      cqrs.settings.master,
+      cqrs.settings,
     );
     const shown = withoutHidden(TransportPayload.fromMessage(body), {
       wire: table.hidden.wire,
