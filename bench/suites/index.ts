@@ -4,8 +4,10 @@ import { consumer } from './consumer.ts';
 import { django } from './django.ts';
 import { latency } from './latency.ts';
 import { load } from './load.ts';
+import { memory } from './memory.ts';
 import { oneRow } from './one-row.ts';
+import { processes } from './processes.ts';
 import { relay } from './relay.ts';
 
 /** In the order of the table in docs/performance.md. */
-export const suites: readonly Suite[] = [oneRow, bulk, relay, consumer, latency, django, load];
+export const suites: readonly Suite[] = [oneRow, bulk, relay, consumer, latency, django, load, memory, processes];

@@ -53,10 +53,12 @@ export interface TransportPayloadInit {
   incarnation?: number | null;
 }
 
+const MAX_ID_LENGTH = 255;
+
 const bodySchema = z.object({
   signal_type: z.enum(SignalType),
   // No routing key could hold a longer one, and no log line should.
-  cqrs_id: z.string().min(1).max(255),
+  cqrs_id: z.string().min(1).max(MAX_ID_LENGTH),
   instance_data: z.custom<WireObject>(isPlainObject, 'expected an object'),
   instance_pk: z.custom<WireValue>(() => true).nullish(),
   previous_data: z.custom<WireObject>(isPlainObject, 'expected an object').nullish(),
@@ -105,13 +107,8 @@ export class TransportPayload {
    * @throws InvalidPayloadError when the body is not JSON, lacks a mandatory key or holds a wrong type.
    */
   static fromMessage(body: string | Uint8Array): TransportPayload {
-    const parsed = bodySchema.safeParse(parseJson(decodeUtf8(body)));
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      const key = issue?.path.join('.') ?? '';
-      throw new InvalidPayloadError(key ? `'${key}' ${issue?.message}` : 'the body is not an object', { key });
-    }
-    const wire = parsed.data;
+    const json = parseJson(decodeUtf8(body));
+    const wire = isBody(json) ? json : explainedBody(json);
     const expires = wire.expires == null ? null : readExpires(wire.expires);
     if (expires === undefined) throw new InvalidPayloadError("'expires' is not a date", { key: 'expires' });
     const payload = new TransportPayload({
@@ -153,7 +150,7 @@ export class TransportPayload {
 
   /** Whether the message's time is over at `now` (default: the present). Null never expires. */
   isExpired(now: Date = new Date()): boolean {
-    return this.expires !== null && this.expires <= now;
+    return this.expires !== null && this.expires.getTime() <= now.getTime();
   }
 
   /** The body as a plain object, with the wire's key names, in django-cqrs's order. */
@@ -185,6 +182,36 @@ export class TransportPayload {
     const rest = { previousData, correlationId, expires, retries, meta, incarnation };
     return new TransportPayload({ ...head, ...rest, ...changes });
   }
+}
+
+/** What the schema says, for the bodies that are right: a worker looks at thousands a second. */
+function isBody(json: WireValue): json is WireObject & z.infer<typeof bodySchema> {
+  if (!isPlainObject(json)) return false;
+  const { signal_type, cqrs_id, instance_data, previous_data, retries, expires, cqrs_incarnation } = json;
+  return (
+    (signal_type === 'SAVE' || signal_type === 'DELETE' || signal_type === 'SYNC') &&
+    typeof cqrs_id === 'string' &&
+    cqrs_id !== '' &&
+    cqrs_id.length <= MAX_ID_LENGTH &&
+    isPlainObject(instance_data) &&
+    (previous_data == null || isPlainObject(previous_data)) &&
+    (retries == null || isCount(retries)) &&
+    (expires == null || typeof expires === 'string') &&
+    (cqrs_incarnation == null || isCount(cqrs_incarnation))
+  );
+}
+
+/** @throws InvalidPayloadError that says what the schema has against it. */
+function explainedBody(json: WireValue): z.infer<typeof bodySchema> {
+  const parsed = bodySchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const key = issue?.path.join('.') ?? '';
+  throw new InvalidPayloadError(key ? `'${key}' ${issue?.message}` : 'the body is not an object', { key });
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** A body that is put together from JSON texts, so that what PostgreSQL printed is not read and written once more. */

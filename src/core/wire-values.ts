@@ -236,7 +236,7 @@ export function jsonToText(kind: WireKind, value: WireValue): string | null {
   const element = elementKind(kind);
   if (element) return formatArray(element, value);
   if (typeof value === 'object' && !JSON.isRawJSON(value)) throw new TypeError(`an object cannot be stored as ${kind}`);
-  const text = JSON.isRawJSON(value) ? value.rawJSON : Object.is(value, -0) ? '-0' : String(value);
+  const text = typeof value === 'object' ? (value as ExactNumber).rawJSON : Object.is(value, -0) ? '-0' : String(value);
   switch (kind) {
     case 'boolean':
       if (value === 1 || value === 0) return value === 1 ? 'true' : 'false';
@@ -282,9 +282,41 @@ const MAX_DATE = 8.64e15;
  * Without an offset the time is taken as UTC.
  */
 export function parseMicroseconds(value: unknown): number | undefined {
+  const usual = typeof value === 'string' ? parseUsual(value) : undefined;
+  if (usual !== undefined) return usual;
   const instant = parseInstant(value);
   const micros = instant && instant.milliseconds * 1000 + instant.microseconds;
   return Number.isSafeInteger(micros) ? micros : undefined;
+}
+
+// Nearly every one: in UTC with all six digits, on a day that every month has. Undefined for all others.
+function parseUsual(text: string): number | undefined {
+  if (text.length !== 32 || text.charCodeAt(19) !== DOT || !text.endsWith('+00:00')) return undefined;
+  if (text.charCodeAt(4) !== MINUS || text.charCodeAt(7) !== MINUS || text.charCodeAt(10) !== SPACE) return undefined;
+  if (text.charCodeAt(13) !== COLON || text.charCodeAt(16) !== COLON) return undefined;
+  const century = twoDigits(text, 0);
+  const month = twoDigits(text, 5);
+  const day = twoDigits(text, 8);
+  const hour = twoDigits(text, 11);
+  const minute = twoDigits(text, 14);
+  const second = twoDigits(text, 17);
+  if (
+    !(century > 0 && month >= 1 && month <= 12 && day >= 1 && day <= 28 && hour <= 23 && minute <= 59 && second <= 59)
+  ) {
+    return undefined;
+  }
+  const seconds = Date.UTC(century * 100 + twoDigits(text, 2), month - 1, day, hour, minute, second) / 1000;
+  const micros = seconds * 1_000_000 + twoDigits(text, 20) * 10_000 + twoDigits(text, 22) * 100 + twoDigits(text, 24);
+  return Number.isSafeInteger(micros) ? micros : undefined;
+}
+
+const [SPACE, MINUS, DOT, COLON] = [32, 45, 46, 58];
+
+/** NaN where there are none. */
+function twoDigits(text: string, at: number): number {
+  const tens = text.charCodeAt(at) - ZERO;
+  const ones = text.charCodeAt(at + 1) - ZERO;
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : NaN;
 }
 
 /** The same as a `Date`, cut to milliseconds, for times as far off as a `Date` reaches. */
@@ -311,11 +343,18 @@ function parseInstant(value: unknown): { milliseconds: number; microseconds: num
   return { milliseconds, microseconds: Number(digits.slice(3, 6)) };
 }
 
+// The rows of a batch are of a few seconds.
+let lastSecond: { readonly milliseconds: number; readonly text: string } | undefined;
+
 /** Microseconds since 1970 → Python's `str(datetime)` in UTC: `2021-04-30 11:50:05.164341+00:00`, no zero fraction. */
 export function formatMicroseconds(micros: number): string {
   const fraction = ((micros % 1_000_000) + 1_000_000) % 1_000_000;
-  const iso = new Date((micros - fraction) / 1000).toISOString();
-  const seconds = `${iso.slice(0, 10)} ${iso.slice(11, 19)}`;
+  const second = (micros - fraction) / 1000;
+  if (lastSecond?.milliseconds !== second) {
+    const iso = new Date(second).toISOString();
+    lastSecond = { milliseconds: second, text: `${iso.slice(0, 10)} ${iso.slice(11, 19)}` };
+  }
+  const seconds = lastSecond.text;
   return fraction === 0 ? `${seconds}+00:00` : `${seconds}.${String(fraction).padStart(6, '0')}+00:00`;
 }
 

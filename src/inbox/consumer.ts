@@ -222,13 +222,17 @@ export class Consumer extends Service {
   async #settle(settlements: readonly Settlement[]): Promise<void> {
     let unsettled = settlements;
     for (let failures = 0; unsettled.length > 0; failures++) {
-      const results = await this.#attempt(() => Promise.allSettled(unsettled.map(({ settle }) => settle())));
-      unsettled.forEach(({ report }, index) => results[index]!.status === 'fulfilled' && report());
-      const refused = results.find((result) => result.status === 'rejected');
-      if (refused === undefined) this.#recovered(failures);
-      if (refused === undefined || this.signal.aborted) return;
-      unsettled = unsettled.filter((_, index) => results[index]!.status === 'rejected');
-      await this.#backOff(refused.reason, failures);
+      const attempts = unsettled.map(({ settle }) => settle());
+      // Acknowledgements share one promise: waiting for it once a batch is enough.
+      const refused = new Map<Promise<void>, unknown>();
+      await this.#attempt(() =>
+        Promise.all([...new Set(attempts)].map((attempt) => attempt.catch((error) => refused.set(attempt, error)))),
+      );
+      unsettled.forEach(({ report }, index) => refused.has(attempts[index]!) || report());
+      if (refused.size === 0) this.#recovered(failures);
+      if (refused.size === 0 || this.signal.aborted) return;
+      unsettled = unsettled.filter((_, index) => refused.has(attempts[index]!));
+      await this.#backOff([...refused.values()][0], failures);
     }
   }
 

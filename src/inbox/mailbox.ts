@@ -18,7 +18,7 @@ export class Mailbox<T> {
   ) {}
 
   put(value: T): void {
-    this.#items.push({ value, arrivedAt: performance.now() });
+    this.#items.push({ value, arrivedAt: this.limits.waitMs > 0 ? performance.now() : 0 });
     this.#notify?.();
   }
 

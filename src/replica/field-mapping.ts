@@ -20,7 +20,7 @@ export function mapRow(definition: ReplicaDefinition, data: WireObject): MappedR
   const values: (string | null)[] = [];
   let present: ReplicaColumn[] | undefined;
   for (const [index, column] of columns.entries()) {
-    const name = column.wire.find((spelling) => Object.hasOwn(data, spelling));
+    const name = nameIn(data, column);
     if (name === undefined) {
       if (column.required) throw missing(definition, column);
       present ??= columns.slice(0, index);
@@ -46,7 +46,7 @@ export function mapKey(definition: ReplicaDefinition, payload: TransportPayload)
     throw new MappingError(definition.cqrsId, `'id' is not an array of ${keyColumns.length} key parts`);
   }
   return keyColumns.map((column, index) => {
-    const name = column.wire.find((spelling) => Object.hasOwn(data, spelling));
+    const name = nameIn(data, column);
     const value = parts ? parts[index]! : name === undefined ? undefined : data[name]!;
     if (value === undefined) throw missing(definition, column);
     const text = toText(definition, column, value);
@@ -54,6 +54,12 @@ export function mapKey(definition: ReplicaDefinition, payload: TransportPayload)
       throw new MappingError(definition.cqrsId, `the key '${column.wire[0]}' is null`, { field: column.wire[0] });
     return text;
   });
+}
+
+/** The key under which the data have a column's value. */
+function nameIn(data: WireObject, { wire }: ReplicaColumn): string | undefined {
+  for (const spelling of wire) if (Object.hasOwn(data, spelling)) return spelling;
+  return undefined;
 }
 
 /** A wire value as the text of its column. @throws MappingError */

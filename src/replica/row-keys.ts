@@ -27,6 +27,7 @@ export function normalizeKey(definition: ReplicaDefinition, parts: readonly stri
   return definition.keyColumns.map((column, index) => {
     const part = parts[index]!;
     if (column.kind === 'integer') {
+      if (part.length <= MAX_INTEGER_LENGTH && /^(?:0|[1-9]\d*)$/.test(part)) return part;
       if (part.length > MAX_INTEGER_LENGTH || !/^\s*[+-]?\d+\s*$/.test(part)) throw unreadable(definition, column);
       return String(BigInt(part.trim().replace(/^\+/, '')));
     }
@@ -53,7 +54,8 @@ export async function askForKeys(
 }
 
 export function rowKey(parts: readonly string[]): RowKey {
-  return { parts, text: JSON.stringify(parts) };
+  const plain = parts.length === 1 && /^[\w-]*$/.test(parts[0]!);
+  return { parts, text: plain ? `["${parts[0]}"]` : JSON.stringify(parts) };
 }
 
 function isPlain(column: ReplicaColumn): boolean {

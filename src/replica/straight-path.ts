@@ -4,7 +4,8 @@ import type { ReplicaDefinition } from './replica-definition.js';
 import { compareVersions } from './revision-rules.js';
 import { rowKey } from './row-keys.js';
 import { applied, refusal, type Settle } from './row-path.js';
-import type { SqlSession } from './sql-session.js';
+import type { SqlSession, TextRow } from './sql-session.js';
+import { unpack } from './text-columns.js';
 
 /**
  * Writes a batch without looking first at what is stored, which is what most batches need: SAVEs of rows that are new,
@@ -42,8 +43,9 @@ export class StraightPath {
       return messages;
     }
     const winners = plan.map((histories) => histories.winner);
+    const table = definition.table!;
     const rows = await session.run(
-      definition.table!.writeStraight({
+      table.writeStraight({
         columns: winners[0]!.row!.columns,
         rows: winners.map((message) => ({ values: message.row!.values, version: message.incoming.version })),
         keys: winners.map((message) => message.key.text),
@@ -51,12 +53,7 @@ export class StraightPath {
         tombstones: this.tombstones,
       }),
     );
-    const written = new Map(
-      rows.map((row) => [
-        rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!)).text,
-        row['created'] === 'true',
-      ]),
-    );
+    const written = readWritten(rows, definition.keyColumns.length);
     const refused: Prepared[] = [];
     for (const { winner, others } of plan) {
       const created = written.get(winner.key.text);
@@ -74,6 +71,25 @@ export class StraightPath {
 }
 
 const WARY_BATCHES = 20;
+
+/** The answer of `ReplicaTable.writeStraight`: the texts of the keys written → whether the row is new. */
+function readWritten(rows: readonly TextRow[], width: number): ReadonlyMap<string, boolean> {
+  const written = new Map<string, boolean>();
+  for (const row of rows) {
+    if ('k0' in row) {
+      const parts = Array.from({ length: width }, (_, index) => row[`k${index}`]!);
+      written.set(rowKey(parts).text, row['created'] === 'true');
+      continue;
+    }
+    for (const outcome of ['created', 'updated']) {
+      const parts = unpack(row[outcome]!);
+      for (let at = 0; at < parts.length; at += width) {
+        written.set(rowKey(parts.slice(at, at + width)).text, outcome === 'created');
+      }
+    }
+  }
+  return written;
+}
 
 /** The messages of one key: the one that is left in the end, and what becomes of the others once it is written. */
 interface History {

@@ -1,3 +1,6 @@
+/** The separator of packed texts, for SQL that packs its answer the same way. */
+export const SEPARATOR_SQL = `E'\\x1e'`;
+
 /**
  * Columns of texts as parameters of a statement. One long text a column travels faster than an array: nothing in it has
  * to be quoted here and unquoted by PostgreSQL. Where a value holds one of the two control characters that this takes,
@@ -22,6 +25,11 @@ export function textColumns(columns: readonly (readonly (string | null)[])[]): T
     packed.push(text);
   }
   return { parameters: packed, form: 'packed', sql: (index) => `string_to_array($${index + 1}, E'\\x1e', E'\\x1f')` };
+}
+
+/** What `string_agg(…, SEPARATOR_SQL)` answered with; null when there was nothing. */
+export function unpack(text: string | null): string[] {
+  return text === null ? [] : text.split(SEPARATOR);
 }
 
 function pack(column: readonly (string | null)[]): string | undefined {

@@ -5,7 +5,7 @@ import { closeChannel, openChannel, type BrokerConnection } from './broker-conne
 import { brokerError, replyCode } from './broker-error.js';
 import { Deadline } from './deadline.js';
 import type { Settler } from './settler.js';
-import { readAddress } from './topology.js';
+import { directKey, readAddress } from './topology.js';
 
 interface DeadLetterParts {
   readonly connection: BrokerConnection;
@@ -81,7 +81,7 @@ export class RabbitMQDeadLetters implements DeadLetters {
 
   #letter(message: GetMessage): DeadLetter {
     const { content, fields, properties } = message;
-    const { cqrsId } = readAddress(fields, this.options.deadLetterQueue);
+    const { cqrsId } = readAddress(fields, directKey(this.options.deadLetterQueue, null));
     return {
       body: content,
       headers: properties.headers ?? {},

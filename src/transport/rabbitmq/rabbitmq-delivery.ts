@@ -22,17 +22,20 @@ export class RabbitMQDelivery implements Delivery {
     private readonly channel: ConsumerChannel,
     private readonly parts: { readonly settler: Settler; readonly events: Events },
     private readonly options: ConsumeOptions,
+    directPrefix: string,
   ) {
     const { fields, properties, content } = message;
     this.body = content;
     this.headers = properties.headers ?? {};
     this.redelivered = fields.redelivered;
-    ({ cqrsId: this.cqrsId, direct: this.direct } = readAddress(fields, options.queue));
+    ({ cqrsId: this.cqrsId, direct: this.direct } = readAddress(fields, directPrefix));
   }
 
-  async ack(): Promise<void> {
-    await failPoint(this.parts.events, 'inbox.before-ack');
-    return this.channel.ack(this.message.fields.deliveryTag);
+  /** All of a batch get one and the same promise. */
+  ack(): Promise<void> {
+    const acknowledge = (): Promise<void> => this.channel.ack(this.message.fields.deliveryTag);
+    const fault = failPoint(this.parts.events, 'inbox.before-ack');
+    return fault ? fault.then(acknowledge) : acknowledge();
   }
 
   retry(body: string, delayMs: number, headers?: OutgoingMessage['headers']): Promise<void> {

@@ -7,7 +7,7 @@ import { brokerError } from './broker-error.js';
 import { ConsumerChannel } from './consumer-channel.js';
 import { RabbitMQDelivery } from './rabbitmq-delivery.js';
 import type { Settler } from './settler.js';
-import type { Topology } from './topology.js';
+import { directKey, type Topology } from './topology.js';
 
 interface SubscriptionParts {
   readonly connection: BrokerConnection;
@@ -29,13 +29,16 @@ interface SubscriptionParts {
  */
 export class RabbitMQSubscription implements Subscription {
   readonly #ended = new AbortController();
+  readonly #directPrefix: string;
   #channel?: ConsumerChannel;
 
   private constructor(
     private readonly options: ConsumeOptions,
     private readonly onDelivery: (delivery: Delivery) => void,
     private readonly parts: SubscriptionParts,
-  ) {}
+  ) {
+    this.#directPrefix = directKey(options.queue, null);
+  }
 
   /** Rejects with a TransportError when the first set-up fails; later ones are repeated until they succeed. */
   static async start(
@@ -95,7 +98,7 @@ export class RabbitMQSubscription implements Subscription {
     // RabbitMQ cancels a consumer whose queue was deleted; the channel stays, but is of no more use.
     if (message === null) return void channel.close(new Error('The queue was deleted.'));
     if (this.#ended.signal.aborted) return channel.giveBack(message);
-    const delivery = new RabbitMQDelivery(message, channel, this.parts, this.options);
+    const delivery = new RabbitMQDelivery(message, channel, this.parts, this.options, this.#directPrefix);
     try {
       this.onDelivery(delivery);
     } catch (error) {

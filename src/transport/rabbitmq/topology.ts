@@ -95,14 +95,16 @@ export function directKey(queue: string, cqrsId: string | null): string {
   return Buffer.byteLength(key) <= MAX_KEY_BYTES ? key : `cqrs.${queue}.`;
 }
 
-/** What a delivery's address says: which id, and whether it was meant for this queue alone. */
+/**
+ * What a delivery's address says: which id, and whether it was meant for this queue alone.
+ * @param prefix what keys of this queue alone begin with: `directKey(queue, null)`.
+ */
 export function readAddress(
   fields: { exchange: string; routingKey: string },
-  queue: string,
+  prefix: string,
 ): { cqrsId: string | null; direct: boolean } {
   // The default exchange addresses queues: its key is the queue's name, not an id.
   if (fields.exchange === '') return { cqrsId: null, direct: true };
-  const prefix = directKey(queue, null);
   const direct = fields.routingKey.startsWith(prefix);
   const cqrsId = direct ? fields.routingKey.slice(prefix.length) : fields.routingKey;
   return { cqrsId: cqrsId || null, direct };
