@@ -19,7 +19,7 @@ import { SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import { StraightPath } from './straight-path.js';
 
-export interface ApplierParts extends Omit<BatchParts, 'straight'> {
+export interface ApplierParts extends Omit<BatchParts, 'straight' | 'readsOthers'> {
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
 }
@@ -30,7 +30,7 @@ export interface ApplierParts extends Omit<BatchParts, 'straight'> {
  *   map ─▶ begin ─▶ lock the keys ─▶ read what is stored ─▶ decide ─▶ write, parents first ─▶ delete, children first ─▶ commit
  *
  * One transaction a batch. Entities whose class overrides nothing are written set by set, one statement for all new
- * and changed rows of an entity; the others message by message through the methods of their class, each in a savepoint.
+ * and changed rows of an entity; the others message by message through the methods of their class, and what fails takes nothing with it.
  * SAVE and SYNC share their keys with other writers, and a guard in the statement keeps the newer row; DELETE and hooks
  * hold their keys alone.
  */
@@ -38,7 +38,7 @@ export class Applier implements Handler, ReplicaRuntime {
   private readonly parts: ApplierParts & BatchParts;
 
   constructor(parts: ApplierParts) {
-    this.parts = { ...parts, straight: new StraightPath(parts.tombstones) };
+    this.parts = { ...parts, straight: new StraightPath(parts.tombstones), readsOthers: new WeakSet() };
   }
 
   get cqrsIds(): readonly string[] {

@@ -6,7 +6,8 @@ import type { Settings } from '../core/settings.js';
 import { stringifyJson } from '../core/wire-values.js';
 import type { Outcome, Received } from '../inbox/handler.js';
 import { classifyDatabaseError } from './database-errors.js';
-import { HookPath, inVersionOrder } from './hook-path.js';
+import { type Carried, HookPath, inVersionOrder } from './hook-path.js';
+import type { Decided } from './hooks-together.js';
 import { lockKeys } from './key-locks.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
@@ -28,6 +29,8 @@ export interface BatchParts {
   /** The quoted table of `Tombstone`. */
   readonly tombstones: string;
   readonly straight: StraightPath;
+  /** Replicas whose hooks were seen to read more than their own row. */
+  readonly readsOthers: WeakSet<ReplicaDefinition>;
 }
 
 /** One batch on its way: who is settled how, and what is told once it is committed. */
@@ -144,8 +147,8 @@ export class Batch {
     group: readonly Prepared[],
   ): Promise<void> {
     const states = await readStates(session, definition, distinctKeys(group), this.parts.tombstones);
-    const path = new HookPath(definition, this.parts.tombstones);
-    for (const message of inVersionOrder(group)) {
+    const path = new HookPath(definition, this.parts.tombstones, this.parts.readsOthers);
+    const callAlone = async (message: Prepared): Promise<void> => {
       try {
         const applying = path.apply(em, message, states.get(message.key.text)!, this.#rules);
         const result = await this.#watched('calling hooks of', definition, applying);
@@ -161,6 +164,33 @@ export class Batch {
         const reason = fault === 'foreign-key-missing' ? 'foreign-key' : undefined;
         this.settle(message, { kind: 'failed', error: toError(error), reason });
       }
+    };
+    const ordered = inVersionOrder(group);
+    for (let at = 0; at < ordered.length;) {
+      const run = path.nextTogether(ordered, at, states, this.#rules);
+      const carried = run.length > 1 ? await this.#callTogether(em, path, run) : [];
+      for (const { message, outcome, stored } of carried) {
+        states.set(message.key.text, stored);
+        this.settle(message, outcome);
+      }
+      at += carried.length;
+      if (carried.length > 0) continue;
+      for (const message of ordered.slice(at, at + Math.max(1, run.length))) await callAlone(message);
+      at += Math.max(1, run.length);
+    }
+  }
+
+  /** Those that were applied; none when it cannot be done together. */
+  async #callTogether(em: EntityManager, path: HookPath, run: readonly Decided[]): Promise<readonly Carried[]> {
+    try {
+      const carried = await path.applyTogether(em, run);
+      for (const { message, decision } of run.slice(0, carried.length)) {
+        if (decision.aheadBy !== undefined) this.#clocks.set(message, decision.aheadBy);
+      }
+      return carried;
+    } catch (error) {
+      if (classifyDatabaseError(error) === 'transient') throw error;
+      return [];
     }
   }
 }

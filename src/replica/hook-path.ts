@@ -1,13 +1,16 @@
-import { LockMode, type EntityManager } from '@mikro-orm/core';
+import type { EntityManager } from '@mikro-orm/core';
 import { parseJson, stringifyJson, type WireObject } from '../core/wire-values.js';
 import type { Outcome } from '../inbox/handler.js';
 import { after } from './fold.js';
 import type { Prepared } from './prepare.js';
 import { previousValues, propertyValues } from './property-values.js';
+import type { ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { CreateContext, ReplicaInstance } from './replica-hooks.js';
+import type { Stamp, Statement } from './replica-table.js';
 import { compareVersions, decide, type Decision, type RuleOptions, type Stored } from './revision-rules.js';
-import { keyCondition } from './row-keys.js';
+import { type Decided, lockOf, Together, type Writing } from './hooks-together.js';
+import { keyCondition, rowKey } from './row-keys.js';
 import { applied, refusal } from './row-path.js';
 import { SqlSession } from './sql-session.js';
 import { bury } from './tombstones.js';
@@ -19,7 +22,7 @@ import { bury } from './tombstones.js';
 export function inVersionOrder(messages: readonly Prepared[]): Prepared[] {
   const ordered = [...messages];
   for (const group of Map.groupBy(messages, (message) => message.key.text).values()) {
-    if (group.some((message) => message.incoming.version.incarnation === null)) continue;
+    if (group.length === 1 || group.some((message) => message.incoming.version.incarnation === null)) continue;
     const places = group.map((message) => messages.indexOf(message));
     group
       .toSorted((a, b) => compareVersions(a.incoming.version, b.incoming.version))
@@ -28,11 +31,29 @@ export function inVersionOrder(messages: readonly Prepared[]): Prepared[] {
   return ordered;
 }
 
-/** One entity's messages, one call each, through the methods of its class. */
+/** What has become of a message, and what is stored of its row now. */
+export interface Carried {
+  readonly message: Prepared;
+  readonly outcome: Outcome;
+  readonly stored: Stored;
+}
+
+/**
+ * One entity's messages, one call each, through the methods of its class.
+ *
+ *   together (plain creates and updates of different rows): load all ─▶ call each ─▶ one flush ─▶ stamp all
+ *      └─ anything is thrown: all of it is taken back, and each goes alone
+ *   alone: savepoint ─▶ load ─▶ call ─▶ flush ─▶ stamp
+ *
+ * Together they share an EntityManager. What a hook reads beside its own row might be out of date for the next one, so
+ * the messages of a class that was seen to do so go alone from then on.
+ */
 export class HookPath {
   constructor(
     private readonly definition: ReplicaDefinition,
     private readonly tombstones: string,
+    /** Replicas whose hooks were seen to read more than their own row. */
+    private readonly readsOthers: WeakSet<ReplicaDefinition>,
   ) {}
 
   /**
@@ -55,11 +76,67 @@ export class HookPath {
     return { outcome: applied(message, decision.action), stored: now, aheadBy };
   }
 
-  async #carryOut(
-    em: EntityManager,
-    message: Prepared,
-    decision: Exclude<Decision, { reason: string }>,
-  ): Promise<Stored> {
+  /**
+   * The messages from here on that may go together: of different rows, each to be created or updated. Empty where the
+   * first may not.
+   */
+  nextTogether(
+    messages: readonly Prepared[],
+    from: number,
+    states: ReadonlyMap<string, Stored>,
+    rules: RuleOptions,
+  ): readonly Decided[] {
+    const run: Decided[] = [];
+    const keys = new Set<string>();
+    if (this.readsOthers.has(this.definition)) return run;
+    for (const message of messages.slice(from)) {
+      if (message.bySave || keys.has(message.key.text)) return run;
+      const decision = decide(states.get(message.key.text)!, message.incoming, rules);
+      if (decision.action !== 'create' && decision.action !== 'update') return run;
+      keys.add(message.key.text);
+      run.push({ message, decision });
+    }
+    return run;
+  }
+
+  /**
+   * Applies the first of these messages, or all, in one savepoint and with one flush; answers for those it applied.
+   * @throws what a hook or the database has thrown; then nothing of any message took place.
+   */
+  async applyTogether(transaction: EntityManager, run: readonly Decided[]): Promise<readonly Carried[]> {
+    const { definition } = this;
+    const scope = transaction.fork({ clear: true, keepTransactionContext: true });
+    return scope.transactional(async (em) => {
+      const together = await Together.load(em, definition, run);
+      let called = 0;
+      for (const { message, decision } of run) {
+        await this.#write(em, message, decision.action as 'create' | 'update', together.entityOf(message));
+        called++;
+        if (!together.hasReadOthers()) continue;
+        this.readsOthers.add(definition);
+        break;
+      }
+      const done = run.slice(0, called);
+      together.check();
+      await em.flush();
+      const session = new SqlSession(em);
+      const alive = await session.run(this.#stamp(done));
+      const keys = new Set(alive.map((row) => rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!)).text));
+      // A hook may make nothing: what is there now is what the next message meets.
+      const burials = done
+        .filter(({ message }) => !keys.has(message.key.text))
+        .map(({ message, decision }) => ({ key: message.key.text, version: decision.version }));
+      if (burials.length > 0) await session.run(bury(this.tombstones, definition.cqrsId, burials));
+      em.clear(); // or its end would look for changes once more
+      return done.map(({ message, decision }) => ({
+        message,
+        outcome: applied(message, decision.action),
+        stored: { kind: keys.has(message.key.text) ? 'row' : 'tombstone', version: decision.version },
+      }));
+    });
+  }
+
+  async #carryOut(em: EntityManager, message: Prepared, decision: Writing): Promise<Stored> {
     const { statics } = this.definition;
     const { payload } = message.received;
     const meta = statics.CQRS_META ? payload.meta : undefined;
@@ -75,7 +152,8 @@ export class HookPath {
       await em.flush();
     }
     // A hook may keep what it was told to delete, or make nothing: what is there now is what the next message meets.
-    const lives = decision.action !== 'remember' && (await session.run(this.#stamp(message, decision))).length > 0;
+    const lives =
+      decision.action !== 'remember' && (await session.run(this.#stamp([{ message, decision }]))).length > 0;
     const buried = after(decision).kind === 'tombstone';
     if (buried || !lives) {
       const burial = { key: message.key.text, version: decision.version };
@@ -84,20 +162,35 @@ export class HookPath {
     return { kind: lives ? 'row' : 'tombstone', version: decision.version };
   }
 
-  async #write(em: EntityManager, message: Prepared, action: 'create' | 'update' | 'replace'): Promise<void> {
+  #stamp(done: readonly Decided[]): Statement {
+    const { columns, table } = this.definition;
+    return table!.stamp(
+      columns.filter(isTime),
+      done.map(({ message, decision }) => stampOf(message, decision)),
+    );
+  }
+
+  /** @param loaded the row's entity, where it is at hand. */
+  async #write(
+    em: EntityManager,
+    message: Prepared,
+    action: 'create' | 'update' | 'replace',
+    loaded?: object,
+  ): Promise<void> {
     const { definition } = this;
     const context = this.#context(em, message);
     const entity =
       action === 'create'
         ? null
-        : await em.findOne(
+        : (loaded ??
+          (await em.findOne(
             definition.entity as never,
             keyCondition(definition, message.key, em.getPlatform()) as never,
             {
               filters: false,
-              ...(definition.statics.CQRS_SELECT_FOR_UPDATE ? { lockMode: LockMode.PESSIMISTIC_WRITE } : {}),
+              ...lockOf(definition),
             },
-          );
+          )));
     if (entity !== null) {
       await (entity as ReplicaInstance).cqrsUpdate(em, context);
       return undefined;
@@ -131,15 +224,6 @@ export class HookPath {
     };
   }
 
-  #stamp({ key, row }: Prepared, { version }: Exclude<Decision, { reason: string }>) {
-    const times = (row?.columns ?? []).flatMap((column, index) => {
-      const text = row!.values[index]!;
-      const precise = (column.kind === 'datetime' || column.kind === 'datetime-utc') && /\.\d{4,}/.test(text ?? '');
-      return precise ? [{ column, text }] : [];
-    });
-    return this.definition.table!.stamp(key.parts, version, times);
-  }
-
   /** What a DELETE of the row's former life would have said; the master sent none, or it comes later. */
   #farewell({ key, received }: Prepared): WireObject {
     const { cqrs_revision, cqrs_updated } = received.payload.instanceData as Record<string, string>;
@@ -149,6 +233,18 @@ export class HookPath {
       cqrs_updated: cqrs_updated!,
     };
   }
+}
+
+function stampOf({ key, row }: Prepared, { version }: Writing): Stamp {
+  const times = (row?.columns ?? []).flatMap((column, index) => {
+    const text = row!.values[index]!;
+    return isTime(column) && /\.\d{4,}/.test(text ?? '') ? [{ column, text }] : [];
+  });
+  return { key: key.parts, version, times };
+}
+
+function isTime({ kind }: ReplicaColumn): boolean {
+  return kind === 'datetime' || kind === 'datetime-utc';
 }
 
 /** Hands a SAVE or SYNC to the class's own `cqrsSave`; what it answers with, if anything, is the message's end. */

@@ -34,7 +34,8 @@ export interface ReplicaMembers extends ReplicaInstance {
   cqrsIncarnation?: number | null;
 
   /**
-   * Override it to write a change yourself. What `em` holds is flushed afterwards, in the message's own savepoint.
+   * Override it to write a change yourself. What `em` holds is flushed afterwards; what throws takes
+   * nothing else with it. Messages of several rows may share `em`, and a call may be repeated when another one failed.
    * Default: assigns the mapped data to this entity.
    */
   cqrsUpdate(em: EntityManager, context: CreateContext): Promise<void> | void;

@@ -27,6 +27,13 @@ export interface StraightWrite {
   readonly tombstones: string;
 }
 
+/** What a row that a hook has written is stamped with: its version, and the times that a `Date` has cut off. */
+export interface Stamp {
+  readonly key: readonly string[];
+  readonly version: Version;
+  readonly times: readonly { readonly column: ReplicaColumn; readonly text: string }[];
+}
+
 export interface WriteOptions {
   /** Which of the table's columns the rows have; most messages have them all. */
   readonly columns: readonly ReplicaColumn[];
@@ -165,36 +172,42 @@ export class ReplicaTable {
   }
 
   /**
-   * Stamps a row that a hook has written; no answer when there is none. Times whose microseconds a JavaScript `Date`
-   * has cut off get them back, unless the hook has stored another time.
+   * Stamps rows that hooks have written; answers with the keys (`k0`, `k1` …) of those that are there. Times whose
+   * microseconds a JavaScript `Date` has cut off get them back, unless the hook has stored another time.
    */
-  stamp(
-    key: readonly string[],
-    version: Version,
-    times: readonly { column: ReplicaColumn; text: string }[],
-  ): Statement {
-    const width = key.length;
-    const precise = times.map(({ column }, index) => {
-      const field = this.#quote(column.field);
-      const exact = `$${width + 4 + index}::text::${column.cast}`;
-      return `${field} = case when date_trunc('milliseconds', ${field}) = date_trunc('milliseconds', ${exact}) then ${exact} else ${field} end`;
+  stamp(columns: readonly ReplicaColumn[], rows: readonly Stamp[]): Statement {
+    const width = this.#keys.length;
+    const texts = textColumns([
+      ...transpose(
+        rows.map((row) => row.key),
+        width,
+      ),
+      rows.map(({ version }) => String(version.revision)),
+      rows.map(({ version }) => formatMicroseconds(version.updated)),
+      rows.map(({ version }) => (version.incarnation === null ? null : String(version.incarnation))),
+      ...columns.map((column) => rows.map(({ times }) => times.find((time) => time.column === column)?.text ?? null)),
+    ]);
+    const text = this.#writeText(`stamp|${texts.form}|${fieldsOf(columns)}`, () => {
+      const precise = columns.map((column, index) => {
+        const field = this.#quote(column.field);
+        const exact = `u.c${width + 3 + index}::${column.cast}`;
+        return `${field} = case when date_trunc('milliseconds', t.${field}) = date_trunc('milliseconds', ${exact}) then ${exact} else t.${field} end`;
+      });
+      const versions = [
+        `${REVISION} = u.c${width}::int`,
+        `${UPDATED} = u.c${width + 1}::timestamptz`,
+        `${INCARNATION} = u.c${width + 2}::bigint`,
+      ];
+      const sameKey = this.#sameKey('r', (index) => `u.c${index}::${this.#keys[index]!.cast}`);
+      // Row by row, as OFFSET makes PostgreSQL do it: a join with the list would read the table as a whole.
+      return `with stamped as (
+          update ${this.name} t set ${[...versions, ...precise].join(', ')}
+          from ${unnest(width + 3 + columns.length, texts.sql)}
+            cross join lateral (select r.ctid from ${this.name} r where ${sameKey} offset 0) as at
+          where t.ctid = at.ctid returning ${this.#keyTexts('t').join(', ')})
+        select * from stamped`;
     });
-    const versions = [
-      `${REVISION} = $${width + 1}::text::int`,
-      `${UPDATED} = $${width + 2}::text::timestamptz`,
-      `${INCARNATION} = $${width + 3}::text::bigint`,
-    ];
-    return {
-      text: `update ${this.name} t set ${[...versions, ...precise].join(', ')}
-        where ${this.#sameKey('t', (index) => `$${index + 1}::text::${this.#keys[index]!.cast}`)} returning 1`,
-      parameters: [
-        ...key,
-        String(version.revision),
-        formatMicroseconds(version.updated),
-        version.incarnation === null ? null : String(version.incarnation),
-        ...times.map(({ text }) => text),
-      ],
-    };
+    return { text, parameters: texts.parameters };
   }
 
   /** Texts are made once for each form that rows come in. */

@@ -130,12 +130,49 @@ class SavingRef extends replicaClass(SavingSchema) {
 }
 SavingSchema.setClass(SavingRef);
 
+const CountingSchema = defineEntity({
+  name: 'CountingRef',
+  tableName: 'counting_ref',
+  extends: ReplicaEntity,
+  properties: { id: p.integer().primary(), name: p.string() },
+});
+/** Counts its calls beside the EntityManager, from what it reads through it. */
+class CountingRef extends replicaClass(CountingSchema) {
+  static override CQRS_ID = 'counting';
+  static async count(em: EntityManager): Promise<void> {
+    const [entry] = await em.find(LogEntry, {}, { orderBy: { id: 'asc' }, limit: 1 });
+    await em.nativeUpdate(LogEntry, { id: entry!.id }, { text: String(Number(entry!.text) + 1) });
+  }
+  static override async cqrsCreate(em: EntityManager, context: CreateContext): Promise<object | void> {
+    await this.count(em);
+    return super.cqrsCreate(em, context);
+  }
+  override async cqrsUpdate(em: EntityManager, context: CreateContext): Promise<void> {
+    await CountingRef.count(em);
+    if (context.mappedData['name'] === 'clear') {
+      em.clear();
+      await em.nativeUpdate(CountingRef, { id: this.id }, { name: 'clear' });
+      return;
+    }
+    await super.cqrsUpdate(em, context);
+  }
+}
+CountingSchema.setClass(CountingRef);
+
 let database: TestDatabase;
 let service: ReplicaService;
 
 beforeAll(async () => {
   database = await createDatabase();
-  service = await ReplicaService.start(database.url, [AccountRef, PlainRef, NestedRef, BareRef, SavingRef, LogEntry]);
+  service = await ReplicaService.start(database.url, [
+    AccountRef,
+    PlainRef,
+    NestedRef,
+    BareRef,
+    SavingRef,
+    CountingRef,
+    LogEntry,
+  ]);
   await service.orm.schema.create();
 });
 afterAll(async () => {
@@ -143,7 +180,9 @@ afterAll(async () => {
   await database.drop();
 });
 beforeEach(async () => {
-  await service.rows('truncate account_ref, plain_ref, nested_ref, saving_ref, log_entry, cqrs_tombstones');
+  await service.rows(
+    'truncate account_ref, plain_ref, nested_ref, saving_ref, counting_ref, log_entry, cqrs_tombstones',
+  );
   AccountRef.calls.length = 0;
   BareRef.calls.length = 0;
 });
@@ -266,6 +305,52 @@ describe('hooks', () => {
     expect(await handle(account('a'))).toEqual(['failed foreign-key']);
     await service.rows('alter table log_entry drop constraint never');
     expect(await handle(account('a'))).toEqual(['create']);
+  });
+});
+
+describe('hooks of several rows', () => {
+  const row = (id: number, name: string, revision = 0): ReturnType<typeof message> =>
+    account(name, { revision }, { id, at: `2024-01-02 03:04:05.12345${id}+00:00` });
+  const times = async (): Promise<unknown[]> =>
+    (await service.rows("select to_char(at at time zone 'UTC', 'US') as at from account_ref order by id")).map(
+      ({ at }) => at,
+    );
+
+  test('are called in order, each once, whatever they do to their rows', async () => {
+    expect(await handle(row(1, 'a'), row(2, 'b'), row(3, 'nobody'))).toEqual(['create', 'create', 'create']);
+    const outcomes = await handle(row(2, 'B', 1), row(1, 'A', 1), row(2, 'b', 0), row(4, 'd'), row(2, 'C', 2));
+    expect(outcomes).toEqual(['update', 'update', 'duplicate', 'create', 'update']);
+    expect(await stored()).toEqual(['A 1', 'C 2', 'd 0']);
+    expect(await times()).toEqual(['123451', '123452', '123454']);
+    expect(await logged()).toEqual([
+      'create a',
+      'create b',
+      'create nobody',
+      'update a to A',
+      'update b to B',
+      'create d',
+      'update B to C',
+    ]);
+    expect(await handle(row(3, 'nobody'))).toEqual(['duplicate']);
+  });
+
+  test('fail alone among others', async () => {
+    await handle(row(1, 'a'), row(2, 'b'), row(3, 'c'));
+    const outcomes = await handle(row(1, 'A', 1), row(2, 'throws', 1), row(3, 'C', 1), row(4, 'throws'));
+    expect(outcomes).toEqual(['update', 'failed no such luck', 'update', 'failed no such luck']);
+    expect(await stored()).toEqual(['A 1', 'b 0', 'C 1']);
+    expect((await logged()).slice(3)).toEqual(['update a to A', 'update c to C']);
+  });
+
+  test('do not see each other’s reading, and keep what they wrote when one clears the EntityManager', async () => {
+    const counter = (name: string, id: number, revision: number) =>
+      message({ id, name }, { cqrsId: 'counting', revision });
+    await service.rows("insert into log_entry (text) values ('0')");
+    expect(await handle(counter('a', 1, 0), counter('b', 2, 0), counter('c', 3, 0))).toEqual(Array(3).fill('create'));
+    await handle(counter('d', 1, 1), counter('e', 2, 1), counter('f', 3, 1));
+    expect(await logged()).toEqual(['6']);
+    await handle(counter('g', 1, 2), counter('clear', 2, 2), counter('h', 3, 2));
+    expect(await stored('counting_ref')).toEqual(['g 2', 'clear 2', 'h 2']);
   });
 });
 
