@@ -31,7 +31,7 @@ const hookedSchema = defineEntity({
 /** The same with a method of its own, through which every change goes. */
 export class HookedProductCopy extends replicaClass(hookedSchema) {
   static override CQRS_ID = 'product';
-  override cqrsUpdate(...[em, { mappedData }]: Parameters<ReplicaEntity['cqrsUpdate']>): void {
+  override cqrsUpdate(...[em, { mappedData }]: Parameters<ReplicaEntity['cqrsUpdate']>): Promise<void> | void {
     em.assign(this as object, mappedData);
   }
 }

@@ -23,9 +23,8 @@ export interface WorkerOrder {
 
 /** A hook that waits: what it does elsewhere is the ceiling, not the servers. */
 class ThrottledProductCopy extends HookedProductCopy {
-  override async cqrsUpdate(...context: Parameters<HookedProductCopy['cqrsUpdate']>): Promise<void> {
-    await setTimeout(2);
-    super.cqrsUpdate(...context);
+  override cqrsUpdate(...context: Parameters<HookedProductCopy['cqrsUpdate']>): Promise<void> {
+    return setTimeout(2).then(() => super.cqrsUpdate(...context));
   }
 }
 

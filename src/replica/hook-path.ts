@@ -8,7 +8,7 @@ import type { ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { CreateContext, ReplicaInstance } from './replica-hooks.js';
 import type { Stamp, Statement } from './replica-table.js';
-import { compareVersions, decide, type Decision, type RuleOptions, type Stored } from './revision-rules.js';
+import { compareVersions, decide, type RuleOptions, type Stored } from './revision-rules.js';
 import { type Decided, lockOf, Together, type Writing } from './hooks-together.js';
 import { keyCondition, rowKey } from './row-keys.js';
 import { applied, refusal } from './row-path.js';
