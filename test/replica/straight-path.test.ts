@@ -90,7 +90,7 @@ test('a batch ends the same whether it writes first or looks first', async () =>
     }),
     { numRuns: 150 },
   );
-});
+}, 120_000);
 
 test.each([null, '', 'a\x1eb', '\x1f', 'é 漢 🙂', '"{},\\', 'NULL'])(
   'the value %j arrives as it is, alone and beside others',
