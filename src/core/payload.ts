@@ -1,13 +1,7 @@
 import * as z from 'zod';
 import { InvalidPayloadError } from './errors.js';
-import {
-  parseDate,
-  parseJson,
-  parseMicroseconds,
-  stringifyJson,
-  type WireObject,
-  type WireValue,
-} from './wire-values.js';
+import { parseDate, parseMicroseconds } from './wire-times.js';
+import { parseJson, stringifyJson, type WireObject, type WireValue } from './wire-values.js';
 
 /**
  * The message that travels between services, in the wire format of django-cqrs.

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { parseMicroseconds, stringifyJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import { parseMicroseconds } from '../core/wire-times.js';
+import { stringifyJson, type WireObject, type WireValue } from '../core/wire-values.js';
 
 /**
  * Sixteen characters for the content of some fields, the same on both ends however their columns are declared: `12.50`

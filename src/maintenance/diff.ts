@@ -1,6 +1,7 @@
 import type { FilterQuery } from '@mikro-orm/core';
 import { quoted } from '../core/identifiers.js';
-import { parseJson, parseMicroseconds, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import { parseMicroseconds } from '../core/wire-times.js';
+import { parseJson, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { Cqrs, SyncResult } from '../cqrs.js';
 import { REVISION, UPDATED } from '../replica/replica-columns.js';
 import type { ReplicaDefinition } from '../replica/replica-definition.js';

@@ -1,4 +1,4 @@
-import { formatMicroseconds, parseMicroseconds } from '../core/wire-values.js';
+import { formatMicroseconds, parseMicroseconds } from '../core/wire-times.js';
 import { InputError } from './input-error.js';
 
 /**

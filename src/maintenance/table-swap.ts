@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { quoted } from '../core/identifiers.js';
 import type { TransportPayload } from '../core/payload.js';
-import { formatMicroseconds } from '../core/wire-values.js';
+import { formatMicroseconds } from '../core/wire-times.js';
 import { mapKey } from '../replica/field-mapping.js';
 import { lockAllKeys } from '../replica/key-locks.js';
 import { discriminatorOf, UPDATED } from '../replica/replica-columns.js';

@@ -1,6 +1,6 @@
 import { type AnyEntity, type EntityManager, helper } from '@mikro-orm/core';
+import { formatMicroseconds } from '../core/wire-times.js';
 import {
-  formatMicroseconds,
   parseJson,
   stringifyJson,
   textToJson,

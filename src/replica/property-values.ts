@@ -1,5 +1,6 @@
 import type { EntityProperty, Platform } from '@mikro-orm/core';
-import { parseMicroseconds, type WireObject, type WireValue } from '../core/wire-values.js';
+import { parseMicroseconds } from '../core/wire-times.js';
+import { type WireObject, type WireValue } from '../core/wire-values.js';
 import type { MappedRow } from './field-mapping.js';
 import { isRelation, type ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';

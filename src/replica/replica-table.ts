@@ -1,4 +1,4 @@
-import { formatMicroseconds } from '../core/wire-values.js';
+import { formatMicroseconds } from '../core/wire-times.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import type { Version } from '../core/payload.js';
 import type { RuleOptions } from './revision-rules.js';

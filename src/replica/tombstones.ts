@@ -3,7 +3,7 @@ import { describeError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Version } from '../core/payload.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
-import { formatMicroseconds } from '../core/wire-values.js';
+import { formatMicroseconds } from '../core/wire-times.js';
 import type { Statement } from './replica-table.js';
 import { SqlSession } from './sql-session.js';
 

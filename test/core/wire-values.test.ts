@@ -1,15 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { InvalidPayloadError } from '../../src/core/errors.js';
-import {
-  formatMicroseconds,
-  jsonToText,
-  parseDate,
-  parseJson,
-  parseMicroseconds,
-  stringifyJson,
-  textToJson,
-  wireKind,
-} from '../../src/core/wire-values.js';
+import { formatMicroseconds, parseDate, parseMicroseconds } from '../../src/core/wire-times.js';
+import { jsonToText, parseJson, stringifyJson, textToJson, wireKind } from '../../src/core/wire-values.js';
 
 describe('JSON, both ways', () => {
   test.each([

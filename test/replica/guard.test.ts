@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { formatMicroseconds } from '../../src/core/wire-values.js';
+import { formatMicroseconds } from '../../src/core/wire-times.js';
 import type { Version } from '../../src/core/payload.js';
 import { guardText } from '../../src/replica/replica-table.js';
 import { decide, type RuleOptions } from '../../src/replica/revision-rules.js';

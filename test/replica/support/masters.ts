@@ -1,5 +1,5 @@
 import { TransportPayload, type SignalType } from '../../../src/core/payload.js';
-import { formatMicroseconds } from '../../../src/core/wire-values.js';
+import { formatMicroseconds } from '../../../src/core/wire-times.js';
 import type { Received } from '../../../src/inbox/handler.js';
 
 /** One thing that happens to a master's rows. `row` and `other` are small numbers; each step means what is possible. */

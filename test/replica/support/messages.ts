@@ -1,6 +1,7 @@
 import type { SignalType } from '../../../src/core/payload.js';
 import { TransportPayload } from '../../../src/core/payload.js';
-import { formatMicroseconds, type WireObject } from '../../../src/core/wire-values.js';
+import { formatMicroseconds } from '../../../src/core/wire-times.js';
+import { type WireObject } from '../../../src/core/wire-values.js';
 import type { Outcome, Received } from '../../../src/inbox/handler.js';
 
 /** Microseconds since 1970 of this file's beginning; messages are dated from here. */
