@@ -1,4 +1,5 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
+import { API_FILE, apiDocument } from './docs/api-document.ts';
 import { unknownCommands } from './docs/commands.ts';
 import { claimProblems, guaranteesPage } from './docs/guarantees-page.ts';
 import { brokenLinks } from './docs/links.ts';
@@ -25,6 +26,9 @@ report(
   'docs/settings.md',
   settings === settingsPage() ? [] : ['differs from src/core/settings.ts: npm run docs:settings'],
 );
+
+const api = existsSync(API_FILE) && readFileSync(API_FILE, 'utf8');
+report('docs/admin-api.json', api === apiDocument() ? [] : ['differs from src/admin/contract: npm run docs:api']);
 
 const tagged = allTaggedTests();
 const guarantees = existsSync(`${root}/docs/guarantees.md`) && readFileSync(`${root}/docs/guarantees.md`, 'utf8');

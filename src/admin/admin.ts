@@ -5,14 +5,19 @@ import { assertMay, assertMeant } from './access.js';
 import { answer, jsonAnswer, problemAnswer, wordsAnswer } from './answer.js';
 import { ApiProblem } from './api-problem.js';
 import type { AdminParts, Call, Handle } from './call.js';
+import { BrokerLook } from './broker-state.js';
 import { type EndpointName, type JobDetail, type Role, SyncRequest } from './contract.js';
 import { JobRunner } from './job-runner.js';
 import { jobTable } from './job-store.js';
 import { jobDetail } from './job-view.js';
 import { LetterBox } from './letters.js';
 import { type AdminOptions, type AdminUser, checkOptions, type CheckedOptions } from './options.js';
+import { LiveFeed } from './live.js';
+import { openApi } from './openapi.js';
+import { OverviewLook } from './overview.js';
 import { Pages } from './pages.js';
 import { RateLimit } from './rate-limit.js';
+import { ReplicaMeasures } from './replica-states.js';
 import { checkInput, findRoute, readJson } from './router.js';
 import { writeKeyText } from './row-key.js';
 import { routes } from './routes.js';
@@ -41,6 +46,8 @@ export interface Admin<Native = unknown> {
     keys: readonly ItemKey[],
     options?: { readonly queue?: string; readonly native?: Native },
   ): Promise<JobDetail>;
+  /** How many pages listen to live events at this moment. */
+  readonly openPages: number;
   /** Interrupts the jobs that run here, ends live streams, and resolves when all is written. */
   stop(): Promise<void>;
 }
@@ -56,29 +63,34 @@ export interface Admin<Native = unknown> {
 export function createAdmin<Native = unknown>(cqrs: Cqrs, options: AdminOptions<Native>): Admin<Native> {
   const server = new AdminServer(cqrs, checkOptions(cqrs, options));
   const handle = (request: Request, native?: Native): Promise<Response> => server.handle(request, native as Native);
-  return Object.assign(handle, {
-    syncItems: server.syncItems.bind(server),
-    stop: server.stop.bind(server),
-  });
+  const methods = { syncItems: server.syncItems.bind(server), stop: server.stop.bind(server) };
+  return Object.defineProperty(Object.assign(handle, methods), 'openPages', {
+    get: () => server.openPages,
+  }) as Admin<Native>;
 }
 
 class AdminServer<Native> {
   readonly #parts: AdminParts;
   readonly #pages: Pages;
   readonly #limit: RateLimit;
+  readonly #live: LiveFeed;
 
   constructor(
     private readonly cqrs: Cqrs,
     private readonly options: CheckedOptions<Native>,
   ) {
     const { admin } = cqrs.settings;
+    const tables = new BrowsableTables(cqrs);
     this.#parts = {
       cqrs,
       options: options as CheckedOptions<never>,
-      tables: new BrowsableTables(cqrs),
+      tables,
+      overview: new OverviewLook(cqrs, new BrokerLook(cqrs)),
+      measures: new ReplicaMeasures({ cqrs, tables }),
       letters: new LetterBox(cqrs),
       jobs: new JobRunner({ table: jobTable(cqrs), events: cqrs.events, retentionSeconds: admin.jobRetentionSeconds }),
     };
+    this.#live = new LiveFeed(this.#parts);
     this.#pages = new Pages(options.basePath);
     this.#limit = new RateLimit(admin.actionsPerMinute);
   }
@@ -126,8 +138,12 @@ class AdminServer<Native> {
     return jobDetail(this.#parts, id);
   }
 
+  get openPages(): number {
+    return this.#live.size;
+  }
+
   async stop(): Promise<void> {
-    await this.#parts.jobs.stop();
+    await Promise.all([this.#live.stop(), this.#parts.jobs.stop()]);
   }
 
   async #recognise(request: Request, native: Native): Promise<AdminUser> {
@@ -139,6 +155,10 @@ class AdminServer<Native> {
   }
 
   async #api(request: Request, steps: readonly string[], user: AdminUser): Promise<Response> {
+    if (request.method === 'GET' && steps.length === 1) {
+      if (steps[0] === 'live') return this.#live.open(request.signal);
+      if (steps[0] === 'openapi.json') return jsonAnswer(200, openApi(this.options.basePath));
+    }
     const { name, endpoint, params } = findRoute(request.method, steps);
     this.#admit(endpoint.role, user, endpoint.method === 'GET' ? undefined : request);
     const query = checkInput(endpoint.query, Object.fromEntries(new URL(request.url).searchParams), 'query');

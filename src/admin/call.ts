@@ -4,6 +4,8 @@ import type { Answer, EndpointName, Endpoints } from './contract.js';
 import type { JobRunner } from './job-runner.js';
 import type { LetterBox } from './letters.js';
 import type { AdminUser, CheckedOptions } from './options.js';
+import type { OverviewLook } from './overview.js';
+import type { ReplicaMeasures } from './replica-states.js';
 import type { BrowsableTables } from './tables.js';
 
 /** What every endpoint has at hand. */
@@ -13,6 +15,8 @@ export interface AdminParts {
   readonly tables: BrowsableTables;
   readonly jobs: JobRunner;
   readonly letters: LetterBox;
+  readonly overview: OverviewLook;
+  readonly measures: ReplicaMeasures;
 }
 
 /** One request, checked by the schemas of its endpoint. */

@@ -21,6 +21,8 @@ export interface JobHandle {
   note(item: JobItem): void;
   /** Keeps something that was found. */
   find(finding: object): void;
+  /** What was kept so far. */
+  readonly found: readonly object[];
 }
 
 /** How a job ended by itself: the reason why it failed as a whole, if it did. */
@@ -212,6 +214,10 @@ class RunningJob implements JobHandle {
   find(finding: object): void {
     if (this.#findings.length < MOST_FINDINGS) this.#findings.push(finding);
     else this.#findingsLeftOut++;
+  }
+
+  get found(): readonly object[] {
+    return this.#findings;
   }
 
   cancel(): void {

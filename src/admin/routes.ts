@@ -3,6 +3,8 @@ import type { Handle } from './call.js';
 import { cancelJob, listJobs, showJob } from './job-view.js';
 import { dryRunLetters, purgeLetters, retryLetters } from './letter-jobs.js';
 import { deadLetters, listLetters, showLetter } from './letter-views.js';
+import { history, listProcesses, outbox, recentEvents, showOverview } from './present.js';
+import { replicas } from './replica-states.js';
 import { replicaRow } from './replica-row.js';
 import { masterRow } from './row-detail.js';
 import { countRows, readRows } from './rows.js';
@@ -12,6 +14,12 @@ import { syncRows } from './sync-job.js';
 /** Who answers which endpoint of the contract. */
 export const routes: { readonly [N in EndpointName]?: Handle<N> } = {
   service: serviceInfo,
+  overview: showOverview,
+  history,
+  outbox,
+  processes: listProcesses,
+  events: recentEvents,
+  replicas,
   rows: async ({ cqrs, tables }, { params, body }) => readRows(cqrs, await tables.master(params['cqrsId']!), body),
   countRows: async ({ cqrs, tables }, { params, body }) =>
     countRows(cqrs, await tables.master(params['cqrsId']!), body),

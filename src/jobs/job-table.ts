@@ -181,6 +181,11 @@ export class JobTable {
     return row ? (JSON.parse(row.list) as unknown[]) : [];
   }
 
+  /** Replaces what a job has found by what has become of it. */
+  async setFindings(id: string, findings: readonly object[]): Promise<void> {
+    await this.#run(`update ${this.table()} set findings = $2::jsonb where id = $1`, [id, json(findings)]);
+  }
+
   /** Newest first. */
   async page(options: {
     readonly kinds?: readonly string[];

@@ -45,7 +45,7 @@ export interface Executor {
 /** Keys are spread over this many buckets; a relay owns whole buckets, so two relays never share a key. */
 const BUCKETS = 64;
 /** First half of the advisory lock's key: "cqrs" in ASCII, so that it is recognised in pg_locks. */
-const LOCK_CLASS = 0x63717273;
+export const LOCK_CLASS = 0x63717273;
 
 const outboxProperties = {
   id: p.bigint('string').primary().autoincrement(),

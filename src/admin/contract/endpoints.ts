@@ -153,8 +153,9 @@ export const endpoints = {
   }),
   reconcile: endpoint({
     method: 'POST',
-    path: 'replicas/{cqrsId}/reconcile',
-    summary: 'Compare a replica with its master; answers with the job.',
+    path: 'masters/{cqrsId}/reconcile',
+    summary:
+      'Compare a master with the replica at one queue, and repair what differs if asked to; answers with the job.',
     role: 'operator',
     body: ReconcileRequest,
     response: JobDetail,

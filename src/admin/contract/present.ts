@@ -18,7 +18,7 @@ const queueState = z.object({
   consumers: count.nullable(),
 });
 
-/** The path of a change. A station that this service has not is null. Rates are of the last half minute. */
+/** The path of a change. A station that this service has not is null. Counts are of the last hour, rates of the last half minute. */
 export const Overview = z.object({
   at: time,
   verdict: Verdict,

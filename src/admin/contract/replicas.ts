@@ -19,8 +19,9 @@ export const ReplicaState = z.object({
 export type ReplicaState = z.infer<typeof ReplicaState>;
 
 export const ReconcileRequest = z.strictObject({
+  queue: z.string().min(1).max(120).describe('of the replica that is compared'),
   repair: z.boolean().default(false).describe('false: only find the differences'),
-  content: z.boolean().default(true).describe('compare the content too, not the revisions alone'),
+  settleSeconds: z.number().min(0).max(3_600).optional().describe('how long messages may be on their way; default 5'),
 });
 export type ReconcileRequest = z.input<typeof ReconcileRequest>;
 
@@ -28,8 +29,8 @@ export const Difference = z.object({
   key: text,
   kind: z.enum(['missing', 'stale', 'damaged', 'superfluous', 'ahead']),
   fields: z.array(text).describe('of a damaged row, as far as they are known'),
-  masterRevision: count.nullable(),
-  replicaRevision: count.nullable(),
+  masterRevision: count.nullable().describe('as it is now; null: the master has no such row'),
+  replicaRevision: count.nullable().describe('null: not known here, or no such row'),
   repaired: z.boolean(),
 });
 export type Difference = z.infer<typeof Difference>;
