@@ -17,7 +17,7 @@ const endpoints: { readonly [N in EndpointName]: readonly [Endpoints[N]['method'
   replicas: ['GET', 'replicas'],
   replicaRows: ['POST', 'replicas/{cqrsId}/rows'],
   replicaRow: ['POST', 'replicas/{cqrsId}/row'],
-  reconcile: ['POST', 'replicas/{cqrsId}/reconcile'],
+  reconcile: ['POST', 'masters/{cqrsId}/reconcile'],
   deadLetters: ['GET', 'dead-letters'],
   letters: ['POST', 'dead-letters/list'],
   letter: ['GET', 'dead-letters/{id}'],

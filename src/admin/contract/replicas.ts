@@ -19,7 +19,12 @@ export const ReplicaState = z.object({
 export type ReplicaState = z.infer<typeof ReplicaState>;
 
 export const ReconcileRequest = z.strictObject({
-  queue: z.string().min(1).max(120).describe('of the replica that is compared'),
+  queue: z
+    .string()
+    .min(1)
+    .max(120)
+    .optional()
+    .describe('of the replica that is compared; may be left out where the settings name just one'),
   repair: z.boolean().default(false).describe('false: only find the differences'),
   settleSeconds: z.number().min(0).max(3_600).optional().describe('how long messages may be on their way; default 5'),
 });
