@@ -1,7 +1,8 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { replicaClass, ReplicaEntity } from 'mikro-orm-cqrs';
 
-const properties = () => ({
+/** The columns of a copy. */
+export const copyProperties = () => ({
   id: p.integer().primary().autoincrement(false),
   name: p.string().length(60_000),
   quantity: p.integer(),
@@ -14,7 +15,7 @@ const copySchema = defineEntity({
   name: 'ProductCopy',
   tableName: 'product_copies',
   extends: ReplicaEntity,
-  properties: properties(),
+  properties: copyProperties(),
 });
 /** The replica of a product, written by the fast path. */
 export class ProductCopy extends replicaClass(copySchema) {
@@ -26,7 +27,7 @@ const hookedSchema = defineEntity({
   name: 'HookedProductCopy',
   tableName: 'product_copies',
   extends: ReplicaEntity,
-  properties: properties(),
+  properties: copyProperties(),
 });
 /** The same with a method of its own, through which every change goes. */
 export class HookedProductCopy extends replicaClass(hookedSchema) {
@@ -41,7 +42,7 @@ const plainSchema = defineEntity({
   name: 'PlainProductCopy',
   tableName: 'product_copies',
   properties: {
-    ...properties(),
+    ...copyProperties(),
     cqrsRevision: p.integer().name('cqrs_revision').default(0),
     cqrsUpdated: p.datetime().name('cqrs_updated').columnType('timestamptz(6)').defaultRaw('clock_timestamp()'),
   },

@@ -23,12 +23,12 @@ export class BenchBroker {
     return broker;
   }
 
-  /** A queue that gets every product; with the arguments that the transport declares, so that it may do so again. */
-  async queue(name: string, type: QueueType = 'classic'): Promise<string> {
+  /** A queue that gets every product, or what else these keys name; with the arguments that the transport declares, so that it may do so again. */
+  async queue(name: string, type: QueueType = 'classic', keys: readonly string[] = ['product']): Promise<string> {
     const queue = `${this.exchange}_${name}`;
     const quorum = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
     await this.channel.assertQueue(queue, { durable: true, arguments: type === 'quorum' ? quorum : {} });
-    await this.channel.bindQueue(queue, this.exchange, 'product');
+    for (const key of keys) await this.channel.bindQueue(queue, this.exchange, key);
     this.#queues.push(queue);
     return queue;
   }
@@ -38,10 +38,11 @@ export class BenchBroker {
   }
 
   /** Publishes persistent messages to every queue, and waits until all are stored. */
-  async fill(bodies: Iterable<string>): Promise<void> {
+  async fill(bodies: Iterable<string | { body: string; key: string }>): Promise<void> {
     let inFlight = 0;
-    for (const body of bodies) {
-      publishRaw(this.channel, this.exchange, body);
+    for (const one of bodies) {
+      const { body, key } = typeof one === 'string' ? { body: one, key: 'product' } : one;
+      publishRaw(this.channel, this.exchange, body, undefined, key);
       if (++inFlight % 1_000 === 0) await this.channel.waitForConfirms();
     }
     await this.channel.waitForConfirms();
@@ -61,6 +62,7 @@ export function publishRaw(
   exchange: string,
   body: string,
   onConfirm?: (error: unknown) => void,
+  key = 'product',
 ): void {
   const properties = {
     contentType: 'text/plain',
@@ -68,7 +70,7 @@ export function publishRaw(
     mandatory: true,
     headers: { 'x-cqrs-committed-at': Date.now() },
   };
-  channel.publish(exchange, 'product', Buffer.from(body), properties, onConfirm);
+  channel.publish(exchange, key, Buffer.from(body), properties, onConfirm);
 }
 
 export type { Channel, ConfirmChannel };

@@ -2,8 +2,9 @@ import { type EntityClass, MikroORM } from '@mikro-orm/postgresql';
 import { Cqrs, type CqrsOptions } from 'mikro-orm-cqrs';
 import { RabbitMQTransport } from 'mikro-orm-cqrs/rabbitmq';
 import { amqpUrl } from '../../test/support/broker.ts';
-import { createDatabase } from '../../test/support/database.ts';
+import { createDatabase, type TestDatabase } from '../../test/support/database.ts';
 import type { QueueType } from './broker.ts';
+import { drain } from './drain.ts';
 
 export interface Reader extends AsyncDisposable {
   readonly orm: MikroORM;
@@ -18,9 +19,10 @@ export interface Reader extends AsyncDisposable {
 export async function openReader(
   entity: EntityClass<object>,
   options: { exchange: string; queue: string; queueType?: QueueType } & Partial<CqrsOptions>,
+  database?: TestDatabase,
 ): Promise<Reader> {
   const { queueType = 'classic', ...settings } = options;
-  const database = await createDatabase();
+  database ??= await createDatabase();
   const cqrs = new Cqrs({ transport: new RabbitMQTransport({ url: amqpUrl, queueType }), ...settings });
   const orm = await MikroORM.init({ clientUrl: database.url, entities: [entity], extensions: [cqrs] });
   await orm.schema.create();
@@ -34,27 +36,7 @@ export async function openReader(
     async [Symbol.asyncDispose]() {
       await cqrs.stop();
       await orm.close();
-      await database.drop();
+      await database!.drop();
     },
   };
-}
-
-async function drain(cqrs: Cqrs, count: number): Promise<number> {
-  let ended = 0;
-  let startedAt = 0;
-  const { promise: done, resolve } = Promise.withResolvers<void>();
-  const offs = [
-    cqrs.events.on('cqrs.consumer.started', () => (startedAt = performance.now())),
-    cqrs.events.on('cqrs.inbox.batch-applied', (batch) => {
-      ended += batch.count;
-      if (ended >= count) resolve();
-    }),
-  ];
-  const consumer = cqrs.createConsumer();
-  await consumer.start();
-  await done;
-  const rate = (count / (performance.now() - startedAt)) * 1000;
-  for (const off of offs) off();
-  await consumer.stop();
-  return rate;
 }

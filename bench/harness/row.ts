@@ -8,6 +8,8 @@ export interface Row {
   /** The least ratio of ours to the twin; with `atMost` the greatest. */
   readonly goal: number;
   readonly atMost?: boolean;
+  /** The row that measures the same work beside django-cqrs. */
+  readonly beside?: string;
 }
 
 /** One line of `--json`, and of `bench/results.json`. */

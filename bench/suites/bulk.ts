@@ -2,26 +2,12 @@ import pg from 'pg';
 import { openWriter, type Writer } from '../harness/master-services.ts';
 import { pair, perSecond, type Suite } from '../harness/suite.ts';
 import { Product, productData } from '../products.ts';
+import { rowsOf } from '../rows.ts';
 import { appendRaw, RETURNING, type RawProduct } from '../twins/outbox.ts';
 
 /** Many rows in one transaction. */
 export const bulk: Suite = {
-  rows: [
-    {
-      name: 'bulk-create',
-      work: 'bulk create of 10,000 rows',
-      against: 'the same without the plugin',
-      unit: 'rows/s',
-      goal: 0.6,
-    },
-    {
-      name: 'bulk-update',
-      work: 'bulk update of 10,000 rows',
-      against: 'raw UPDATE … RETURNING + outbox insert',
-      unit: 'rows/s',
-      goal: 0.6,
-    },
-  ],
+  rows: rowsOf('bulk-create', 'bulk-update'),
   async run(bench) {
     const size = bench.size(10_000, 5_000);
     await using ours = await openWriter('ours', 1);

@@ -7,38 +7,21 @@ import { openReader } from '../harness/replica-services.ts';
 import { type Bench, pair, type Suite } from '../harness/suite.ts';
 import { HookedProductCopy, PlainProductCopy, ProductCopy } from '../product-copies.ts';
 import { consumeRaw, REPLICA_DDL } from '../twins/consumer.ts';
+import { rowsOf } from '../rows.ts';
 import { consumeByFlush } from '../twins/flush-consumer.ts';
 
 const TYPES: readonly QueueType[] = ['classic', 'quorum'];
-const RAW = 'raw consume + unnest upsert + ack';
 
 /** From a full queue to the replica's table, one worker. */
 export const consumer: Suite = {
-  rows: [
-    ...TYPES.flatMap((type) =>
-      ['create', 'update'].map((work) => ({
-        name: `consume-${work}-${type}`,
-        work: `consumer, backlog of 100,000 ${work}s, fast path, ${type} queue`,
-        against: RAW,
-        unit: 'rows/s',
-        goal: 0.8,
-      })),
-    ),
-    {
-      name: 'consume-hooks',
-      work: 'the same updates, hook path (`cqrsUpdate` overridden)',
-      against: 'the same upserts through one MikroORM flush per batch',
-      unit: 'rows/s',
-      goal: 0.8,
-    },
-    {
-      name: 'consume-stale',
-      work: 'consumer, all stale or duplicate',
-      against: 'fast path create',
-      unit: 'rows/s',
-      goal: 1.3,
-    },
-  ],
+  rows: rowsOf(
+    'consume-create-classic',
+    'consume-update-classic',
+    'consume-create-quorum',
+    'consume-update-quorum',
+    'consume-hooks',
+    'consume-stale',
+  ),
   async run(bench) {
     for (const type of TYPES) {
       const names = [`consume-create-${type}`, `consume-update-${type}`];
@@ -50,7 +33,7 @@ export const consumer: Suite = {
 };
 
 async function fastPath(bench: Bench, type: QueueType): Promise<void> {
-  const size = bench.size(20_000, 10_000);
+  const size = bench.size(30_000, 10_000);
   await using broker = await BenchBroker.open();
   const queues = { ours: await broker.queue(`ours_${type}`, type), twin: await broker.queue(`twin_${type}`, type) };
   await using reader = await openReader(ProductCopy, {
@@ -80,7 +63,7 @@ async function fastPath(bench: Bench, type: QueueType): Promise<void> {
 }
 
 async function hookPath(bench: Bench): Promise<void> {
-  const size = bench.size(2_000, 1_000);
+  const size = bench.size(5_000, 2_000);
   await using broker = await BenchBroker.open();
   const queues = { ours: await broker.queue('ours'), twin: await broker.queue('twin') };
   await using reader = await openReader(HookedProductCopy, { exchange: broker.exchange, queue: queues.ours });

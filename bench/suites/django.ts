@@ -9,24 +9,12 @@ import { findPython, measureDjango } from '../harness/django.ts';
 import { openReader } from '../harness/replica-services.ts';
 import { inTurns, perSecond, type Suite } from '../harness/suite.ts';
 import { ProductCopy } from '../product-copies.ts';
+import { rowsOf } from '../rows.ts';
 import { Product, productData } from '../products.ts';
-
-const row = (name: string, work: string, against: string, goal: number, unit: string) => ({
-  name: `django-${name}`,
-  work,
-  against,
-  goal,
-  unit,
-});
 
 /** Beside django-cqrs from PyPI on the same servers and rows, at its best setting: connections that stay. */
 export const django: Suite = {
-  rows: [
-    row('drain', 'replica drain, creates, 1 worker', 'django-cqrs, same backlog', 50, 'rows/s'),
-    row('create', 'master creates, one a transaction, published', 'django-cqrs', 5, 'rows/s'),
-    row('bulk-create', 'bulk create of 10,000, published', 'django-cqrs', 50, 'rows/s'),
-    row('sync', 'sync of 100,000 rows to a queue', 'django-cqrs `cqrs_sync` (pika)', 10, 'rows/s'),
-  ],
+  rows: rowsOf('django-drain', 'django-create', 'django-bulk-create', 'django-sync'),
   async run(bench) {
     const python = findPython();
     if (python === undefined) {

@@ -12,21 +12,14 @@ import { inTurns, type Suite } from '../harness/suite.ts';
 import { ProductCopy } from '../product-copies.ts';
 import { Product, productData } from '../products.ts';
 import { REPLICA_DDL } from '../twins/consumer.ts';
+import { rowsOf } from '../rows.ts';
 import { RawPath } from '../twins/path.ts';
 
 const RATE = 50;
-const AGAINST = 'the raw path (insert, wake, publish, consume, upsert)';
 
 /** From the commit on the master to the commit on the replica, at a quiet 50 changes a second. */
 export const latency: Suite = {
-  rows: [50, 99].map((percent) => ({
-    name: `latency-p${percent}`,
-    work: `commit → visible on the replica at ${RATE} changes/s, p${percent}`,
-    against: AGAINST,
-    unit: 'ms',
-    goal: 1.3,
-    atMost: true,
-  })),
+  rows: rowsOf('latency-p50', 'latency-p99'),
   async run(bench) {
     const count = bench.size(250, 150);
     await using broker = await BenchBroker.open();

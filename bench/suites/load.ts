@@ -11,34 +11,12 @@ import { openReader } from '../harness/replica-services.ts';
 import { inTurns, perSecond, type Suite } from '../harness/suite.ts';
 import { ProductCopy } from '../product-copies.ts';
 import { copyIn } from '../twins/copy-in.ts';
+import { rowsOf } from '../rows.ts';
 import { REPLICA_DDL } from '../twins/consumer.ts';
 
 /** A new replica's table from a file. */
 export const load: Suite = {
-  rows: [
-    {
-      name: 'load-copy',
-      work: 'load of 1,000,000 rows from a dump',
-      against: '`COPY` in, of the same rows',
-      unit: 'rows/s',
-      goal: 0.4,
-    },
-    {
-      name: 'load-django',
-      work: 'load of 1,000,000 rows from a dump',
-      against: 'django-cqrs',
-      unit: 'rows/s',
-      goal: 50,
-    },
-    {
-      name: 'load-memory',
-      work: 'load of 1,000,000 rows: memory after nine tenths',
-      against: 'itself after one tenth',
-      unit: 'MB',
-      goal: 1.3,
-      atMost: true,
-    },
-  ],
+  rows: rowsOf('load-copy', 'load-django', 'load-memory'),
   async run(bench) {
     const python = findPython();
     if (python === undefined)

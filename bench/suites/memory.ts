@@ -7,22 +7,14 @@ import { openReader } from '../harness/replica-services.ts';
 import { inTurns, type Suite } from '../harness/suite.ts';
 import { startWorker } from '../harness/worker-process.ts';
 import { ProductCopy } from '../product-copies.ts';
+import { rowsOf } from '../rows.ts';
 import { REPLICA_DDL } from '../twins/consumer.ts';
 
 const ALLOWANCE_MB = 80;
 
 /** The most memory that a worker ever takes while it works off a backlog of large messages. */
 export const memory: Suite = {
-  rows: [
-    {
-      name: 'memory',
-      work: 'memory of a worker, bodies of 4 kB, at any backlog',
-      against: `raw twin + ${ALLOWANCE_MB} MB`,
-      unit: 'MB',
-      goal: 1,
-      atMost: true,
-    },
-  ],
+  rows: rowsOf('memory'),
   async run(bench) {
     const size = bench.size(20_000, 5_000);
     await using broker = await BenchBroker.open();

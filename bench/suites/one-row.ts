@@ -1,20 +1,13 @@
 import { openWriter, type Writer } from '../harness/master-services.ts';
 import { type Bench, pair, perSecond, type Suite } from '../harness/suite.ts';
+import { rowsOf } from '../rows.ts';
 import { productData } from '../products.ts';
 
 const CONNECTIONS = [1, 8];
 
 /** One row a transaction, through flush: what capture costs the writer. */
 export const oneRow: Suite = {
-  rows: ['create', 'update'].flatMap((work) =>
-    CONNECTIONS.map((connections) => ({
-      name: `${work}-${connections}`,
-      work: `${work} one row a transaction, ${connections} connection${connections > 1 ? 's' : ''}`,
-      against: 'the same flush without the plugin',
-      unit: 'tx/s',
-      goal: 0.8,
-    })),
-  ),
+  rows: rowsOf('create-1', 'create-8', 'update-1', 'update-8'),
   async run(bench) {
     await using ours = await openWriter('ours');
     await using plain = await openWriter('plain');

@@ -4,19 +4,12 @@ import { BenchBroker } from '../harness/broker.ts';
 import { openReader } from '../harness/replica-services.ts';
 import { inTurns, type Suite } from '../harness/suite.ts';
 import { startWorker } from '../harness/worker-process.ts';
+import { rowsOf } from '../rows.ts';
 import { ProductCopy } from '../product-copies.ts';
 
 /** Workers beside each other, where each message waits for something else than the servers. */
 export const processes: Suite = {
-  rows: [
-    {
-      name: 'processes',
-      work: '1 → 2 consumer processes, throttled apply (a hook that waits 2 ms)',
-      against: 'itself with 1 process',
-      unit: 'rows/s',
-      goal: 1.7,
-    },
-  ],
+  rows: rowsOf('processes'),
   async run(bench) {
     const size = bench.size(1_500, 800);
     await using broker = await BenchBroker.open();

@@ -6,23 +6,17 @@ import { amqpUrl } from '../../test/support/broker.ts';
 import { createDatabase } from '../../test/support/database.ts';
 import { BenchBroker } from '../harness/broker.ts';
 import { pair, perSecond, type Suite } from '../harness/suite.ts';
+import { relayAll } from '../harness/relay.ts';
 import { fillOutbox } from '../harness/outbox-backlog.ts';
 import { Product } from '../products.ts';
+import { rowsOf } from '../rows.ts';
 import { relayBatchRaw } from '../twins/relay.ts';
 
 /** From a full outbox to the broker. */
 export const relay: Suite = {
-  rows: [
-    {
-      name: 'relay',
-      work: 'relay, backlog of 100,000',
-      against: 'raw claim + pipelined confirms + delete, in order per row beside another relay',
-      unit: 'msg/s',
-      goal: 0.9,
-    },
-  ],
+  rows: rowsOf('relay'),
   async run(bench) {
-    const size = bench.size(20_000, 10_000);
+    const size = bench.size(50_000, 10_000);
     const database = await createDatabase();
     await using broker = await BenchBroker.open();
     const queue = await broker.queue('relayed');
@@ -36,7 +30,7 @@ export const relay: Suite = {
       await cqrs.connect();
       const ours = async (): Promise<number> => {
         await fillOutbox(client, size);
-        return perSecond(size, () => relayAll(cqrs, size));
+        return relayAll(cqrs, size);
       };
       const twin = async (): Promise<number> => {
         await fillOutbox(client, size);
@@ -57,17 +51,3 @@ export const relay: Suite = {
     }
   },
 };
-
-async function relayAll(cqrs: Cqrs, size: number): Promise<void> {
-  let published = 0;
-  const { promise: done, resolve } = Promise.withResolvers<void>();
-  const off = cqrs.events.on('cqrs.relay.published', ({ count }) => {
-    published += count;
-    if (published >= size) resolve();
-  });
-  const running = cqrs.createRelay();
-  await running.start();
-  await done;
-  off();
-  await running.stop();
-}

@@ -1,0 +1,125 @@
+/** Why a goal is missed, by the name of its row: what a profile shows, and what would lift it. */
+export interface Explanation {
+  /** What was looked at, and what it shows. */
+  readonly profile: string;
+  readonly lift: string;
+}
+
+const CREATE: Explanation = {
+  profile:
+    "Processor time of a transaction (`process.cpuUsage`, `/proc/<backend>/schedstat`; 1 connection, busy machine): Node 1.45 ms beside 1.2 ms, the connection's backend 0.77 ms beside 0.60 ms. It makes one round trip fewer than the twin; what is left is the work for a second row, its two indexes and its WAL, and in Node the RETURNING and the body. No function of ours is above 2 %.",
+  lift: 'the servers on cores of their own; one index less on the outbox; the insert prepared, with the COMMIT behind it before one Sync, which `pg` cannot send.',
+};
+
+const UPDATE: Explanation = {
+  profile:
+    "Processor time of a transaction (as for creates): Node and the connection's backend are within 10 % of the twin's with 1 connection; with 8 the backend takes a fifth more, for the row of the outbox.",
+  lift: 'as for creates.',
+};
+
+const FAST_PATH: Explanation = {
+  profile:
+    'Profile (`node --cpu-prof` of a drain, busy machine): of the busy time ours takes 36 %, where the twin has next to nothing: reading and checking bodies 14 %, keys, mapping, packing and events in many small parts; Node’s sockets take 21 %, the garbage collector 14 %, amqplib 11 %, `pg` 2 %. The database works up to twice as long as for the twin: locks of keys, tombstones, the condition on versions.',
+  lift: 'columns read out of the JSON text without making objects; one event a batch instead of one a message.',
+};
+
+export const explanations: Readonly<Record<string, Explanation>> = {
+  'create-1': CREATE,
+  'create-8': CREATE,
+  'update-1': UPDATE,
+  'update-8': UPDATE,
+  'bulk-create': {
+    profile:
+      'It stores two rows where the twin stores one, the second of 400 bytes with two indexes, and reads every row back as text (RETURNING) to make its body: processor time of the connection’s backend, not of Node.',
+    lift: 'bodies made by PostgreSQL itself in the same statement, for masters without serializer and tracked fields.',
+  },
+  'bulk-update': {
+    profile: 'As for bulk creates.',
+    lift: 'as for bulk creates.',
+  },
+  relay: {
+    profile:
+      'Profile (`node --cpu-prof` of a backlog): sockets 44 %, amqplib 18 %, garbage 17 %, `pg` 5 %, which the twin has as well; ours is 9 %, none of its functions above 1.1 %.',
+    lift: 'several messages in one buffer, below amqplib.',
+  },
+  'consume-create-classic': FAST_PATH,
+  'consume-update-classic': FAST_PATH,
+  'consume-create-quorum': FAST_PATH,
+  'consume-update-quorum': FAST_PATH,
+  'consume-hooks': {
+    profile:
+      'Profile (`node --cpu-prof` of a drain): MikroORM takes 52 %, as for the twin; ours 16 %, the garbage of both 10 %. Beside the flush ours reads what is stored before it decides, gives each hook its context, and stamps all rows with their exact versions in a second UPDATE, since a `Date` has no microseconds.',
+    lift: 'writing the version with the flush itself, through a type for `cqrs_updated` that keeps microseconds.',
+  },
+  'consume-stale': {
+    profile:
+      'Nothing is written, so that the database has little to do; what is left is RabbitMQ handing out messages and Node reading them (profile of the fast path), which cost the same for old news.',
+    lift: 'looking at key and version before the rest of the body is mapped.',
+  },
+  'django-drain': FAST_PATH,
+  'django-create': CREATE,
+  'django-bulk-create': {
+    profile:
+      'Published means relayed: the rows are written at many thousands a second (`bulk-create`), and the relay carries them behind.',
+    lift: 'what lifts `relay`: begun while the rows are written, it would have to wait for their COMMIT all the same.',
+  },
+  'django-sync': {
+    profile: 'The way of a SYNC is that of a change: row, outbox, relay; the outbox is written and emptied again.',
+    lift: 'what lifts `relay`.',
+  },
+  'latency-p50': {
+    profile:
+      'Both ways make the same steps: commit, wake, claim, publish, deliver, apply, commit. On two cores that writer, relay, worker and both servers share, ours waits longer for its turn at each, since it takes twice the processor time for a single message.',
+    lift: 'what lifts one-row transactions and the fast path; cores of their own.',
+  },
+  'latency-p99': {
+    profile:
+      'The tail is the garbage collector, checkpoints and the neighbours on the machine: from round to round it differs by more than the two ways do.',
+    lift: 'a quieter machine.',
+  },
+  'load-copy': {
+    profile:
+      'Profile (`node --cpu-prof` of a load): ours 41 % of the busy time (parsing 5 %, packing 4 %, mapping and locks in small parts), sockets and files 24 %, garbage 12 %. PostgreSQL looks for tombstones and compares versions row by row, which `COPY` leaves out.',
+    lift: 'COPY straight into a table that is empty and that nobody consumes into.',
+  },
+  'load-django': {
+    profile: 'As for `load-copy`.',
+    lift: 'as for `load-copy`.',
+  },
+  'load-memory': {
+    profile: 'The heap grows until its first full collection, and stays there.',
+    lift: 'a smaller young generation (`node --max-semi-space-size`).',
+  },
+  'apply-logical': {
+    profile:
+      "PostgreSQL's worker applies inside the server: no JSON, no broker, no client. Ours shares the two cores with RabbitMQ, which takes about as much processor time a message as the database (`/proc/<pid>/stat` during a drain).",
+    lift: 'what lifts the fast path; cores of their own for the broker.',
+  },
+  'grow-outbox': {
+    profile:
+      'The oldest messages are read by the primary key; what grows is the part of its index that settled messages leave behind until vacuum comes.',
+    lift: 'vacuuming the outbox more often than other tables.',
+  },
+  'grow-queue': {
+    profile: 'RabbitMQ keeps a long classic queue on disk and reads it back; our part of the way is the same.',
+    lift: 'quorum queues, faster disks.',
+  },
+  'grow-entities': {
+    profile:
+      'A batch of 1,000 messages of 50 entities is 50 statements of 20 rows, one round trip, parse and plan each; the work on rows is the same. The cost of a message grows with statements a batch.',
+    lift: 'all statements of a batch in one message to the database; until then larger batches (`replica.batchSize`) where entities are many.',
+  },
+  'grow-bodies': {
+    profile: 'A message costs the same however long it is; above some kilobytes only copying counts.',
+    lift: 'nothing in this library.',
+  },
+  processes: {
+    profile: 'Two processes share two cores with both servers.',
+    lift: 'more cores.',
+  },
+  memory: {
+    profile:
+      'MikroORM, zod and the transport are loaded before the first message; the rest are `replica.prefetch` bodies in hand.',
+    lift: 'a smaller `replica.prefetch` where bodies are large.',
+  },
+};

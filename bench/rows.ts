@@ -1,0 +1,159 @@
+import type { Row } from './harness/row.ts';
+
+/** What is measured, in the order of the page: each suite measures some of these rows. */
+
+const WITHOUT = 'the same flush without the plugin';
+const RAW = 'raw consume + unnest upsert + ack';
+const ITSELF = { goal: 1.1, atMost: true, against: 'itself' } as const;
+
+export const rows: readonly Row[] = [
+  ...['create', 'update'].flatMap((work) =>
+    [1, 8].map((connections): Row => ({
+      name: `${work}-${connections}`,
+      work: `${work} one row a transaction, ${connections} connection${connections > 1 ? 's' : ''}`,
+      against: WITHOUT,
+      unit: 'tx/s',
+      goal: 0.8,
+    })),
+  ),
+  {
+    name: 'bulk-create',
+    work: 'bulk create of 10,000 rows',
+    against: 'the same without the plugin',
+    unit: 'rows/s',
+    goal: 0.6,
+    beside: 'django-bulk-create',
+  },
+  {
+    name: 'bulk-update',
+    work: 'bulk update of 10,000 rows',
+    against: 'raw UPDATE … RETURNING + outbox insert',
+    unit: 'rows/s',
+    goal: 0.6,
+  },
+  {
+    name: 'relay',
+    work: 'relay of a backlog',
+    against: 'raw claim + pipelined confirms + delete, in order per row beside another relay',
+    unit: 'msg/s',
+    goal: 0.9,
+  },
+  ...['classic', 'quorum'].flatMap((type) =>
+    ['create', 'update'].map((work): Row => ({
+      name: `consume-${work}-${type}`,
+      work: `consumer, backlog of ${work}s, fast path, 1 worker, ${type} queue`,
+      against: RAW,
+      unit: 'rows/s',
+      goal: 0.8,
+      ...(type === 'classic' && work === 'create' ? { beside: 'django-drain' } : {}),
+    })),
+  ),
+  {
+    name: 'consume-hooks',
+    work: 'the same updates, hook path (`cqrsUpdate` overridden)',
+    against: 'the same upserts through one MikroORM flush per batch',
+    unit: 'rows/s',
+    goal: 0.8,
+  },
+  {
+    name: 'consume-stale',
+    work: 'consumer, all stale or duplicate',
+    against: 'fast path create',
+    unit: 'rows/s',
+    goal: 1.3,
+  },
+  {
+    name: 'django-drain',
+    work: 'replica drain, creates, 1 worker',
+    against: 'django-cqrs, same backlog, connections kept',
+    unit: 'rows/s',
+    goal: 50,
+  },
+  {
+    name: 'django-create',
+    work: 'master creates, one a transaction, published',
+    against: 'django-cqrs',
+    unit: 'rows/s',
+    goal: 5,
+  },
+  {
+    name: 'django-bulk-create',
+    work: 'bulk create of 10,000, published',
+    against: 'django-cqrs',
+    unit: 'rows/s',
+    goal: 50,
+  },
+  {
+    name: 'django-sync',
+    work: 'sync of 100,000 rows to a queue',
+    against: 'django-cqrs `cqrs_sync` (pika)',
+    unit: 'rows/s',
+    goal: 10,
+  },
+  {
+    name: 'load-django',
+    work: 'load of rows from a dump',
+    against: 'django-cqrs',
+    unit: 'rows/s',
+    goal: 50,
+  },
+  {
+    name: 'load-copy',
+    work: 'load of 1,000,000 rows from a dump',
+    against: '`COPY` in, of the same rows',
+    unit: 'rows/s',
+    goal: 0.4,
+    beside: 'load-django',
+  },
+  {
+    name: 'load-memory',
+    work: 'load of 1,000,000 rows: memory after nine tenths',
+    against: 'itself after one tenth',
+    unit: 'MB',
+    goal: 1.3,
+    atMost: true,
+  },
+  ...[50, 99].map((percent): Row => ({
+    name: `latency-p${percent}`,
+    work: `commit → visible on the replica at 50 changes/s, p${percent}`,
+    against: 'the raw path (insert, wake, publish, consume, upsert)',
+    unit: 'ms',
+    goal: 1.3,
+    atMost: true,
+  })),
+  {
+    name: 'apply-logical',
+    work: 'apply throughput at saturation, quorum queue',
+    against: 'PostgreSQL logical replication, one-row transactions',
+    unit: 'rows/s',
+    goal: 0.5,
+  },
+  { name: 'grow-outbox', work: 'relay, cost of a message: outbox of 10⁴ → 10⁶', unit: 'µs/msg', ...ITSELF },
+  { name: 'grow-queue', work: 'consumer, cost of a message: queue of 10⁴ → 10⁶', unit: 'µs/msg', ...ITSELF },
+  { name: 'grow-entities', work: 'consumer, cost of a message: 1 → 50 entities', unit: 'µs/msg', ...ITSELF },
+  { name: 'grow-bodies', work: 'consumer, cost of a byte: bodies of 0.4 → 40 kB', unit: 'ns/byte', ...ITSELF },
+  {
+    name: 'processes',
+    work: '1 → 2 consumer processes, throttled apply (a hook that waits 2 ms)',
+    against: 'itself with 1 process',
+    unit: 'rows/s',
+    goal: 1.7,
+  },
+  {
+    name: 'memory',
+    work: 'memory of a worker, bodies of 4 kB, at any backlog',
+    against: 'raw twin + 80 MB',
+    unit: 'MB',
+    goal: 1,
+    atMost: true,
+  },
+];
+
+/** @throws Error when there is no such row */
+export function rowsOf(...names: readonly string[]): readonly Row[] {
+  return names.map((name) => {
+    const row = rows.find((one) => one.name === name);
+    if (!row) throw new Error(`There is no benchmark '${name}'.`);
+    return row;
+  });
+}
