@@ -4,12 +4,14 @@ import { JobsPage } from './pages/jobs.tsx';
 import { NotFound, Shell } from './shell.tsx';
 import { OutboxPage } from './pages/outbox.tsx';
 import { OverviewPage } from './pages/overview.tsx';
+import { ReplicaRowsPage } from './pages/replica-rows.tsx';
 import { ReplicasPage } from './pages/replicas.tsx';
 import { RowsPage } from './pages/rows.tsx';
 import { queryClient, serviceQuery } from './api/queries.ts';
 import {
   parseDeadLettersSearch,
   parseJobsSearch,
+  parseListingSearch,
   parseOverviewSearch,
   parseReplicasSearch,
   parseRowsSearch,
@@ -54,6 +56,13 @@ const replicas = createRoute({
   component: ReplicasPage,
 });
 
+const replicaRows = createRoute({
+  getParentRoute: () => root,
+  path: '/replicas/$cqrsId',
+  validateSearch: parseListingSearch,
+  component: ReplicaRowsPage,
+});
+
 const deadLetters = createRoute({
   getParentRoute: () => root,
   path: '/dead-letters',
@@ -71,7 +80,7 @@ const jobs = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, firstRows, rows, replicas, deadLetters, outbox, jobs]),
+  routeTree: root.addChildren([overview, firstRows, rows, replicas, replicaRows, deadLetters, outbox, jobs]),
   history: createHashHistory(),
   scrollRestoration: true,
 });

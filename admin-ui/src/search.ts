@@ -5,7 +5,7 @@ import type { Condition, Operator, Sort } from '../../src/admin/contract.ts';
 export interface OverviewSearch {
   readonly minutes?: number;
 }
-export interface RowsSearch {
+export interface ListingSearch {
   readonly search?: string;
   readonly filters?: Condition[];
   readonly sort?: Sort;
@@ -13,6 +13,8 @@ export interface RowsSearch {
   readonly before?: string;
   /** The row in the drawer. */
   readonly row?: string;
+}
+export interface RowsSearch extends ListingSearch {
   /** The job that is shown above the table. */
   readonly job?: string;
 }
@@ -40,10 +42,12 @@ export const WINDOWS = [15, 60, 360, 1_440, 10_080] as const;
 export const parseOverviewSearch = ({ minutes }: Raw): OverviewSearch =>
   WINDOWS.some((one) => one === minutes) ? { minutes: minutes as number } : {};
 
-export function parseRowsSearch(raw: Raw): RowsSearch {
+export const parseRowsSearch = (raw: Raw): RowsSearch => ({ ...parseListingSearch(raw), ...texts(raw, ['job']) });
+
+export function parseListingSearch(raw: Raw): ListingSearch {
   const filters = Array.isArray(raw['filters']) ? raw['filters'].filter(isCondition) : [];
   return {
-    ...texts(raw, ['search', 'after', 'before', 'row', 'job']),
+    ...texts(raw, ['search', 'after', 'before', 'row']),
     ...(filters.length > 0 && { filters }),
     ...(isSort(raw['sort']) && { sort: raw['sort'] }),
   };

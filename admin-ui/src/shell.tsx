@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
-import { Link, Outlet } from '@tanstack/react-router';
-import { useEffect } from 'react';
+import { Link, Outlet, useLocation } from '@tanstack/react-router';
+import { useEffect, useRef } from 'react';
 import type { Environment, ServiceInfo } from '../../src/admin/contract.ts';
 import { failureOf } from './api/client.ts';
 import { closeLive, openLive, useLiveState } from './api/live.ts';
@@ -75,6 +75,15 @@ function Door({ error, onRetry }: { readonly error: unknown; readonly onRetry: (
 }
 
 function Side({ service }: { readonly service: ServiceInfo }) {
+  const { pathname } = useLocation();
+  const nav = useRef<HTMLElement>(null);
+  // on a phone the list of pages is wider than the screen
+  useEffect(() => {
+    const list = nav.current;
+    const links = [...(list?.querySelectorAll('a') ?? [])];
+    const active = links.findLast(({ hash }) => `#${pathname}`.startsWith(hash));
+    if (list && active) list.scrollLeft = active.offsetLeft - list.offsetLeft - 40;
+  }, [pathname]);
   const isMaster = service.roles.includes('master');
   const isReplica = service.roles.includes('replica');
   return (
@@ -87,10 +96,10 @@ function Side({ service }: { readonly service: ServiceInfo }) {
         </div>
       </div>
       {service.environment && <EnvironmentBadge environment={service.environment} />}
-      <nav className="nav" aria-label="Pages">
+      <nav ref={nav} className="nav" aria-label="Pages">
         <Item to="/" icon="overview" text="Overview" />
         {isMaster && <Item to="/rows" icon="rows" text="Rows" />}
-        {isReplica && <Item to="/replicas" icon="replicas" text="Replicas" />}
+        <Item to="/replicas" icon="replicas" text="Replicas" />
         {isReplica && <LettersItem />}
         <Item to="/outbox" icon="outbox" text={isMaster ? 'Outbox and workers' : 'Workers'} />
         <Item to="/jobs" icon="jobs" text="Jobs" />

@@ -14,7 +14,7 @@ import {
 /**
  * The one stream of this page: what it brings goes into the cache of queries, which is bounded.
  *
- *     closed ──open()──▶ waiting ──first byte──▶ open ──break──▶ waiting (the browser connects by itself)
+ *     closed ──open()──▶ waiting ──first byte──▶ open ──break──▶ waiting (the browser, or we, connect again)
  *
  * While it is not open nothing arrives, so `useLiveState` tells the user. It ends with the page, also when the browser
  * keeps that for the back button.
@@ -22,16 +22,18 @@ import {
 export type LiveState = 'closed' | 'waiting' | 'open';
 
 const KEPT_EVENTS = 200;
+const REOPEN_MS = 5_000;
 const listeners = new Set<() => void>();
 let source: EventSource | null = null;
 let state: LiveState = 'closed';
+let isBroken = false;
+let reopening: ReturnType<typeof setTimeout> | undefined;
 
 export function openLive(): void {
   if (source) return;
   const stream = new EventSource(apiUrl('live'));
   source = stream;
   change('waiting');
-  let isBroken = false;
   stream.addEventListener('open', () => {
     // what happened during the break was not heard
     if (isBroken) void queryClient.invalidateQueries();
@@ -41,6 +43,8 @@ export function openLive(): void {
   stream.addEventListener('error', () => {
     isBroken = true;
     change('waiting');
+    // refused, by a proxy or for want of a session: the browser does not try again
+    if (stream.readyState === EventSource.CLOSED) reopening = setTimeout(reopen, REOPEN_MS);
   });
   on(stream, 'overview', (overview) => queryClient.setQueryData(overviewQuery.queryKey, overview));
   on(stream, 'job', updateJob);
@@ -56,7 +60,13 @@ export function openLive(): void {
   });
 }
 
+function reopen(): void {
+  source = null;
+  openLive();
+}
+
 export function closeLive(): void {
+  clearTimeout(reopening);
   source?.close();
   source = null;
   change('closed');

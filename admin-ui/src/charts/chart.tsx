@@ -127,7 +127,8 @@ function options(
         stroke: colour(`--chart-${tone}`),
         fill: colour(`--chart-${tone}`).replaceAll(',', '').replace(')', ' / 0.08)'),
         width: 1.75,
-        points: { show: false },
+        // a single minute is no line
+        points: { show: true, size: 4, fill: colour(`--chart-${tone}`) },
         spanGaps: false,
       })),
     ],

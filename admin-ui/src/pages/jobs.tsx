@@ -52,7 +52,7 @@ export function JobsPage() {
               </Empty>
             ) : (
               <div className="table-wrap" tabIndex={0} role="region" aria-label="Jobs, newest first">
-                <table className="table">
+                <table className="table stack">
                   <thead>
                     <tr>
                       <th scope="col">Job</th>
@@ -97,6 +97,7 @@ function JobRow({ job }: { readonly job: Job }) {
         {job.error ? <span className="trouble">{job.error}</span> : <Counts counts={job.counts} />}
       </td>
       <td className="right">
+        <span className="only-phone soft">done </span>
         {formatCount(job.done)}
         {job.total !== null && job.total !== job.done && ` / ${formatCount(job.total)}`}
       </td>

@@ -1,28 +1,29 @@
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { useState, type FormEvent } from 'react';
+import type { FormEvent } from 'react';
 import type { ReplicaState } from '../../../src/admin/contract.ts';
 import { replicasQuery } from '../api/queries.ts';
-import { useAction } from '../api/use-action.ts';
-import { useMayAct } from '../api/use-service.ts';
+import { useMayAct, useService } from '../api/use-service.ts';
 import { formatCount, formatDuration, formatShort } from '../format.ts';
-import { ConfirmDialog } from '../parts/confirm-dialog.tsx';
 import { Counts } from '../parts/job-card.tsx';
-import { Empty } from '../parts/notice.tsx';
 import { QueryView } from '../parts/query-view.tsx';
 import { TimeAgo } from '../parts/time-ago.tsx';
 import type { ReplicasSearch } from '../search.ts';
+import { ComparePanel } from './replicas/compare-panel.tsx';
 import { Comparison } from './replicas/comparison.tsx';
 import { RecentComparisons } from './replicas/recent-comparisons.tsx';
 import { ReplicaRowDrawer } from './replicas/replica-row-drawer.tsx';
 
 const route = getRouteApi('/replicas');
 
-/** The copies that this service keeps: how far they are, and whether they equal their masters. */
+/** Copies: those of our masters that others keep, compared and repaired; and those that this service keeps itself. */
 export function ReplicasPage() {
+  const { roles } = useService();
+  const mayAct = useMayAct();
+  const isMaster = roles.includes('master');
+  const isReplica = roles.includes('replica');
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const replicas = useQuery({ ...replicasQuery, refetchInterval: 15_000 });
   const change = (next: ReplicasSearch): void =>
     void navigate({ search: (previous: ReplicasSearch) => ({ ...previous, ...next }) });
   return (
@@ -31,40 +32,19 @@ export function ReplicasPage() {
         <div>
           <h1>Replicas</h1>
           <p>
-            The copies that this service keeps. A comparison reads both sides and lists the rows that differ; a repair
-            asks the master to send them once more.
+            {isReplica && 'The copies that this service keeps, and how far they are. '}
+            {isMaster &&
+              'Whether the copies that others keep equal their masters here: a comparison lists the rows that differ, a repair sends them once more.'}
+            {isReplica && !isMaster && 'They are compared and repaired on the page of their master’s service.'}
           </p>
         </div>
       </div>
+      {isMaster && mayAct && <ComparePanel onStarted={(job) => change({ job })} />}
       {search.job !== undefined && (
-        <Comparison
-          key={search.job}
-          id={search.job}
-          onHide={() => change({ job: undefined })}
-          onRow={(cqrsId, row) => change({ cqrsId, row })}
-        />
+        <Comparison key={search.job} id={search.job} onHide={() => change({ job: undefined })} />
       )}
-      <QueryView query={replicas}>
-        {(data) =>
-          data.replicas.length === 0 ? (
-            <section className="panel">
-              <Empty title="This service has no replicas">Declare one with CQRS_ID, and it is shown here.</Empty>
-            </section>
-          ) : (
-            <div className="replicas">
-              {data.replicas.map((replica) => (
-                <ReplicaCard
-                  key={replica.cqrsId}
-                  replica={replica}
-                  onStarted={(job) => change({ job })}
-                  onRow={(row) => change({ cqrsId: replica.cqrsId, row })}
-                />
-              ))}
-            </div>
-          )
-        }
-      </QueryView>
-      <RecentComparisons shown={search.job} />
+      {isReplica && <ReplicaCards onRow={(cqrsId, row) => change({ cqrsId, row })} />}
+      {isMaster && <RecentComparisons shown={search.job} />}
       {search.cqrsId !== undefined && search.row !== undefined && (
         <ReplicaRowDrawer
           cqrsId={search.cqrsId}
@@ -76,30 +56,39 @@ export function ReplicasPage() {
   );
 }
 
+function ReplicaCards({ onRow }: { readonly onRow: (cqrsId: string, key: string) => void }) {
+  const replicas = useQuery({ ...replicasQuery, refetchInterval: 15_000 });
+  return (
+    <QueryView query={replicas}>
+      {(data) => (
+        <div className="replicas">
+          {data.replicas.map((replica) => (
+            <ReplicaCard key={replica.cqrsId} replica={replica} onRow={(row) => onRow(replica.cqrsId, row)} />
+          ))}
+        </div>
+      )}
+    </QueryView>
+  );
+}
+
 const PATHS = { rows: 'set-based', hooks: 'hooks of its class', none: 'no table' } as const;
 
-function ReplicaCard({
-  replica,
-  onStarted,
-  onRow,
-}: {
-  readonly replica: ReplicaState;
-  readonly onStarted: (job: string) => void;
-  readonly onRow: (key: string) => void;
-}) {
+function ReplicaCard({ replica, onRow }: { readonly replica: ReplicaState; readonly onRow: (key: string) => void }) {
   const { cqrsId, entity, path, rows, lastApplied, lastUpdated, lagMs, applied, skipped, retried, deadLettered } =
     replica;
-  const mayAct = useMayAct();
   return (
     <section className="panel" aria-label={`Replica ${cqrsId}`}>
       <header>
         <div>
-          <h2>{cqrsId}</h2>
+          <h2>
+            <Link to="/replicas/$cqrsId" params={{ cqrsId }}>
+              {cqrsId}
+            </Link>
+          </h2>
           <p className="soft">
             {entity} · {PATHS[path]}
           </p>
         </div>
-        {mayAct && path !== 'none' && <CompareButtons cqrsId={cqrsId} onStarted={onStarted} />}
       </header>
       <div className="body replica-body">
         <dl className="facts">
@@ -150,40 +139,6 @@ function Reasons({
       <dt>{isTrouble && !isNone ? <Link to="/dead-letters">{name}</Link> : name}</dt>
       <dd>{isNone ? <span className="soft">none</span> : <Counts counts={counts} isTrouble={isTrouble} />}</dd>
     </>
-  );
-}
-
-function CompareButtons({ cqrsId, onStarted }: { readonly cqrsId: string; readonly onStarted: (job: string) => void }) {
-  const [isAsking, setAsking] = useState(false);
-  const reconcile = useAction('reconcile', ({ id }) => {
-    setAsking(false);
-    onStarted(id);
-  });
-  const start = (repair: boolean): void => reconcile.mutate({ path: { cqrsId }, body: { repair } });
-  return (
-    <div className="actions">
-      <button
-        type="button"
-        className="button small primary"
-        disabled={reconcile.isPending}
-        onClick={() => start(false)}
-      >
-        Compare
-      </button>
-      <button type="button" className="button small" disabled={reconcile.isPending} onClick={() => setAsking(true)}>
-        Compare and repair
-      </button>
-      <ConfirmDialog
-        open={isAsking}
-        title={`Compare ${cqrsId} and repair what differs?`}
-        confirm="Compare and repair"
-        isBusy={reconcile.isPending}
-        onConfirm={() => start(true)}
-        onClose={() => setAsking(false)}
-      >
-        Every row that is missing, stale, damaged or superfluous here is brought back to the state of its master.
-      </ConfirmDialog>
-    </div>
   );
 }
 

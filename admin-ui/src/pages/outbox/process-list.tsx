@@ -14,7 +14,7 @@ export function ProcessList({ processes }: { readonly processes: readonly Proces
   }
   return (
     <div className="table-wrap" tabIndex={0} role="region" aria-label="Processes of this service">
-      <table className="table">
+      <table className="table stack">
         <thead>
           <tr>
             <th scope="col">Process</th>
@@ -40,10 +40,17 @@ export function ProcessList({ processes }: { readonly processes: readonly Proces
                 <TimeAgo iso={process.seenAt} />
               </td>
               <td>
+                <span className="only-phone soft">started </span>
                 <TimeAgo iso={process.startedAt} />
               </td>
-              <td>{process.queue ?? '–'}</td>
-              <td className="right">{process.prefetch ?? '–'}</td>
+              <td>
+                <span className="only-phone soft">queue </span>
+                {process.queue ?? '–'}
+              </td>
+              <td className="right">
+                <span className="only-phone soft">prefetch </span>
+                {process.prefetch ?? '–'}
+              </td>
               <td className="wrap">
                 <Counts counts={process.counts} />
                 {process.degraded.map((why) => (

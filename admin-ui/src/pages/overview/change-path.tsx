@@ -70,7 +70,7 @@ function WayArrow({ way }: { readonly way: Way }) {
       </svg>
       <span className="way-name">
         {name}
-        {lagMs !== null && <span className="soft"> · lag {formatDuration(lagMs)}</span>}
+        {lagMs !== null && <span className="soft way-lag">lag {formatDuration(lagMs)}</span>}
       </span>
       {troubles.map((trouble) => (
         <p key={trouble} className="station-trouble">

@@ -52,7 +52,7 @@ export function describePath(overview: Overview): Path {
       station('master', 'Master', ['master', 'database'], {
         value: master && formatRate(master.announcedPerSecond),
         unit: 'announced',
-        facts: master ? [`${formatCount(master.announced)} since start`] : ['in another service'],
+        facts: master ? [`${formatCount(master.announced)} in the last hour`] : ['in another service'],
       }),
       station('outbox', 'Outbox', ['outbox'], {
         value: outbox && formatShort(outbox.depth),
@@ -81,7 +81,7 @@ export function describePath(overview: Overview): Path {
         facts: replica
           ? [
               plural(replica.workers, 'worker'),
-              `${formatCount(replica.applied)} since start`,
+              `${formatCount(replica.applied)} in the last hour`,
               ...(replica.skipped > 0 ? [`${formatCount(replica.skipped)} skipped`] : []),
               ...(replica.retried > 0 ? [`${formatCount(replica.retried)} retried`] : []),
             ]

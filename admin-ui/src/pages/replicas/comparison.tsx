@@ -1,4 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { Difference, DifferencesPage } from '../../../../src/admin/contract.ts';
 import { differencesQuery, jobQuery } from '../../api/queries.ts';
@@ -19,15 +20,7 @@ const KINDS = {
 } as const satisfies Record<Difference['kind'], readonly [string, string, string]>;
 
 /** A comparison: how far it is, then what differs, and the repair of some or all of it. */
-export function Comparison({
-  id,
-  onHide,
-  onRow,
-}: {
-  readonly id: string;
-  readonly onHide: () => void;
-  readonly onRow: (cqrsId: string, key: string) => void;
-}) {
+export function Comparison({ id, onHide }: { readonly id: string; readonly onHide: () => void }) {
   const job = useQuery(jobQuery(id));
   const [repairId, setRepairId] = useState<string | null>(null);
   const isDone = job.data?.state === 'done' && job.data.kind === 'reconcile';
@@ -35,7 +28,7 @@ export function Comparison({
     <div className="job-cards">
       <JobCard id={id} onHide={onHide} />
       {repairId !== null && <JobCard id={repairId} onHide={() => setRepairId(null)} />}
-      {isDone && <Differences id={id} cqrsId={job.data?.cqrsId ?? null} onRepair={setRepairId} onRow={onRow} />}
+      {isDone && <Differences id={id} cqrsId={job.data?.cqrsId ?? null} onRepair={setRepairId} />}
     </div>
   );
 }
@@ -44,12 +37,10 @@ function Differences({
   id,
   cqrsId,
   onRepair,
-  onRow,
 }: {
   readonly id: string;
   readonly cqrsId: string | null;
   readonly onRepair: (job: string) => void;
-  readonly onRow: (cqrsId: string, key: string) => void;
 }) {
   const [pages, setPages] = useState<readonly (string | undefined)[]>([undefined]);
   const query = useQuery(differencesQuery(id, pages.at(-1)));
@@ -69,7 +60,7 @@ function Differences({
               cqrsId={cqrsId}
               page={page}
               onRepair={onRepair}
-              onRow={onRow}
+
               onPrevious={pages.length > 1 ? () => setPages(pages.slice(0, -1)) : null}
               onNext={page.next === null ? null : () => setPages([...pages, page.next!])}
             />
@@ -85,7 +76,6 @@ function DifferencesView({
   cqrsId,
   page: { differences, leftOut },
   onRepair,
-  onRow,
   onPrevious,
   onNext,
 }: {
@@ -93,7 +83,6 @@ function DifferencesView({
   readonly cqrsId: string | null;
   readonly page: DifferencesPage;
   readonly onRepair: (job: string) => void;
-  readonly onRow: (cqrsId: string, key: string) => void;
   readonly onPrevious: (() => void) | null;
   readonly onNext: (() => void) | null;
 }) {
@@ -174,9 +163,13 @@ function DifferencesView({
                   </td>
                 )}
                 <td>
-                  <button type="button" className="link" disabled={cqrsId === null} onClick={() => onRow(cqrsId!, key)}>
-                    {keyLabel(key)}
-                  </button>
+                  {cqrsId === null ? (
+                    keyLabel(key)
+                  ) : (
+                    <Link to="/rows/$cqrsId" params={{ cqrsId }} search={{ row: key }}>
+                      {keyLabel(key)}
+                    </Link>
+                  )}
                 </td>
                 <td>
                   <span className={`badge ${KINDS[kind][0]}`}>{KINDS[kind][1]}</span>{' '}

@@ -14,7 +14,8 @@ export function Pager({
   onNext,
 }: {
   readonly shown: number;
-  readonly count: RowCount | undefined;
+  /** Undefined: it is being counted; null: nobody counts. */
+  readonly count: RowCount | undefined | null;
   readonly limit: number;
   readonly onLimit: (limit: number) => void;
   readonly onPrevious: (() => void) | null;
@@ -23,7 +24,7 @@ export function Pager({
   return (
     <footer className="pager">
       <span className="soft number" role="status">
-        {formatCount(shown)} shown · {countInWords(count)}
+        {formatCount(shown)} shown{count !== null && ` · ${countInWords(count)}`}
       </span>
       <div className="actions">
         <label className="soft">
@@ -47,7 +48,7 @@ export function Pager({
   );
 }
 
-export function countInWords(count: RowCount | undefined): string {
+function countInWords(count: RowCount | undefined): string {
   if (!count) return 'counting…';
   if (count.count === null) return 'too many to count';
   return `${count.exact ? '' : 'about '}${formatCount(count.count)} ${count.count === 1 ? 'matches' : 'match'}`;

@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import type { MasterInfo, Matching, Row, RowCount, SyncRequest } from '../../../../src/admin/contract.ts';
+import type { MasterInfo, SyncRequest } from '../../../../src/admin/contract.ts';
 import { useAction } from '../../api/use-action.ts';
 import { useService } from '../../api/use-service.ts';
 import { formatCount, plural } from '../../format.ts';
@@ -7,6 +7,7 @@ import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { Icon } from '../../parts/icons.tsx';
 import { QueueChoice } from '../../parts/queue-choice.tsx';
 import { conditionInWords } from './conditions.ts';
+import type { Shown } from './rows-panel.tsx';
 
 /** Rows by their keys, page after page, or everything that matches. */
 export interface Selected {
@@ -20,19 +21,13 @@ const MOST_KEYS = 10_000;
 /** What is selected, for whom, and the button. What was picked by hand goes at once, everything is asked about first. */
 export function SyncBar({
   master,
-  matching,
-  isNarrowed,
-  count,
-  page,
+  shown: { matching, isNarrowed, count, rows },
   selected,
   onSelect,
   onStarted,
 }: {
   readonly master: MasterInfo;
-  readonly matching: Matching;
-  readonly isNarrowed: boolean;
-  readonly count: RowCount | undefined;
-  readonly page: readonly Row[];
+  readonly shown: Shown;
   readonly selected: Selected;
   readonly onSelect: (selected: Selected) => void;
   readonly onStarted: (job: string) => void;
@@ -45,7 +40,7 @@ export function SyncBar({
     onStarted(id);
   });
   const keys = Object.keys(selected.keys).filter((key) => selected.keys[key]);
-  const isPageSelected = page.length > 0 && page.every(({ key }) => selected.keys[key]);
+  const isPageSelected = rows.length > 0 && rows.every(({ key }) => selected.keys[key]);
   const everyone = count?.count ?? null;
   const everythingInWords = `everything${isNarrowed ? ' that matches' : ''}${
     everyone === null ? '' : ` (${count!.exact ? '' : 'about '}${plural(everyone, 'row')})`
@@ -64,7 +59,7 @@ export function SyncBar({
         ) : (
           <span className="soft">Nothing is selected</span>
         )}
-        {!selected.everything && (isPageSelected || keys.length === 0) && page.length > 0 && (
+        {!selected.everything && (isPageSelected || keys.length === 0) && rows.length > 0 && (
           <button type="button" className="button quiet small" onClick={() => onSelect({ keys: {}, everything: true })}>
             Select {everythingInWords}
           </button>
