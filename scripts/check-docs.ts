@@ -3,6 +3,7 @@ import { API_FILE, apiDocument } from './docs/api-document.ts';
 import { unknownCommands } from './docs/commands.ts';
 import { claimProblems, guaranteesPage } from './docs/guarantees-page.ts';
 import { brokenLinks } from './docs/links.ts';
+import { withMetricsTable } from './docs/metrics-table.ts';
 import { allPages } from './docs/pages.ts';
 import { settingsPage } from './docs/settings-page.ts';
 import { checkSnippets } from './docs/snippets.ts';
@@ -29,6 +30,14 @@ report(
 
 const api = existsSync(API_FILE) && readFileSync(API_FILE, 'utf8');
 report('docs/admin-api.json', api === apiDocument() ? [] : ['differs from src/admin/contract: npm run docs:api']);
+
+const watching = readFileSync(`${root}/docs/watching.md`, 'utf8');
+report(
+  'docs/watching.md',
+  watching === withMetricsTable(watching)
+    ? []
+    : ['differs from src/observability/metric-list.ts: npm run docs:metrics'],
+);
 
 const tagged = allTaggedTests();
 const guarantees = existsSync(`${root}/docs/guarantees.md`) && readFileSync(`${root}/docs/guarantees.md`, 'utf8');

@@ -56,4 +56,8 @@ export const CLAIMS: readonly Claim[] = [
     says: 'A message longer than `maxPayloadBytes` fails the transaction that would send it, and is not read where it arrives.',
   },
   { id: 'no-secrets', says: 'No password and no row data stands in log lines and errors.' },
+  {
+    id: 'watching',
+    says: 'A process tells healthy from degraded (broker or database away) from dead (a loop that does not move), and finds back by itself.',
+  },
 ];

@@ -3,7 +3,8 @@ import type { Events } from '../core/events.js';
 import { Pulse } from '../core/pulse.js';
 import type { Settings } from '../core/settings.js';
 import { checkActivityTable, type Executor } from './activity-table.js';
-import type { Look } from './observer.js';
+import { findExpiringByQueue } from './deaths.js';
+import { deadLetterTimes, type Look } from './observer.js';
 import { type Activity, type ActivityOptions, NO_ACTIVITY, readActivity } from './read-activity.js';
 import { ActivityRecorder } from './recorder.js';
 import type { ProcessRole } from './records.js';
@@ -38,6 +39,7 @@ export class ActivitySide {
       table: () => (this.isRecorded ? parts.table() : undefined),
       knows: parts.declares,
       look: (roles, queue) => this.#look(roles, queue),
+      reasons: () => this.health([]).reasons,
     });
   }
 
@@ -72,7 +74,12 @@ export class ActivitySide {
   /** @see Cqrs.activity */
   async read(options: ActivityOptions): Promise<Activity> {
     if (!this.isRecorded) return { ...NO_ACTIVITY, now: new Date().toISOString() };
-    return readActivity(await this.parts.client(), this.parts.table(), options);
+    const client = await this.parts.client();
+    const times = deadLetterTimes(this.parts.settings.replica);
+    return {
+      ...(await readActivity(client, this.parts.table(), options)),
+      expiring: times ? await findExpiringByQueue(client, this.parts.table(), times) : {},
+    };
   }
 
   /** @see Cqrs.health */

@@ -47,30 +47,34 @@ export interface Expiring {
   readonly firstInSeconds: number;
 }
 
+/** How long a dead letter lives, and how early its end is told. */
+export interface DeadLetterTimes {
+  readonly ttlSeconds: number;
+  readonly warningSeconds: number;
+}
+
 /**
- * How many dead letters of a queue die within the warning time, if `present` of them lie there. Which ones were put back or
- * purged is not known, so that it is the most it can be; undefined when it is none.
+ * By queue: how many of the messages that became dead letters are about to be dropped, if they still lie there. Which ones
+ * were put back or purged is not known, so it is the most it can be; queues with none are left out.
  */
-export async function findExpiring(
+export async function findExpiringByQueue(
   executor: Executor,
   table: string,
-  options: { queue: string; ttlSeconds: number; warningSeconds: number; present: number },
-): Promise<Expiring | undefined> {
-  const { queue, ttlSeconds, present } = options;
-  const warningSeconds = Math.min(options.warningSeconds, ttlSeconds / 2);
+  { ttlSeconds, warningSeconds }: DeadLetterTimes,
+): Promise<Record<string, Expiring>> {
   const { rows } = await executor.executeQuery(
     CompiledQuery.raw(
-      `select coalesce(sum((data->>'count')::float8), 0) as count,
-              $2::float8 - extract(epoch from clock_timestamp() - min(at))::float8 as first
+      `select data->>'queue' as queue, sum((data->>'count')::float8) as count,
+              $1::float8 - extract(epoch from clock_timestamp() - min(at))::float8 as first
          from ${table}
-        where kind = 'death' and data->>'queue' = $1 and at >= clock_timestamp() - make_interval(secs => $2)
-          and at < clock_timestamp() - make_interval(secs => $3)`,
-      [queue, ttlSeconds, ttlSeconds - warningSeconds],
-    ) as CompiledQuery<{ count: number; first: number | null }>,
+        where kind = 'death' and at >= clock_timestamp() - make_interval(secs => $1)
+          and at < clock_timestamp() - make_interval(secs => $2) group by data->>'queue'`,
+      [ttlSeconds, ttlSeconds - Math.min(warningSeconds, ttlSeconds / 2)],
+    ) as CompiledQuery<{ queue: string; count: number; first: number }>,
   );
-  const { count, first } = rows[0]!;
-  const atMost = Math.min(count, present);
-  return atMost > 0 ? { count: atMost, firstInSeconds: Math.max(0, Math.round(first ?? 0)) } : undefined;
+  return Object.fromEntries(
+    rows.map(({ queue, count, first }) => [queue, { count, firstInSeconds: Math.max(0, Math.round(first)) }]),
+  );
 }
 
 /** Whether this process is the one to warn: true once in so many seconds for all processes of the service. */

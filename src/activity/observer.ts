@@ -1,7 +1,7 @@
 import type { Events } from '../core/events.js';
 import type { Settings } from '../core/settings.js';
 import { Circumstances } from './circumstances.js';
-import { Deaths } from './deaths.js';
+import { type DeadLetterTimes, Deaths } from './deaths.js';
 import { type Depths, Minutes } from './minutes.js';
 import { Notes } from './notes.js';
 import { Tally } from './tally.js';
@@ -78,7 +78,7 @@ export class Observer {
 export function deadLetterTimes({
   deadLetterTtlSeconds,
   deadLetterWarningSeconds,
-}: Settings['replica']): { readonly ttlSeconds: number; readonly warningSeconds: number } | undefined {
+}: Settings['replica']): DeadLetterTimes | undefined {
   if (deadLetterTtlSeconds === null || deadLetterWarningSeconds === null) return undefined;
   return { ttlSeconds: deadLetterTtlSeconds, warningSeconds: deadLetterWarningSeconds };
 }

@@ -1,5 +1,6 @@
 import { CompiledQuery } from 'kysely';
 import type { Executor } from './activity-table.js';
+import type { Expiring } from './deaths.js';
 import { type EntityCounters, type NoteRecord, noteSchema, type ProcessRecord, processSchema } from './records.js';
 
 /** What the processes of a service have left word of. Times are ISO 8601, by the database's clock where it matters. */
@@ -16,6 +17,8 @@ export interface Activity {
   readonly entities: Readonly<Record<string, EntityCounters>>;
   /** Newest first. */
   readonly events: readonly RecentEvent[];
+  /** By queue: at most so many of its dead letters will soon be dropped by the broker. */
+  readonly expiring: Readonly<Record<string, Expiring>>;
 }
 
 export interface ProcessActivity extends ProcessRecord {
@@ -65,6 +68,7 @@ export const NO_ACTIVITY: Omit<Activity, 'now'> = {
   history: [],
   entities: {},
   events: [],
+  expiring: {},
 };
 
 /** A process is lost when it has missed so many of its writes. */
@@ -75,7 +79,7 @@ export async function readActivity(
   executor: Executor,
   table: string,
   { seconds = 3_600, periodSeconds = 60, events = 100 }: ActivityOptions = {},
-): Promise<Activity> {
+): Promise<Omit<Activity, 'expiring'>> {
   const ask = async <R>(text: string, parameters: readonly unknown[] = []): Promise<R[]> =>
     (await executor.executeQuery(CompiledQuery.raw(text, [...parameters]) as CompiledQuery<R>)).rows;
   const processes = await ask<{ name: string; age: number; seen: string; now: string; data: unknown }>(

@@ -6,9 +6,10 @@ import type { Events } from '../core/events.js';
 import type { Settings } from '../core/settings.js';
 import { VERSION } from '../core/version.js';
 import { type Executor, purge, record, type Row } from './activity-table.js';
-import { findExpiring, mayWarn } from './deaths.js';
+import { findExpiringByQueue, mayWarn } from './deaths.js';
 import type { Note } from './notes.js';
 import { deadLetterTimes, type Look, Observer } from './observer.js';
+import type { Reason } from './verdict.js';
 import { PROCESS_ROLES, type ProcessRecord, type ProcessRole } from './records.js';
 
 export interface RecorderParts {
@@ -23,6 +24,7 @@ export interface RecorderParts {
   /** Looks at what waits where processes of these roles have to do with it. */
   readonly look: (roles: ReadonlySet<ProcessRole>, queue: string | null) => Promise<Look>;
   readonly deadLetterQueueOf: (queue: string) => string;
+  readonly reasons: () => readonly Reason[];
 }
 
 const LOOK_EVERY_MS = 15_000;
@@ -63,6 +65,8 @@ export class ActivityRecorder {
   #failing = false;
   #queue: string | null = null;
   #stoppedAt: string | null = null;
+  /** What it did before it said goodbye. */
+  #lastRoles: readonly ProcessRole[] = [];
 
   constructor(private readonly parts: RecorderParts) {
     const { events } = parts;
@@ -89,6 +93,7 @@ export class ActivityRecorder {
   /** The process does this from now on. Cheap; returns at once. */
   join(role: ProcessRole): void {
     this.#roles.set(role, (this.#roles.get(role) ?? 0) + 1);
+    this.#lastRoles = PROCESS_ROLES.filter((one) => this.#roles.has(one));
     this.#stoppedAt = null;
     void this.observer;
     this.#schedule(0);
@@ -99,6 +104,7 @@ export class ActivityRecorder {
     const times = this.#roles.get(role) ?? 0;
     if (times > 1) this.#roles.set(role, times - 1);
     else this.#roles.delete(role);
+    if (this.#roles.size > 0) this.#lastRoles = PROCESS_ROLES.filter((one) => this.#roles.has(one));
     if (times > 0 && this.#roles.size === 0) this.#sayGoodbye();
   }
 
@@ -220,15 +226,16 @@ export class ActivityRecorder {
   async #warnOfExpiry(client: Executor, table: string, present: number): Promise<void> {
     const times = deadLetterTimes(this.parts.settings.replica);
     if (!times || this.#queue === null || present === 0) return;
-    const expiring = await findExpiring(client, table, { queue: this.#queue, present, ...times });
+    const expiring = (await findExpiringByQueue(client, table, times))[this.#queue];
     if (!expiring || !(await mayWarn(client, table, `expiring ${this.#queue}`, WARN_EVERY_SECONDS))) return;
     const queue = this.parts.deadLetterQueueOf(this.#queue);
-    this.parts.events.emit('cqrs.inbox.dead-letters-expiring', { queue, ...expiring });
+    const count = Math.min(expiring.count, present);
+    this.parts.events.emit('cqrs.inbox.dead-letters-expiring', { ...expiring, queue, count });
   }
 
   #ownRow({ tally, circumstances }: Observer): Row {
     const data: ProcessRecord = {
-      roles: PROCESS_ROLES.filter((role) => this.#roles.has(role)),
+      roles: [...this.#lastRoles],
       host: hostname(),
       pid: process.pid,
       version: VERSION,
@@ -241,6 +248,7 @@ export class ActivityRecorder {
       counters: tally.totals,
       // Where this can be read, the database is there.
       conditions: { ...circumstances.conditions, databaseAwaySince: null },
+      reasons: this.parts.reasons().filter(({ code }) => code !== 'database-away'),
       lastError: circumstances.lastError,
     };
     return { kind: 'process', name: this.id, at: null, data };

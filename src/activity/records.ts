@@ -69,6 +69,18 @@ export const processSchema = z.object({
   rssBytes: count,
   counters: countersSchema.prefault({}),
   conditions: conditionsSchema.prefault({}),
+  /** What keeps it from being healthy, by its own verdict. */
+  reasons: z
+    .array(
+      z.object({
+        code: z.string(),
+        severity: z.enum(['degraded', 'dead']),
+        text: z.string(),
+        since: z.string().nullable(),
+      }),
+    )
+    .catch([])
+    .default([]),
   lastError: z.object({ at: z.string(), text: z.string() }).nullable().catch(null).default(null),
 });
 export type ProcessRecord = z.output<typeof processSchema>;

@@ -49,6 +49,7 @@ export const COMMANDS: readonly Command[] = [
     examples: [
       { line: 'cqrs consume', does: "Consumes the service's queue in this process." },
       { line: 'cqrs consume -w 4', does: 'Four worker processes; one that dies is started again.' },
+      { line: 'cqrs consume -w 4 --health-port 8080', does: 'And answers probes for all four, and scrapes.' },
       { line: 'cqrs consume --reload', does: 'While you work on it: started again when a source changes.' },
       {
         line: 'cqrs consume --cqrs-id account --cqrs-id invoice',
@@ -62,15 +63,23 @@ export const COMMANDS: readonly Command[] = [
     summary: 'Carry messages from the outbox to the broker.',
     details: ['For services that set relay.enabled to false; any number may run beside each other.'],
     options: RELAY_OPTIONS,
-    examples: [{ line: 'cqrs relay', does: 'Relays until SIGTERM or SIGINT.' }],
+    examples: [
+      { line: 'cqrs relay', does: 'Relays until SIGTERM or SIGINT.' },
+      { line: 'cqrs relay --health-port 8080', does: 'And answers probes and scrapes.' },
+    ],
     run: relay,
   }),
   command({
     name: 'status',
-    summary: 'Show what waits in the outbox and the queues, and how far the replicas are.',
+    summary: 'Show whether all is well and why not, what waits where, who runs and how fast.',
+    details: [
+      'Reads the database and the broker and what the processes have left word of. Large tables and outboxes are estimated,',
+      'and it says so. The exit code is 0 when the service is healthy, 1 when it is degraded or dead.',
+    ],
     options: STATUS_OPTIONS,
     examples: [
       { line: 'cqrs status', does: 'A table for people.' },
+      { line: 'cqrs status --watch', does: 'The same, shown anew every two seconds.' },
       { line: 'cqrs status --json', does: 'The same for programs.' },
     ],
     run: status,

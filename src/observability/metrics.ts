@@ -121,7 +121,7 @@ export function registerMetrics(cqrs: Measured, { register = defaultRegister }: 
   });
 
   const set = (one: Gauge, value: number | null | undefined): void =>
-    value === null || value === undefined ? one.reset() : one.set(value);
+    value === null || value === undefined ? one.remove() : one.set(value);
   gauge(METRICS.outboxDepth, (one) => set(one, cqrs.depths()?.outboxDepth));
   gauge(METRICS.outboxFailed, (one) => set(one, cqrs.depths()?.outboxFailed));
   gauge(METRICS.outboxOldest, (one) => {

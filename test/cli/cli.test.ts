@@ -154,7 +154,8 @@ describe('a service in four commands', () => {
     expect(consumer.err).toMatch(/3 messages of \S+ done, .* behind at most/);
 
     await using after = cqrs('status');
-    expect(await after.exited).toBe(0);
+    expect(await after.exited).toBe(1);
+    expect(after.out).toMatch(/^DEAD\n {2}dead: +no worker consumes \S+: start cqrs consume$/m);
     expect(after.out).toMatch(/^outbox +0 waiting$/m);
     expect(after.out).toMatch(/^replica account +3 rows, last change of the master applied: 20\d\d-/m);
 

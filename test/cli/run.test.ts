@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { NO_ACTIVITY } from '../../src/activity/read-activity.js';
 import { parseOptions } from '../../src/cli/arguments.js';
 import { COMMANDS } from '../../src/cli/commands.js';
 import { command, type Command } from '../../src/cli/command.js';
@@ -133,15 +134,42 @@ describe('what cqrs consume consumes', () => {
 });
 
 test('the status of a service in trouble', () => {
+  const now = '2030-01-01T10:10:30.000Z';
+  const reasons = [
+    {
+      code: 'broker-away',
+      severity: 'degraded',
+      text: 'the broker cannot be reached (relay web:1)',
+      since: '2030-01-01T10:09:48.000Z',
+    },
+  ] as const;
   const text = statusText({
+    state: 'degraded',
+    reasons,
+    database: { error: null },
     outbox: { depth: 5, exact: true, oldestAgeMs: 61_234, failed: 2 },
     broker: { error: 'TransportError: nobody answers' },
-    queues: [],
-    replicas: [{ cqrsId: 'account', rows: 0, lastUpdated: null }],
+    queues: [
+      { role: 'queue', name: 'shop', state: { messages: 7, consumers: 2 } },
+      { role: 'dead letters', name: 'dead_letter_shop', state: { messages: 2, consumers: 0 } },
+      { role: 'unreadable', name: 'unreadable_shop', state: null },
+    ],
+    replicas: [
+      { cqrsId: 'account', rows: 0, exact: true, lastUpdated: null },
+      { cqrsId: 'invoice', rows: 2_000_000, exact: false, lastUpdated: null },
+    ],
+    activity: { ...NO_ACTIVITY, now, expiring: { shop: { count: 5, firstInSeconds: 36_000 } } },
   });
   expect(text.split('\n')).toEqual([
+    'DEGRADED',
+    '  degraded: the broker cannot be reached (relay web:1), for 42 s',
+    '',
     'outbox           5 waiting, the oldest for 61.2 s, 2 that no queue would take',
     'broker           TransportError: nobody answers',
+    'queue            shop: 7 waiting, 2 consumers',
+    'dead letters     dead_letter_shop: 2 waiting; up to 2 will be dropped, the first in 10 h',
+    'unreadable       unreadable_shop: does not exist yet',
     'replica account  0 rows, last change of the master applied: none',
+    'replica invoice  about 2,000,000 rows, last applied: not within the last hour',
   ]);
 });

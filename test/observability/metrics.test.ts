@@ -51,6 +51,8 @@ test('what happens is counted under the names of the list', async () => {
       'cqrs_health_reason{code="broker-away"} 1',
     ]),
   );
+  // What nobody has looked at is not said to be nothing.
+  expect((await lines()).filter((line) => line.startsWith('cqrs_inbox_dead_letters '))).toEqual([]);
 });
 
 test('every metric of the list is kept, and no other, with its labels', () => {
