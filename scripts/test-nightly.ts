@@ -3,7 +3,7 @@ import { passThrough } from './support/command.ts';
 import { explaining } from './support/explain.ts';
 import { jestCommand } from './support/jest.ts';
 
-/** More random histories and a longer chaos run than a change should wait for. `CQRS_TEST_ROUNDS` says how much more. */
+/** More random histories, every fault and a longer campaign than a change should wait for. `CQRS_TEST_ROUNDS` says how much more. */
 await explaining(async () => {
   const { env } = await testServers();
   const rounds = Number(process.env['CQRS_TEST_ROUNDS'] ?? 20);
@@ -13,5 +13,6 @@ await explaining(async () => {
     // each round has a seed of its own, and prints it
     worst = (await passThrough(jestCommand(['test/replica/convergence']), env)) || worst;
   }
-  return (await passThrough(['tsx', 'test/chaos/main.ts', '--seconds', String(15 * rounds)], env)) || worst;
+  worst = (await passThrough(['tsx', 'test/faults/main.ts'])) || worst;
+  return (await passThrough(['tsx', 'test/campaign/main.ts', '--minutes', String(3 * rounds)])) || worst;
 });

@@ -11,12 +11,16 @@ export const CLAIMS: readonly Claim[] = [
   {
     id: 'at-least-once',
     says: 'A committed message reaches the broker at least once, whatever ends the relay.',
-    faults: ['relay.', 'network.relay-'],
+    faults: ['relay.', 'network.relay-', 'network.broker', 'network.database'],
   },
   {
     id: 'effect-once',
     says: "A message takes effect once in the replica's database, with what hooks write through the EntityManager they are given. What hooks do outside happens at least once.",
-    faults: ['replica.', 'inbox.', 'network.worker-'],
+    faults: ['replica.', 'inbox.', 'network.worker-', 'network.broker', 'network.database'],
+  },
+  {
+    id: 'any-order',
+    says: "Any order and any number of repeats of a row's messages end in the master's state.",
   },
   {
     id: 'row-order',
@@ -28,8 +32,27 @@ export const CLAIMS: readonly Claim[] = [
     faults: ['replica.', 'inbox.'],
   },
   { id: 're-creation', says: 'A key that is used again begins a new life, in whatever order the messages come.' },
+  {
+    id: 'isolation-levels',
+    says: 'An INSERT that waits for the DELETE of its key is announced right under READ COMMITTED and REPEATABLE READ.',
+  },
   { id: 'sync-no-downgrade', says: 'A SYNC repairs and never replaces a newer row.' },
   { id: 'long-outage', says: 'An outage longer than the time to live of messages loses nothing.' },
+  {
+    id: 'recovers',
+    says: 'A relay or worker that lost the broker or its database says so, and goes on by itself within 30 seconds of their return, without a restart.',
+    faults: ['network.'],
+  },
+  {
+    id: 'takeover',
+    says: 'Any number of relays may run. One that stands still loses its claim to another, and what it sends late harms nobody.',
+    faults: ['interleaving.relay'],
+  },
+  {
+    id: 'fail-over',
+    says: 'After a fail-over that lost commits, or a restore from a backup, new lives and a SYNC make replicas equal again, though revisions are issued twice.',
+    faults: ['interleaving.fail-over'],
+  },
   {
     id: 'gap-announced',
     says: 'A queue that had to be created is announced. (A missing binding on a queue that exists is not: AMQP cannot ask for it.)',
@@ -44,7 +67,11 @@ export const CLAIMS: readonly Claim[] = [
     says: 'A dead letter says why it died, and is written at least once.',
     faults: ['inbox.while-dead-lettering'],
   },
-  { id: 'commit-latency', says: 'A commit does not wait for the broker.', faults: ['network.relay-broker'] },
+  {
+    id: 'commit-latency',
+    says: 'A commit does not wait for the broker.',
+    faults: ['network.relay-broker', 'network.broker'],
+  },
   { id: 'bounded-memory', says: 'A worker holds no more unsettled messages than `replica.prefetch`.' },
   { id: 'poison-isolated', says: 'A message that can never work does not hold up the others.' },
   {
@@ -55,6 +82,12 @@ export const CLAIMS: readonly Claim[] = [
     id: 'payload-limit',
     says: 'A message longer than `maxPayloadBytes` fails the transaction that would send it, and is not read where it arrives.',
   },
+  {
+    id: 'set-up-checked',
+    says: 'A wrong set-up fails at start, with one error that lists every problem and its cure.',
+  },
+  { id: 'drains', says: 'SIGTERM lets a worker finish what it has in hand.' },
+  { id: 'wire', says: 'Messages are those of django-cqrs; each difference has its reason in the docs.' },
   { id: 'no-secrets', says: 'No password and no row data stands in log lines and errors.' },
   {
     id: 'watching',

@@ -1,3 +1,4 @@
+import { type Campaign, faultCount, readCampaign } from '../../test/campaign/report.ts';
 import { readReport } from '../../test/faults/report.ts';
 import { passed, type Result, TABLE_HEAD, tableRow } from '../../test/faults/result.ts';
 import { type Claim, CLAIMS } from './claims.ts';
@@ -11,7 +12,7 @@ export interface TaggedTest {
 }
 
 const TAG =
-  /^\s*\/\/ claims: (?<claims>[\w, -]+)\r?\n\s*(?:test|describe)(?:\.each)?\((?<quote>['"`])(?<title>.*?)\k<quote>/gm;
+  /^\s*\/\/ claims: (?<claims>[\w, -]+)\r?\n\s*(?:test|describe|history)(?:\.each)?\((?:\d+, )?(?<quote>['"`])(?<title>.*?)\k<quote>/gm;
 const ANY_TAG = /\/\/ claims:/g;
 
 /** @throws when a tag stands where no test follows: it would be lost without a word. */
@@ -42,20 +43,38 @@ export function claimProblems(tests: readonly TaggedTest[], report: readonly Res
   ];
 }
 
+function campaignSection(campaign: Campaign | undefined): string[] {
+  if (!campaign) return [];
+  const { transactions, faults } = campaign;
+  const rows = Object.entries(faults).toSorted(([, a], [, b]) => b - a);
+  const seconds = (campaign.slowestRecoveryMs / 1_000).toFixed(1);
+  return [
+    '## Campaign',
+    `Last kept run of \`npm run campaign -- --report\`: random writes of every kind, and in the middle of them random faults, with two relays and three workers, each on a wire of its own. A plain map says what the master must hold. After each round master, map and replica were equal, the outbox was empty, nothing unacknowledged and nothing dead.`,
+    `Seed ${campaign.seed}, ${campaign.rounds} rounds in ${campaign.minutes} minutes: **${faultCount(campaign)} faults**, ${transactions.committed} transactions committed, ${transactions.rolledBack} rolled back, ${transactions.failed} failed, ${transactions.doubtful} whose COMMIT had no answer, ${campaign.syncs} syncs. Lost ${campaign.lost}, resurrected ${campaign.resurrected}, effects twice ${campaign.duplicatedEffects}. All was equal at most ${seconds} s after the last fault of a round.`,
+    ['| fault | times |', '|---|---|', ...rows.map(([kind, count]) => `| ${kind} | ${count} |`)].join('\n'),
+  ];
+}
+
 /** docs/guarantees.md, made from the tags of tests and from the last report that was kept. */
-export function guaranteesPage(tests: readonly TaggedTest[], report: readonly Result[] = readReport()): string {
+export function guaranteesPage(
+  tests: readonly TaggedTest[],
+  report: readonly Result[] = readReport(),
+  campaign: Campaign | undefined = readCampaign(),
+): string {
   return `${[
     '# Guarantees',
-    '<!-- Made by `npm run docs:guarantees` from scripts/docs/claims.ts, the tests and test/faults/report.json. -->',
-    'What is promised, and the tests that show it. A claim without a test fails the build.',
+    '<!-- Made by `npm run docs:guarantees` from scripts/docs/claims.ts, the tests, test/faults/report.json and test/campaign/report.json. -->',
+    'What is promised, and the tests that show it. They pass: `.ci/run` fails when one of them did not, and when a claim has none.',
     ...CLAIMS.map((claim) => section(claim, tests, report)),
     '## Faults',
-    'Last kept run of `npm run test:faults -- --report`, on real PostgreSQL and RabbitMQ. At each point the process at work meets an error, is killed with `kill -9`, or hangs until it is killed; then it starts again. In the cases of the network nobody restarts it. *Lost*: rows of the master that the replica lacks or has in another state. *Resurrected*: rows that the replica has and the master has not. *Effects twice*: what hooks wrote through their EntityManager more than once.',
+    'Last kept run of `npm run test:faults -- --report`, on PostgreSQL and RabbitMQ servers of its own. At each point the process at work meets an error, is killed with `kill -9`, or hangs until it is killed; then it starts again. In the cases of the network nobody restarts it, and it must say what happened. *Lost*: rows of the master that the replica lacks or has in another state. *Resurrected*: rows that the replica has and the master has not. *Effects twice*: what hooks wrote through their EntityManager more than once.',
     [TABLE_HEAD, ...report.map(tableRow)].join('\n'),
+    ...campaignSection(campaign),
     '## What the network asks of you',
-    'TCP does not tell an idle connection from a dead one. RabbitMQ is watched by heartbeats. PostgreSQL has none: give the pool limits (`driverOptions: { query_timeout, connectionTimeoutMillis, maxLifetimeSeconds }`, as these tests do), or a query whose answer is swallowed waits for ever. A query that ran into `query_timeout` leaves its connection in the pool as if it were sound, which `maxLifetimeSeconds` ends.',
+    'TCP does not tell an idle connection from a dead one. RabbitMQ is watched by heartbeats. PostgreSQL has none: give the pool limits (`driverOptions: { query_timeout, connectionTimeoutMillis, maxLifetimeSeconds, idle_in_transaction_session_timeout }`, as these tests do), or a query whose answer is swallowed waits for ever. A query that ran into `query_timeout` leaves its connection in the pool as if it were sound, which `maxLifetimeSeconds` ends. The last is for the other end: a worker that is cut off without a word holds the keys of its batch until PostgreSQL gives its transaction up. A relay sets that limit by itself, at twice `relay.publishTimeoutMs`.',
     '## Not shown',
-    'A worker whose connection to PostgreSQL is cut in the middle of a batch goes on by itself and loses nothing. But the transaction that was open then keeps its place in the pool for ever: Kysely gives a connection back only after a ROLLBACK that worked. After `pool.max` such losses the worker needs a restart, and it does not end when told. A connection that is swallowed instead of cut has stopped a worker for longer than the 20 seconds of the test. So the cases `network.worker-database` reset, flapping and black hole fail and are left out of the run; `npm run test:faults -- --only network.worker-database` shows them. Servers that stop, run out of memory or disk, and fail-over to a stand-by are not among the cases yet.',
+    'All servers of these tests run on one machine: a machine that loses its power, and with it what a disk had not written, is not among the cases. Neither is RabbitMQ as a cluster, nor what a fail-over costs a replica whose own database loses commits.',
   ].join('\n\n')}\n`;
 }
 

@@ -140,11 +140,16 @@ function literal(text: string): string {
 /**
  * Locks all key buckets that no other relay holds, until the transaction ends, however it ends: a relay that dies gives
  * them back with its connection. A statement of its own: messages must be read with a snapshot taken after the locks.
+ * @param leaseMs how long the transaction may be silent before PostgreSQL ends it: the host of a relay may be gone without
+ *   its connection being told, and TCP alone finds out after hours.
  */
-export async function lockBuckets(transaction: Executor): Promise<readonly number[]> {
+export async function lockBuckets(transaction: Executor, leaseMs: number): Promise<readonly number[]> {
   const { rows } = await transaction.executeQuery<{ bucket: number }>(
+    // Without parameters, so that it shares a round trip with the BEGIN before it.
     CompiledQuery.raw(
-      `select bucket from generate_series(0, ${BUCKETS - 1}) as bucket where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`,
+      `select bucket, lease from set_config('idle_in_transaction_session_timeout', '${Math.round(leaseMs)}', true) as lease,
+              generate_series(0, ${BUCKETS - 1}) as bucket
+        where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`,
     ) as CompiledQuery<{ bucket: number }>,
   );
   return rows.map((row) => row.bucket);

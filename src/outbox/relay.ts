@@ -11,6 +11,10 @@ import { fail, lockBuckets, type OutboxRow, readWaiting, settle } from './outbox
 
 /** One transaction carries at most so many batches: what a crash sends once more. */
 const MOST_BATCHES = 4;
+/** The broker's time for one batch is the longest that a relay at work says nothing to the database. */
+const LEASE_FACTOR = 2;
+/** What PostgreSQL can count. */
+const MOST_LEASE_MS = 2 ** 31 - 1;
 
 /**
  * Carries messages from the outbox to the broker, in order per key.
@@ -19,7 +23,8 @@ const MOST_BATCHES = 4;
  *                                                              └─ anything not confirmed: stays, tried again
  *
  * The buckets are locked by the transaction itself, so any number of relays may run: each takes what is free, none
- * overtakes another within a key, and a relay that dies gives its buckets back with its connection. A message is
+ * overtakes another within a key, and a relay that dies gives its buckets back with its connection. One that is paused,
+ * or cut off without a word, loses them when it was silent for too long; what it then does is rolled back. A message is
  * published at least once: a crash between `publish` and `commit` sends the batch again.
  *
  * It sleeps until a commit of this process wakes it, and looks by itself every `pollIntervalMs` for the messages of
@@ -99,7 +104,10 @@ export class Relay extends Service {
     let full = false;
     const own = client.transaction().setIsolationLevel('read committed');
     await own.execute(async (transaction) => {
-      const buckets = await lockBuckets(transaction);
+      const buckets = await lockBuckets(
+        transaction,
+        Math.min(LEASE_FACTOR * settings.relay.publishTimeoutMs, MOST_LEASE_MS),
+      );
       let rows = await readWaiting(transaction, table, { buckets, limit: batchSize });
       for (let batch = 1; rows.length > 0; batch++) {
         this.#pulse.beat();

@@ -207,6 +207,7 @@ describe('cqrs consume -w', () => {
     expect(await transport.inspect(queue)).toMatchObject({ messages: 0 });
   });
 
+  // claims: drains
   test('signals to the whole group, as a terminal sends them, drain once and do not force', async () => {
     await using supervisor = cqrs('consume', '-w', '1');
     await supervisor.until(consumes(1));

@@ -170,6 +170,7 @@ describe('a declaration is refused with its cure', () => {
     ]);
   });
 
+  // claims: set-up-checked
   test('all problems of all entities are told at once', () => {
     const problems = problemsOf([
       entity('Account', {}),
@@ -215,6 +216,7 @@ describe('settings', () => {
     ]);
   });
 
+  // claims: set-up-checked
   test('wrong values are told at once, each by its path', () => {
     const complaints = complaintsOf({
       queue: 'a b',

@@ -1,32 +1,53 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { copyFileSync, rmSync } from 'node:fs';
+import { run } from '../../scripts/support/command.ts';
+import { cache, root } from '../../scripts/support/paths.ts';
+import type { HealthState } from '../../src/activity/verdict.js';
+import type { CqrsEventName } from '../../src/core/events.js';
 import type { Fault } from './injection.ts';
 import type { Scene } from './scene.ts';
-import { within } from './within.ts';
+import { eventually, within } from './within.ts';
 import type { Round } from './workload.ts';
 
 export type Role = 'master' | 'worker';
+
+let compiled: Promise<string> | undefined;
+
+/** To JavaScript, once a run: processes are started by the hundred, and a loader of TypeScript takes longer than they. */
+async function compile(): Promise<string> {
+  const out = `${cache}/victim-${process.pid}`;
+  process.once('exit', () => rmSync(out, { recursive: true, force: true }));
+  const compiler = `${root}/node_modules/typescript/bin/tsc`;
+  await run([process.execPath, compiler, '-p', 'test/faults/tsconfig.victim.json', '--outDir', out]);
+  copyFileSync(`${root}/package.json`, `${out}/package.json`); // the version
+  return `${out}/test/faults/victim.js`;
+}
 
 /** A service in a process of its own. */
 export class Child {
   readonly #process: ChildProcess;
   readonly #said = new Map<string, PromiseWithResolvers<void>>();
   readonly #exited: Promise<unknown>;
+  readonly #heard = new Set<CqrsEventName>();
+  #health: HealthState[] = [];
 
   private constructor(process: ChildProcess) {
     this.#process = process;
     this.#exited = once(process, 'exit');
-    process.on('message', (message: object) => {
-      for (const word of Object.keys(message)) this.#word(word).resolve();
+    process.on('message', (message: { heard?: CqrsEventName; health?: HealthState }) => {
+      if (message.heard) this.#heard.add(message.heard);
+      else if (message.health) this.#health.push(message.health);
+      else for (const word of Object.keys(message)) this.#word(word).resolve();
     });
   }
 
   static async start(role: Role, scene: Scene, fault?: Fault): Promise<Child> {
+    const victim = await (compiled ??= compile());
     const child = new Child(
-      fork(fileURLToPath(new URL('victim.ts', import.meta.url)), {
+      fork(victim, {
         env: { ...process.env, FAULTS_VICTIM: JSON.stringify({ role, scene, fault }) },
-        execArgv: process.execArgv,
+        execArgv: [],
       }),
     );
     await child.says('ready');
@@ -39,7 +60,28 @@ export class Child {
 
   /** Resolves once the process has said so; rejects when it never does. */
   says(word: 'ready' | 'injected' | 'written'): Promise<void> {
-    return within(45_000, `waiting for the child to be ${word}`, this.#word(word).promise);
+    return within(120_000, `waiting for the child to be ${word}`, this.#word(word).promise);
+  }
+
+  /** Forgets what it has said so far. */
+  listen(): void {
+    this.#heard.clear();
+    this.#health = this.#health.slice(-1);
+  }
+
+  /** Every state it called itself since then, beginning with the one it was in. */
+  get states(): readonly HealthState[] {
+    return this.#health;
+  }
+
+  /** Whether it calls itself so; it may take its time. */
+  calls(itself: HealthState): Promise<boolean> {
+    return eventually(15_000, async () => this.#health.at(-1) === itself);
+  }
+
+  /** Whether it has said so since it was listened to; it may take its time. */
+  hears(event: CqrsEventName): Promise<boolean> {
+    return eventually(15_000, async () => this.#heard.has(event));
   }
 
   write(round: Round): void {
@@ -48,7 +90,22 @@ export class Child {
   }
 
   async gone(): Promise<void> {
-    await within(15_000, 'waiting for the child to end', this.#exited);
+    await within(30_000, 'waiting for the child to end', this.#exited);
+  }
+
+  /** Stops the process where it stands, and lets it go on after a while as if nothing had been. */
+  async freeze(milliseconds: number): Promise<void> {
+    this.suspend();
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    this.resume();
+  }
+
+  suspend(): void {
+    this.#process.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process.kill('SIGCONT');
   }
 
   async kill(): Promise<void> {

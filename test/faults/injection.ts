@@ -6,7 +6,8 @@ export type Action = (typeof ACTIONS)[number];
 
 export interface Fault {
   readonly point: FailPoint;
-  readonly action: Action;
+  /** A number: stands still for so many milliseconds, and goes on. */
+  readonly action: Action | number;
   /** At which visit of the point it happens. */
   readonly visit: number;
 }
@@ -19,6 +20,7 @@ export function inject(events: Events, { point, action, visit }: Fault): void {
     await new Promise((resolve) => process.send!({ injected: point }, resolve));
     if (action === 'throw') throw new Error(`injected at ${point}`);
     if (action === 'kill') process.kill(process.pid, 'SIGKILL');
+    if (typeof action === 'number') return new Promise((resolve) => setTimeout(resolve, action));
     await new Promise(() => {}); // the work never goes on; the process lives, and holds what it holds
   });
 }

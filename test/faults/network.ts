@@ -2,6 +2,7 @@ import { Child, type Role } from './child.ts';
 import type { Result } from './result.ts';
 import type { Stage } from './stage.ts';
 import { Proxy } from './proxy.ts';
+import { healthProblems } from './health.ts';
 import { eventually } from './within.ts';
 import { poisonKeys, type Round, write } from './workload.ts';
 
@@ -15,7 +16,7 @@ export interface NetworkCase {
   readonly server: (typeof SERVERS)[number];
 }
 
-type Trouble = 'reset' | 'black hole' | 'latency' | 'flapping';
+type Trouble = 'reset' | 'black hole' | 'latency' | 'trickle' | 'flapping';
 
 /** Brings the trouble, and returns when it is over. */
 const TROUBLES: Readonly<Record<Trouble, (proxy: Proxy) => Promise<void>>> = {
@@ -27,6 +28,11 @@ const TROUBLES: Readonly<Record<Trouble, (proxy: Proxy) => Promise<void>>> = {
   },
   latency: async (proxy) => {
     proxy.delay(100);
+    await lasting(2_000);
+    proxy.heal();
+  },
+  trickle: async (proxy) => {
+    proxy.trickle(200);
     await lasting(2_000);
     proxy.heal();
   },
@@ -46,6 +52,9 @@ export const NETWORK: readonly NetworkCase[] = ROLES.flatMap((role) =>
   ),
 );
 
+/** Lasts too long to go by unnoticed. */
+const DEGRADES: ReadonlySet<Trouble> = new Set(['black hole', 'flapping']);
+
 /** Within this time after the trouble everything is equal again, by the same process. */
 const RECOVERY_MS = 20_000;
 
@@ -55,7 +64,7 @@ export async function runNetworkCase(stage: Stage, one: NetworkCase, base: numbe
   const { masterUrl, replicaUrl, amqpUrl } = stage.scene;
   const child: Role = role === 'relay' ? 'master' : 'worker';
   const databaseUrl = child === 'master' ? masterUrl : replicaUrl;
-  await using proxy = await (server === 'broker' ? Proxy.before(amqpUrl, 5672) : Proxy.before(databaseUrl, 5432));
+  await using proxy = await (server === 'broker' ? Proxy.before(amqpUrl) : Proxy.before(databaseUrl));
   const troubled = {
     [server === 'broker' ? 'amqpUrl' : `${child === 'master' ? 'master' : 'replica'}Url`]: proxy.through(
       server === 'broker' ? amqpUrl : databaseUrl,
@@ -67,6 +76,8 @@ export async function runNetworkCase(stage: Stage, one: NetworkCase, base: numbe
   const problems: string[] = [];
   const [first, second] = [1, 2].map((round): Round => ({ base, round, seed }));
 
+  if (!(await process.calls('healthy'))) problems.push('it did not call itself healthy');
+  process.listen();
   // Idle pools may have no connection yet, and trouble without one would be none.
   await write(stage.master.orm, first!);
   await eventually(5_000, async () => proxy.connections > 0);
@@ -79,6 +90,7 @@ export async function runNetworkCase(stage: Stage, one: NetworkCase, base: numbe
     problems.push(`not at rest after ${RECOVERY_MS / 1_000} s`);
   const recoveryMs = Math.round(performance.now() - overAt);
   if (!process.running) problems.push('the process ended');
+  problems.push(...(await healthProblems(process, { degrades: DEGRADES.has(action) })));
   const [stopped] = await Promise.all([process.stop(), counterpart.stop()]);
   if (!stopped) problems.push('the process did not stop when told');
   const end = await stage.endOfCase(base, poison);

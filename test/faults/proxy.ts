@@ -1,22 +1,29 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
+/** Two sockets, one to each side of a wire. */
+interface Pair {
+  readonly sockets: readonly [client: Socket, server: Socket];
+  /** Cut without a word: neither bytes nor an end pass any more. */
+  dead: boolean;
+}
+
 /** A wire that a test can cut: stands between us and one server. */
-export class Proxy {
-  readonly #pairs = new Set<readonly [Socket, Socket]>();
+export class Proxy implements AsyncDisposable {
+  readonly #pairs = new Set<Pair>();
   readonly #server: Server;
   #latencyMs = 0;
+  #bytesPerTick = Infinity;
   #refusing = false;
   #silent = false;
 
-  private constructor(target: URL, defaultPort: number) {
-    this.#server = createServer((client) =>
-      this.#join(client, connect(Number(target.port) || defaultPort, target.hostname)),
-    );
+  private constructor(target: URL) {
+    this.#server = createServer((client) => this.#join(client, connect(Number(target.port), target.hostname)));
   }
 
-  static async before(url: string, defaultPort: number): Promise<Proxy> {
-    const proxy = new Proxy(new URL(url), defaultPort);
+  /** @param url of a server, with its port */
+  static async before(url: string): Promise<Proxy> {
+    const proxy = new Proxy(new URL(url));
     proxy.#server.listen(0, '127.0.0.1');
     await once(proxy.#server, 'listening');
     return proxy;
@@ -30,13 +37,14 @@ export class Proxy {
     return changed.href;
   }
 
+  /** How many are alive. */
   get connections(): number {
-    return this.#pairs.size;
+    return [...this.#pairs].filter(({ dead }) => !dead).length;
   }
 
   /** Ends every connection without a goodbye; new ones work. */
   reset(): void {
-    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy();
+    for (const { sockets, dead } of this.#pairs) if (!dead) for (const socket of sockets) socket.resetAndDestroy();
   }
 
   /** New connections are cut as well, until `heal`. */
@@ -45,14 +53,22 @@ export class Proxy {
     this.reset();
   }
 
-  /** Nothing passes any more in either direction, and nobody is told. Connections made meanwhile say nothing either. */
+  /**
+   * Half-open: nothing passes any more in either direction, not even the end of a connection, and nobody is told.
+   * Connections made meanwhile say nothing either.
+   */
   swallow(): void {
     this.#silent = true;
-    for (const pair of this.#pairs) for (const socket of pair) socket.removeAllListeners('data').resume();
+    for (const pair of this.#pairs) bury(pair);
   }
 
   delay(milliseconds: number): void {
     this.#latencyMs = milliseconds;
+  }
+
+  /** So few bytes pass every 10 ms in each direction, in order. */
+  trickle(bytesPerTick: number): void {
+    this.#bytesPerTick = bytesPerTick;
   }
 
   /** New connections work again. What was swallowed stays so, as with a host that came back and forgot. */
@@ -60,32 +76,69 @@ export class Proxy {
     this.#refusing = false;
     this.#silent = false;
     this.#latencyMs = 0;
+    this.#bytesPerTick = Infinity;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.reset();
+    for (const { sockets } of this.#pairs) for (const socket of sockets) socket.destroy();
     this.#server.close();
     await once(this.#server, 'close');
   }
 
   #join(client: Socket, server: Socket): void {
-    const pair = [client, server] as const;
+    const pair: Pair = { sockets: [client, server], dead: false };
     this.#pairs.add(pair);
-    for (const [from, to] of [pair, [server, client] as const]) {
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ] as const) {
       from.setNoDelay(true);
       from.on('error', () => {});
       from.on('close', () => {
-        this.#pairs.delete(pair);
-        to.destroy();
+        if (!pair.dead) to.destroy();
+        if (client.destroyed && server.destroyed) this.#pairs.delete(pair);
       });
-      if (this.#silent) from.resume();
-      else from.on('data', (data) => this.#pass(data, to));
+      const lane = new Lane(to);
+      from.on('data', (data) => pair.dead || lane.pass(data, this.#latencyMs, this.#bytesPerTick));
     }
+    if (this.#silent) bury(pair);
     if (this.#refusing) this.reset();
   }
+}
 
-  #pass(data: Buffer, to: Socket): void {
-    if (this.#latencyMs === 0) return void to.write(data);
-    setTimeout(() => to.writable && to.write(data), this.#latencyMs);
+function bury(pair: Pair): void {
+  pair.dead = true;
+}
+
+const TICK_MS = 10;
+
+/** One direction of one connection: whatever slows it down, its bytes keep their order. */
+class Lane {
+  #last: Promise<void> | undefined;
+
+  constructor(private readonly to: Socket) {}
+
+  pass(data: Buffer, latencyMs: number, bytesPerTick: number): void {
+    if (this.#last === undefined && latencyMs === 0 && bytesPerTick === Infinity) return this.#write(data);
+    const arrival = performance.now() + latencyMs;
+    const passing = (this.#last ?? Promise.resolve()).then(async () => {
+      await pause(arrival - performance.now());
+      for (let at = 0; at < data.length; at += bytesPerTick) {
+        this.#write(data.subarray(at, at + Math.min(bytesPerTick, data.length)));
+        if (bytesPerTick !== Infinity) await pause(TICK_MS);
+      }
+    });
+    this.#last = passing;
+    void passing.then(() => {
+      if (this.#last === passing) this.#last = undefined;
+    });
   }
+
+  #write(data: Buffer): void {
+    if (this.to.writable) this.to.write(data);
+  }
+}
+
+async function pause(milliseconds: number): Promise<void> {
+  if (milliseconds > 0) await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

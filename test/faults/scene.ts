@@ -16,6 +16,12 @@ export interface Scene {
   readonly replicaUrl: string;
   readonly amqpUrl: string;
   readonly exchange: string;
+  /** How long a query may take, the wait for another worker's keys included. Default 2 seconds. */
+  readonly patienceMs?: number;
+  /** Settings that differ from those below. */
+  readonly relay?: object;
+  readonly replica?: object;
+  readonly health?: object;
 }
 
 export interface Service {
@@ -67,7 +73,10 @@ class PlainRef extends replicaClass(PlainRefSchema) {
 }
 PlainRefSchema.setClass(PlainRef);
 
-/** What hooks did, never changed or removed: the same version of a key twice is an effect that happened twice. */
+/**
+ * What hooks did, never changed or removed: the same version of a key twice is an effect that happened twice, unless it
+ * came of a SYNC, which repeats a version.
+ */
 const Effect = defineEntity({
   name: 'Effect',
   tableName: 'fault_effect',
@@ -103,15 +112,22 @@ WatchedRefSchema.setClass(WatchedRef);
 
 /**
  * Without a limit of its own, a query whose answer the network swallows waits for ever. After the limit the pool takes its
- * connection for a sound one; only the end of its lifetime removes it.
+ * connection for a sound one; only the end of its lifetime removes it. The last limit is the other end's: it gives up a
+ * transaction whose client is never heard of again, with all its locks.
  */
-const driverOptions = { query_timeout: 2_000, connectionTimeoutMillis: 2_000, maxLifetimeSeconds: 4 };
+const driverOptions = ({ patienceMs = 2_000 }: Scene): object => ({
+  query_timeout: patienceMs,
+  connectionTimeoutMillis: patienceMs,
+  maxLifetimeSeconds: (2 * patienceMs) / 1_000,
+  idle_in_transaction_session_timeout: 1.5 * patienceMs,
+});
 
 const refusedOnce = new Set<unknown>();
 
-async function log(em: EntityManager, action: string, { mappedData }: CreateContext): Promise<void> {
+async function log(em: EntityManager, action: string, { mappedData, sync }: CreateContext): Promise<void> {
   const { id, text, cqrsIncarnation, cqrsRevision } = mappedData;
-  await em.insert(Effect, { key: Number(id), action, version: `${cqrsIncarnation}.${cqrsRevision}` });
+  const version = `${cqrsIncarnation}.${cqrsRevision}`;
+  await em.insert(Effect, { key: Number(id), action: sync ? 'sync' : action, version });
   if (text === 'poison') throw new Error('poison');
   if (text === 'flaky' && !refusedOnce.has(id)) {
     refusedOnce.add(id);
@@ -119,12 +135,13 @@ async function log(em: EntityManager, action: string, { mappedData }: CreateCont
   }
 }
 
-export async function openMaster(scene: Scene, relay: object = {}): Promise<Service> {
+export async function openMaster(scene: Scene): Promise<Service> {
   const cqrs = new Cqrs({
     transport: new RabbitMQTransport({ url: scene.amqpUrl, heartbeatSeconds: 2, connectTimeoutMs: 2_000 }),
     exchange: scene.exchange,
+    health: { ...scene.health },
     // Small batches, so that a case meets each fail point more than once.
-    relay: { pollIntervalMs: 50, batchSize: 4, ...relay },
+    relay: { pollIntervalMs: 50, batchSize: 4, publishTimeoutMs: 2_000, ...scene.relay },
   });
   return {
     cqrs,
@@ -132,7 +149,7 @@ export async function openMaster(scene: Scene, relay: object = {}): Promise<Serv
       clientUrl: scene.masterUrl,
       entities: [Plain, Watched],
       extensions: [cqrs],
-      driverOptions,
+      driverOptions: driverOptions(scene),
     }),
   };
 }
@@ -141,12 +158,18 @@ export async function openReplica(scene: Scene): Promise<Service> {
   const cqrs = new Cqrs({
     transport: new RabbitMQTransport({ url: scene.amqpUrl, heartbeatSeconds: 2, connectTimeoutMs: 2_000 }),
     exchange: scene.exchange,
+    health: { ...scene.health },
     queue: queueOf(scene),
-    replica: { batchSize: 4, prefetch: 20, maxRetries: 2, retryDelaySeconds: RETRY_DELAY_MS / 1_000 },
+    replica: { batchSize: 4, prefetch: 20, maxRetries: 2, retryDelaySeconds: RETRY_DELAY_MS / 1_000, ...scene.replica },
   });
   const entities = [PlainRef, WatchedRef, Effect];
   return {
     cqrs,
-    orm: await MikroORM.init({ clientUrl: scene.replicaUrl, entities, extensions: [cqrs], driverOptions }),
+    orm: await MikroORM.init({
+      clientUrl: scene.replicaUrl,
+      entities,
+      extensions: [cqrs],
+      driverOptions: driverOptions(scene),
+    }),
   };
 }

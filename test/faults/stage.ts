@@ -1,8 +1,7 @@
 import { Events } from '../../src/core/events.js';
 import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
-import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.ts';
-import { createDatabase } from '../support/database.ts';
 import { openMaster, openReplica, queueOf, queuesOf, type Scene, type Service } from './scene.ts';
+import type { Servers } from './servers/servers.ts';
 import { eventually } from './within.ts';
 
 /** How far the replica is from the master, and what became of the messages. */
@@ -20,16 +19,18 @@ type Row = { readonly key: string; readonly state: string };
 /** Two databases and a place on the broker, with a view of both ends that no fault disturbs. */
 export class Stage {
   private constructor(
+    readonly servers: Servers,
     readonly scene: Scene,
     readonly master: Service,
     readonly replica: Service,
     private readonly broker: RabbitMQTransport,
-    private readonly dropDatabases: () => Promise<unknown>,
   ) {}
 
-  static async set(): Promise<Stage> {
-    const [masterDb, replicaDb] = [await createDatabase(), await createDatabase()];
-    const scene = { masterUrl: masterDb.url, replicaUrl: replicaDb.url, amqpUrl, exchange: uniqueName('faults') };
+  static async set(servers: Servers, settings: Pick<Scene, 'relay' | 'replica' | 'patienceMs'> = {}): Promise<Stage> {
+    const amqpUrl = servers.rabbitmq.url;
+    const masterUrl = await servers.createDatabase('master');
+    const replicaUrl = await servers.createDatabase('replica');
+    const scene: Scene = { ...settings, masterUrl, replicaUrl, amqpUrl, exchange: 'faults' };
     const [master, replica] = [await openMaster(scene), await openReplica(scene)];
     await master.orm.schema.create();
     await replica.orm.schema.create();
@@ -38,7 +39,12 @@ export class Stage {
     // The queue keeps nothing from before it exists.
     await using consumer = replica.cqrs.createConsumer();
     await consumer.start();
-    return new Stage(scene, master, replica, broker, () => Promise.all([masterDb.drop(), replicaDb.drop()]));
+    return new Stage(servers, scene, master, replica, broker);
+  }
+
+  /** The same replica, with another master before it. */
+  over(master: Service): Stage {
+    return new Stage(this.servers, this.scene, master, this.replica, this.broker);
   }
 
   /** @param base the first of the hundred keys that one case has for itself */
@@ -46,7 +52,7 @@ export class Stage {
     const [there, here] = [await rows(this.master, base), await rows(this.replica, base)];
     const [twice] = await this.replica.orm.em.getConnection().execute<{ count: number }[]>(
       `select count(*)::int as count
-         from (select from fault_effect where key between ${base} and ${base + 99}
+         from (select from fault_effect where key between ${base} and ${base + 99} and action <> 'sync'
                 group by key, version having count(*) > 1) as repeated`,
     );
     return {
@@ -65,7 +71,17 @@ export class Stage {
   }
 
   async settled(base: number, poison: number, deadlineMs: number): Promise<boolean> {
-    return eventually(deadlineMs, async () => (await this.atRest(base, poison)) && (await this.atRest(base, poison)));
+    // Our own view of the servers may have been cut as well.
+    const atRest = (): Promise<boolean> => this.atRest(base, poison).catch(() => false);
+    return eventually(deadlineMs, async () => (await atRest()) && (await atRest()));
+  }
+
+  /** What is left of a case that does not come to rest. */
+  async describe(base: number): Promise<string> {
+    const [there, here] = [await rows(this.master, base), await rows(this.replica, base)];
+    const different = [...new Set([...there.keys(), ...here.keys()])].filter((key) => there.get(key) !== here.get(key));
+    const state = { outbox: await this.master.cqrs.outboxState(), onTheWay: await this.onTheWay() };
+    return `${JSON.stringify(state)} ${different.map((key) => `${key}: ${there.get(key)} / ${here.get(key)}`).join('; ')}`;
   }
 
   /** Messages that wait for the worker, now or after their delay. */
@@ -108,6 +124,14 @@ export class Stage {
     return { ...(await this.standing(base)), deadLetterCopies: dead.length - distinct.length, problems };
   }
 
+  /** What the replica has of a row. */
+  async replicaValue(id: number): Promise<number | undefined> {
+    const [row] = await this.replica.orm.em
+      .getConnection()
+      .execute<{ value: number }[]>(`select value from fault_plain where id = ${id}`);
+    return row?.value;
+  }
+
   /** Which of these rows the master has: a fault may have refused their transaction. */
   async existing(ids: readonly number[]): Promise<number[]> {
     const found = await this.master.orm.em
@@ -119,8 +143,6 @@ export class Stage {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.master.cqrs.stop(), this.replica.cqrs.stop(), this.broker.close()]);
     await Promise.all([this.master.orm.close(), this.replica.orm.close()]);
-    await this.dropDatabases();
-    await deleteTopology(this.scene.exchange, queuesOf(this.scene));
   }
 
   async #messages(prefix: string, queue = queueOf(this.scene)): Promise<number> {

@@ -255,6 +255,7 @@ const steps: [name: string, doing: () => Promise<unknown>, deviation?: Deviation
   ['correlation_delete', () => em().nativeDelete(Product, { id: 51 })],
 ];
 
+// claims: wire
 describe('our payloads beside the recorded ones', () => {
   for (const [name, doing, deviation] of steps) {
     test(name, async () => {

@@ -116,7 +116,7 @@ test('a broker that is away loses nothing and does not hold up the application',
   expect(replica.received.map((payload) => payload.instancePk)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 });
 
-// claims: row-order
+// claims: row-order, takeover
 test('several relays: each message goes once, each row keeps its order', async () => {
   const replica = await subscribe();
   await fork().insertMany(

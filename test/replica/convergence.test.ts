@@ -60,7 +60,7 @@ test.each([
   120_000,
 );
 
-// claims: row-order, re-creation, sync-no-downgrade
+// claims: any-order, row-order, re-creation, sync-no-downgrade
 test('Real masters: any history that MikroORM wrote, two writers at once, ends in the master’s state', async () => {
   await fc.assert(converges(services.rows, real), { numRuns: 150, seed });
 }, 120_000);

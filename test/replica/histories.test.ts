@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { defineEntity, p } from '@mikro-orm/core';
+import { defineEntity, IsolationLevel, p } from '@mikro-orm/core';
 import type { Received } from '../../src/inbox/handler.js';
 import { replica, ReplicaEntity } from '../../src/replica/replica-entity.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
@@ -76,22 +76,34 @@ async function endsRight(messages: readonly Received[], expected: readonly strin
 const history = (number: number, name: string, work: () => Promise<void>): void =>
   test(`history ${number}: ${name}`, work, 60_000);
 
-history(1, 'an INSERT that waited for an uncommitted DELETE of its key', async () => {
-  await create(1, 'old');
-  const deleting = em();
-  await deleting.begin();
-  await deleting.nativeDelete(Account, { id: 1 });
-  const inserting = create(1, 'new');
-  for (;;) {
-    const [waiting] = await master.sql<{ count: number }>(
-      "select count(*)::int as count from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-    );
-    if (waiting!.count === 1) break;
+// claims: re-creation, isolation-levels
+describe('history 1: an INSERT that waited for an uncommitted DELETE of its key', () => {
+  for (const isolationLevel of [IsolationLevel.READ_COMMITTED, IsolationLevel.REPEATABLE_READ]) {
+    history(1, `under ${isolationLevel}`, async () => {
+      await create(1, 'old');
+      const deleting = em();
+      await deleting.begin({ isolationLevel });
+      await deleting.nativeDelete(Account, { id: 1 });
+      const inserting = em().transactional(
+        async (inner) => {
+          // Its snapshot is older than the deletion.
+          await inner.count(Account);
+          await inner.insert(Account, { id: 1, name: 'new', matches: true } as never);
+        },
+        { isolationLevel },
+      );
+      for (;;) {
+        const [waiting] = await master.sql<{ count: number }>(
+          "select count(*)::int as count from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        );
+        if (waiting!.count === 1) break;
+      }
+      await deleting.commit();
+      await inserting;
+      expect(await truth()).toEqual(['1 new']);
+      await endsRight(await takeMessages(master), ['1 new']);
+    });
   }
-  await deleting.commit();
-  await inserting;
-  expect(await truth()).toEqual(['1 new']);
-  await endsRight(await takeMessages(master), ['1 new']);
 });
 
 history(2, 'a delete nobody saw, then the natural key created again', async () => {
@@ -102,6 +114,7 @@ history(2, 'a delete nobody saw, then the natural key created again', async () =
   await endsRight(await takeMessages(master), ['1 second']);
 });
 
+// claims: any-order
 history(3, 'a creation that is dated before the deletion it waited for', async () => {
   const id = { id: 1 };
   await endsRight(
@@ -155,6 +168,7 @@ history(6, 'a primary key that changes', async () => {
   await endsRight(messages, ['1 another', '2 one']);
 });
 
+// claims: fail-over
 history(7, 'a restore from backup issues revisions twice, each in a life of its own', async () => {
   await create(1, 'one');
   const [backup] = await master.sql<{ cqrs_revision: number; cqrs_updated: string }>(

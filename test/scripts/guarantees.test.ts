@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { CLAIMS } from '../../scripts/docs/claims.ts';
+import { withoutGreenTest } from '../../scripts/docs/green-claims.ts';
 import { claimProblems, guaranteesPage, taggedTests } from '../../scripts/docs/guarantees-page.ts';
 import { allTaggedTests } from '../../scripts/docs/tagged-tests.ts';
 import { root } from '../support/source-files.ts';
@@ -31,4 +32,19 @@ test('a claim without a test, an unknown claim and a failed case are problems', 
   expect(problems).toContain("a.test.ts: 'a' claims 'no-such-thing', which is no claim");
   expect(problems).toContain('master.after-commit kill failed in the report');
   for (const { id } of CLAIMS) expect(problems).toContain(`no test shows '${id}'`);
+});
+
+test('a claim is green when each test of its name was run and passed', () => {
+  const tagged = { path: 'test/a.test.ts', title: 'over ${broker}', claims: ['row-order'] };
+  const run = (status: string, title = 'over RabbitMQ') => [
+    { name: '/home/me/test/a.test.ts', assertionResults: [{ ancestorTitles: ['all'], title, status }] },
+  ];
+  expect(withoutGreenTest([tagged], run('passed'))).toEqual([]);
+  expect(withoutGreenTest([tagged], run('failed'))).toEqual([
+    "test/a.test.ts: 'over ${broker}' (row-order) did not pass",
+  ]);
+  expect(withoutGreenTest([tagged], run('pending'))).toHaveLength(1);
+  expect(withoutGreenTest([tagged], run('passed', 'something else'))).toEqual([
+    "test/a.test.ts: 'over ${broker}' (row-order) was not run",
+  ]);
 });

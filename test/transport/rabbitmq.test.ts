@@ -177,6 +177,7 @@ describe('on the wire', () => {
 });
 
 describe('a connection that is lost', () => {
+  // claims: recovers
   test('comes back, and so do the consumer and what was unsettled', async () => {
     await using proxy = await Proxy.open();
     const transport = make({ url: proxy.url });
@@ -329,6 +330,7 @@ describe('a broker that misbehaves', () => {
     for (const result of results) expect(result).toEqual({ failed: expect.any(TransportError) });
   });
 
+  // claims: recovers
   test('a blocked broker is not written to until it lets go', async () => {
     await using proxy = await Proxy.open();
     const transport = make({ url: proxy.url });
