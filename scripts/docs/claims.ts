@@ -40,7 +40,7 @@ export const CLAIMS: readonly Claim[] = [
   { id: 'long-outage', says: 'An outage longer than the time to live of messages loses nothing.' },
   {
     id: 'recovers',
-    says: 'A relay or worker that lost the broker or its database says so, and goes on by itself within 30 seconds of their return, without a restart.',
+    says: 'A relay or worker that lost the broker or its database says so, and goes on by itself within a minute of their return, without a restart.',
     faults: ['network.'],
   },
   {

@@ -48,6 +48,8 @@ const began = performance.now();
   do {
     await playRound(arena, seed + campaign.rounds, 1_000 * (campaign.rounds + 1));
     campaign.rounds++;
+    campaign.minutes = Math.round((performance.now() - began) / 6_000) / 10;
+    if (values.report && campaign.problems.length === 0) saveCampaign(campaign); // as far as it is, whatever ends it
   } while (campaign.problems.length === 0 && campaign.rounds < mostRounds && (values.rounds !== undefined || !over()));
   if (campaign.problems.length === 0) campaign.problems.push(...(await arena.close()));
 }

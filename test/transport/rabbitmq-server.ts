@@ -55,6 +55,7 @@ export class Proxy implements AsyncDisposable {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   #holding = false;
   #refusing = false;
+  #lastWord?: Buffer;
 
   private constructor(private readonly server: ReturnType<typeof createServer>) {}
 
@@ -67,7 +68,10 @@ export class Proxy implements AsyncDisposable {
         const pair = [client, upstream] as const;
         proxy.#pairs.add(pair);
         for (const [from, to] of [pair, [upstream, client] as const]) {
-          from.on('data', (bytes) => proxy.#holding || to.write(bytes));
+          from.on('data', (bytes: Buffer) => {
+            if (from === client && proxy.#lastWord && bytes.includes(proxy.#lastWord)) proxy.#cutAtLastWord();
+            else if (!proxy.#holding) to.write(bytes);
+          });
           from.on('error', () => {});
           from.on('close', () => (to.destroy(), proxy.#pairs.delete(pair)));
         }
@@ -90,6 +94,16 @@ export class Proxy implements AsyncDisposable {
       client.destroy();
       upstream.destroy();
     }
+  }
+
+  /** Ends every connection as soon as one of them sends this method, which the broker does not get; once. */
+  cutAt(classId: number, methodId: number): void {
+    this.#lastWord = Buffer.from([0, classId, 0, methodId]);
+  }
+
+  #cutAtLastWord(): void {
+    this.#lastWord = undefined;
+    this.cut();
   }
 
   /** Whether new connections are turned away. */

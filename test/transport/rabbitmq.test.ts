@@ -202,6 +202,27 @@ describe('a connection that is lost', () => {
     expect(await transport.inspect(options.deadLetterQueue)).toMatchObject({ messages: 0 });
   });
 
+  test('in the middle of a set-up, it does not leave that hanging', async () => {
+    await server.channel.assertQueue(options.queue);
+    await using proxy = await Proxy.open();
+    const transport = make({ url: proxy.url });
+    const events = await connect(transport);
+    const back = events.next('cqrs.transport.connected');
+    // The farewell of the channel that has looked for the queue is never answered.
+    proxy.cutAt(20, 40);
+    const failed = await transport
+      .consume(options, () => {})
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    if (failed) expect(failed).toBeInstanceOf(TransportError);
+    await back;
+    const { next } = await receive(transport);
+    await transport.publish([author('a')]);
+    expect(text(await next())).toBe('a');
+  });
+
   test('fails what is published meanwhile, and later takes it', async () => {
     await using proxy = await Proxy.open();
     const transport = make({ url: proxy.url });

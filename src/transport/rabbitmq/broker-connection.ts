@@ -94,7 +94,8 @@ export class BrokerConnection {
     try {
       const channel = await openChannel(() => model.createChannel());
       const found = await channel.checkQueue(queue);
-      await channel.close();
+      // Not waited for: the farewell of a channel whose connection is lost meanwhile is never answered.
+      void closeChannel(channel);
       return found;
     } catch (error) {
       if (replyCode(error) === 404) return undefined;
