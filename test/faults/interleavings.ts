@@ -131,11 +131,16 @@ async function afterFailOver(master: Service, replica: Service): Promise<void> {
         `update fault_${cqrsId} set cqrs_incarnation = (extract(epoch from clock_timestamp()) * 1000000)::bigint`,
       );
     await master.cqrs.sync({ cqrsId });
-    const keys: string[] = [];
-    await deletedDiffReplica(replica.cqrs, { cqrsId, write: async (text) => void keys.push(text) });
-    const extra: string[] = [];
-    await deletedDiffMaster(master.cqrs, stream(keys), { write: async (text) => void extra.push(text) });
-    await deletedSyncReplica(replica.cqrs, stream(extra), {});
+    // Rows of the last second are kept, since the clocks of the two databases may differ; the operator is told, and repeats it.
+    const nothingKept = await eventually(10_000, async () => {
+      const keys: string[] = [];
+      await deletedDiffReplica(replica.cqrs, { cqrsId, write: async (text) => void keys.push(text) });
+      const extra: string[] = [];
+      await deletedDiffMaster(master.cqrs, stream(keys), { write: async (text) => void extra.push(text) });
+      const { kept, failed } = await deletedSyncReplica(replica.cqrs, stream(extra), {});
+      return kept + failed === 0;
+    });
+    if (!nothingKept) throw new Error(`rows of ${cqrsId} could not be removed`);
   }
 }
 
