@@ -5,7 +5,7 @@ import type { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import { stringifyJson } from '../core/wire-values.js';
 import type { Outcome, Received } from '../inbox/handler.js';
-import { classifyDatabaseError } from './database-errors.js';
+import { classifyDatabaseError, endsTransaction } from './database-errors.js';
 import { type Carried, HookPath, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
 import { lockKeys } from './key-locks.js';
@@ -159,9 +159,8 @@ export class Batch {
         states.set(message.key.text, stored?.get(message.key.text) ?? result.stored);
         this.settle(message, result.outcome);
       } catch (error) {
-        const fault = classifyDatabaseError(error);
-        if (fault === 'transient') throw error;
-        const reason = fault === 'foreign-key-missing' ? 'foreign-key' : undefined;
+        if (endsTransaction(error)) throw error;
+        const reason = classifyDatabaseError(error) === 'foreign-key-missing' ? 'foreign-key' : undefined;
         this.settle(message, { kind: 'failed', error: toError(error), reason });
       }
     };
@@ -189,7 +188,7 @@ export class Batch {
       }
       return carried;
     } catch (error) {
-      if (classifyDatabaseError(error) === 'transient') throw error;
+      if (endsTransaction(error)) throw error;
       return [];
     }
   }

@@ -28,6 +28,15 @@ export function classifyDatabaseError(error: unknown): DatabaseFault {
   return state !== undefined && BAD_DATA.some((beginning) => state.startsWith(beginning)) ? 'bad-data' : 'other';
 }
 
+/**
+ * Whether nothing more can be done in the transaction, whatever the error says about the message. A query that the driver
+ * no longer waits for may still be under way, or its connection gone without a word: all that follows would wait as long.
+ */
+export function endsTransaction(error: unknown): boolean {
+  const unanswered = [...causes(error)].some(({ message }) => message === 'Query read timeout'); // pg gives it no code
+  return unanswered || classifyDatabaseError(error) === 'transient';
+}
+
 /** An error of the database, told by its state and the part of the schema it names: PostgreSQL's own quotes values. */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError';
