@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, type EntityManager, p } from '@mikro-orm/postgresql';
 import { ConfigurationError } from '../../src/core/errors.js';
+import { type NativeConnection, saveRoundTrips } from '../../src/core/round-trips.js';
 import { settingsOrThrow } from '../../src/core/settings.js';
 import { type CreateContext, replicaClass, ReplicaEntity } from '../../src/index.js';
 import { WORDS } from '../../src/observability/log-lines.js';
@@ -79,6 +80,20 @@ describe('CQRS_QUERY_TIMEOUT → replica.queryTimeoutMs', () => {
     expect(settingsOrThrow({}).replica.queryTimeoutMs).toBeNull();
     expect(() => settingsOrThrow({ replica: { queryTimeoutMs: 0 } })).toThrow(ConfigurationError);
   });
+});
+
+test('a connection that does not answer ends the batch: no other hook waits for it as long again', async () => {
+  const impatient = await ReplicaService.start(database.url, [AccountRef, HookedRef], {}, { query_timeout: 300 });
+  saveRoundTrips(impatient.orm.driver.getConnection('write') as unknown as NativeConnection);
+  try {
+    const batch = ['slow', 'quick', 'quick'].map((name, index) =>
+      message({ id: 10 + index, name }, { cqrsId: 'hooked' }),
+    );
+    await expect(impatient.handle(batch)).rejects.toThrow('Query read timeout');
+    expect(limits).toHaveLength(1);
+  } finally {
+    await impatient.stop();
+  }
 });
 
 test('CQRS_LOG_TIMED_OUT_QUERIES, CQRS_QUERY_LOGGER → the event cqrs.replica.query-timed-out and its line: the entity, no values', async () => {

@@ -25,11 +25,17 @@ export class ReplicaService implements ReplicaHost {
     this.events.onAny((name, fields) => void this.seen.push({ name, fields }));
   }
 
-  static async start(url: string, entities: Entities, settings: SettingsInput = {}): Promise<ReplicaService> {
+  static async start(
+    url: string,
+    entities: Entities,
+    settings: SettingsInput = {},
+    driverOptions: object = {},
+  ): Promise<ReplicaService> {
     const service = new ReplicaService(settings);
     service.orm = await PostgreSqlMikroORM.init({
       clientUrl: url,
       pool: { max: 8 },
+      driverOptions,
       ...service.mikroOrmOptions(entities),
     });
     return service;
