@@ -1,4 +1,4 @@
-import type { EntityManager, FilterQuery, MetadataStorage, MikroORM } from '@mikro-orm/core';
+import type { EntityManager, MetadataStorage, MikroORM } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { Kysely } from 'kysely';
 import { ActivitySide } from './activity/activity-side.js';
@@ -12,7 +12,7 @@ import { Events } from './core/events.js';
 import { EXTENSION } from './core/extension.js';
 import type { Registry } from './core/registry.js';
 import { type NativeConnection, saveRoundTrips } from './core/round-trips.js';
-import { pause, type Service } from './core/service.js';
+import type { Service } from './core/service.js';
 import { parseSettings, type Settings, type SettingsInput } from './core/settings.js';
 import { Consumer } from './inbox/consumer.js';
 import { JobRow } from './jobs/job-table.js';
@@ -20,7 +20,15 @@ import type { MasterDefinition } from './master/master-definition.js';
 import type { MasterHost } from './master/master-entity.js';
 import type { MasterRuntime, PendingAnnouncement } from './master/master-runtime.js';
 import { MasterSide } from './master/master-side.js';
-import { countWaiting, OutboxMessage, type OutboxState, readState, takeFailures } from './outbox/outbox.js';
+import {
+  type RepairOptions,
+  type RepairResult,
+  RowSender,
+  type SyncOptions,
+  type SyncResult,
+} from './master/row-sender.js';
+import { HandOver } from './outbox/hand-over.js';
+import { OutboxMessage, type OutboxState, readState } from './outbox/outbox.js';
 import { Relay } from './outbox/relay.js';
 import type { Applier } from './replica/applier.js';
 import type { ReplicaDefinition } from './replica/replica-definition.js';
@@ -222,6 +230,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
    * @throws ConfigurationError when there is no queue, or an id is not one of the replicas.
    */
   createConsumer(options: ConsumerOptions = {}): Consumer {
+    const answers = this.#parts.replica.createAnswers();
     return new Consumer({
       transport: this.transport,
       connect: () => this.connect(),
@@ -229,6 +238,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
       settings: this.settings,
       events: this.events,
       pulse: this.#parts.activity.pulse('worker'),
+      answers: (question, cqrsIds) => answers.answer(question, cqrsIds),
       ...options,
     });
   }
@@ -248,48 +258,15 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
   /**
    * Sends the present state of every matching row as a SYNC, and resolves when the broker has taken them all.
-   * @param options.filter MikroORM's query syntax; default: every row. `keys`: instead of it, the rows with these keys,
-   *   each part as PostgreSQL prints it. `queue`: one replica's queue; default: all.
-   *   `onFailure`: is told of a row whose serializer or hook fails, and the others go on; default: the sync rejects.
    * @throws UnknownCqrsIdError
    */
-  async sync(options: {
-    cqrsId: string;
-    filter?: FilterQuery<object>;
-    keys?: readonly (readonly string[])[];
-    queue?: string;
-    pageSize?: number;
-    onProgress?: (progress: SyncResult) => void;
-    onFailure?: (key: readonly string[], error: Error) => void;
-    signal?: AbortSignal;
-  }): Promise<SyncResult> {
-    const definition = this.masters.get(options.cqrsId);
-    const result = { synced: 0, withdrawn: 0, unroutable: 0 };
-    await using relay = this.#relay ? undefined : this.createRelay();
-    await relay?.start();
-    const pages = this.#parts.master.sync().pages(definition, {
-      where: options.filter,
-      keys: options.keys,
-      queue: options.queue ?? null,
-      pageSize: options.pageSize ?? 1_000,
-      onFailure: options.onFailure,
-    });
-    // While the broker takes one page the next one is read.
-    let leaving: Promise<void> = Promise.resolve();
-    for await (const page of pages) {
-      (this.#relay ?? relay)!.wake();
-      await leaving;
-      leaving = this.#untilRelayed(page.outboxIds, options.signal).then((unroutable) => {
-        result.unroutable += unroutable;
-        result.synced += page.synced;
-        result.withdrawn += page.withdrawn;
-        options.onProgress?.({ ...result });
-      });
-      leaving.catch(() => {}); // told by the await that follows
-      if (options.signal?.aborted) break;
-    }
-    await leaving;
-    return result;
+  async sync(options: SyncOptions): Promise<SyncResult> {
+    return this.#sending(options.cqrsId, (sender, definition) => sender.send(definition, options));
+  }
+
+  /** @internal For reconcile: sends one replica the present state of some rows, and withdraws others from it. */
+  async repair(options: RepairOptions): Promise<RepairResult> {
+    return this.#sending(options.cqrsId, (sender, definition) => sender.repair(definition, options));
   }
 
   /** What waits in the outbox; undefined for a service without masters. */
@@ -339,11 +316,18 @@ export class Cqrs implements MasterHost, ReplicaHost {
     this.#parts.activity.join(role);
   }
 
-  async #untilRelayed(ids: readonly string[], signal = new AbortController().signal): Promise<number> {
-    const client = await this.#client();
-    const table = this.#parts.master.outboxTable;
-    while ((await countWaiting(client, table, ids)) > 0 && !signal.aborted) await pause(20, signal);
-    return takeFailures(client, table, ids);
+  /** Sends by the service's relay, or by one that runs as long as it is needed. */
+  async #sending<T>(cqrsId: string, work: (sender: RowSender, definition: MasterDefinition) => Promise<T>): Promise<T> {
+    const definition = this.masters.get(cqrsId);
+    const { master } = this.#parts;
+    await using own = this.#relay ? undefined : this.createRelay();
+    await own?.start();
+    const handOver = new HandOver({
+      client: () => this.#client(),
+      table: master.outboxTable,
+      wake: () => (this.#relay ?? own)!.wake(),
+    });
+    return await work(new RowSender(master.sync(), handOver), definition);
   }
 
   get #parts(): Sides {
@@ -377,11 +361,4 @@ export class Cqrs implements MasterHost, ReplicaHost {
     await connection.ensureConnection();
     return connection.getClient() as Kysely<never>;
   }
-}
-
-/** How many rows went as SYNC, how many as DELETE since they no longer match, and how many no queue would take. */
-export interface SyncResult {
-  readonly synced: number;
-  readonly withdrawn: number;
-  readonly unroutable: number;
 }

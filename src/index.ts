@@ -1,5 +1,6 @@
 // Setting up
-export { Cqrs, type ConsumerOptions, type CqrsOptions, type SyncResult } from './cqrs.js';
+export { Cqrs, type ConsumerOptions, type CqrsOptions } from './cqrs.js';
+export type { SyncOptions, SyncResult } from './master/row-sender.js';
 export type { Settings, SettingsInput } from './core/settings.js';
 export type { TransportName, TransportOption } from './transport/by-name.js';
 
@@ -44,6 +45,11 @@ export type { Relay } from './outbox/relay.js';
 export type { OutboxState } from './outbox/outbox.js';
 export type { Service } from './core/service.js';
 
+// Repairing
+export { reconcile, type ReconcileOptions } from './maintenance/reconcile/reconcile.js';
+export type { ReconciledRow, ReconcileProgress, ReconcileReport } from './maintenance/reconcile/report.js';
+export type { Difference } from './maintenance/reconcile/row-verdict.js';
+
 // Watching
 export { type CqrsEventName, type CqrsEvents, Events, type MessageFields } from './core/events.js';
 export { logEvents, type LogLevel, type LogOptions } from './observability/logging.js';
@@ -61,6 +67,7 @@ export type { ExactNumber, WireObject, WireValue } from './core/wire-values.js';
 // Moving messages, and reacting to other kinds of them
 export { MemoryBroker, MemoryTransport } from './transport/memory.js';
 export type {
+  AskOptions,
   ConsumeOptions,
   DeadLetter,
   DeadLetterOptions,
@@ -69,6 +76,7 @@ export type {
   OutgoingMessage,
   PublishResult,
   QueueState,
+  Respond,
   Route,
   Subscription,
   Transport,
@@ -81,9 +89,11 @@ export { Registry, type Definition } from './core/registry.js';
 export {
   ConfigurationError,
   CqrsError,
+  InputError,
   InvalidPayloadError,
   MappingError,
   type Problem,
+  ReplicaAnswerError,
   TransportError,
   UnknownCqrsIdError,
   UnsupportedWriteError,

@@ -24,6 +24,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     mayImport: ['core', 'observability'],
     because: 'it counts what the events tell; parts that it asked could not run without it',
   },
+  compare: {
+    mayImport: ['core'],
+    because: 'it is what both ends of a comparison share; knowing one of them would make the two differ',
+  },
   outbox: {
     mayImport: ['core', 'transport'],
     because: 'it takes finished bodies to the broker; it must serve kinds of message that are no replication',
@@ -41,7 +45,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     because: 'no change may reach a broker except through the outbox',
   },
   replica: {
-    mayImport: ['core', 'inbox'],
+    mayImport: ['core', 'compare', 'inbox'],
     because: 'replicas know no broker; all they get is batches',
   },
   'cqrs.ts': {
@@ -49,7 +53,18 @@ const RULES: Readonly<Record<string, Rule>> = {
     because: 'it is the one place where the parts meet',
   },
   maintenance: {
-    mayImport: ['core', 'master', 'outbox', 'transport', 'inbox', 'replica', 'observability', 'activity', 'cqrs.ts'],
+    mayImport: [
+      'core',
+      'compare',
+      'master',
+      'outbox',
+      'transport',
+      'inbox',
+      'replica',
+      'observability',
+      'activity',
+      'cqrs.ts',
+    ],
     because: 'an operator works on a running Cqrs, which therefore cannot know its operators',
   },
   jobs: {
@@ -59,6 +74,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   admin: {
     mayImport: [
       'core',
+      'compare',
       'jobs',
       'master',
       'outbox',

@@ -1,7 +1,8 @@
+import { keyTypes } from '../compare/find-rows.js';
 import { describeError } from '../core/describe-error.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
 import type { Cqrs } from '../cqrs.js';
-import { keyTypes, type Snapshot } from '../maintenance/snapshot.js';
+import type { Snapshot } from '../maintenance/snapshot.js';
 import { forkInside, hydrate, populate } from '../master/hydrate.js';
 import type { MasterDefinition } from '../master/master-definition.js';
 import type { RowImage } from '../master/master-table.js';

@@ -1,8 +1,9 @@
 import { raw } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type * as z from 'zod';
+import { findRows } from '../compare/find-rows.js';
 import { describeError } from '../core/describe-error.js';
-import { findRows } from '../maintenance/snapshot.js';
+
 import { ApiProblem } from './api-problem.js';
 import type { AdminParts, Handle } from './call.js';
 import type { Matching, SyncRequest } from './contract.js';

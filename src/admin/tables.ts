@@ -1,6 +1,7 @@
 import type { EntityMetadata } from '@mikro-orm/core';
 import type { Cqrs } from '../cqrs.js';
-import { type KeyedTable, masterTable, replicaTable } from '../maintenance/keyed-table.js';
+import type { KeyedTable } from '../compare/keyed-table.js';
+import { masterTable, replicaTable } from '../maintenance/keyed-table.js';
 import { SqlSession } from '../replica/sql-session.js';
 import { ApiProblem } from './api-problem.js';
 import { describeTable, type ShownTable } from './columns.js';

@@ -30,6 +30,7 @@ import {
   diffReplicaCommand,
   diffSyncCommand,
 } from './diff.js';
+import { RECONCILE_OPTIONS, reconcileCommand } from './reconcile.js';
 import { relay, RELAY_OPTIONS } from './relay.js';
 import { status, STATUS_OPTIONS } from './status.js';
 import { sync, SYNC_OPTIONS } from './sync.js';
@@ -110,6 +111,32 @@ export const COMMANDS: readonly Command[] = [
       },
     ],
     run: sync,
+  }),
+  command({
+    name: 'reconcile',
+    summary: "Compare replicas with this service's masters over the broker, and repair what differs.",
+    details: [
+      'Beside live writes: rows in flight are no difference. Traffic grows with the differences, not with the tables.',
+      'Missing, stale and damaged rows are sent again, extra rows are deleted, on that replica alone. The exit code is 1 when',
+      'a difference is left, and so with --dry-run when there is one.',
+    ],
+    options: RECONCILE_OPTIONS,
+    examples: [
+      {
+        line: 'cqrs reconcile --cqrs-id account --queue shop',
+        does: 'Makes the accounts of shop those of this service.',
+      },
+      {
+        line: 'cqrs reconcile -q shop -q reports --dry-run',
+        does: 'Reports how all masters differ from two replicas.',
+      },
+      {
+        line: 'cqrs reconcile -q shop --every 1h --json >> reconcile.jsonl',
+        does: 'On a schedule, with a report a line.',
+      },
+      { line: `cqrs reconcile -c account -q shop --key 7 --key 8`, does: 'Looks at two rows only.' },
+    ],
+    run: reconcileCommand,
   }),
   command({
     name: 'bulk-dump',

@@ -1,6 +1,7 @@
 /** How far a long command is, on standard error: a line rewritten in place for a person, plain lines for a log. */
 export interface Progress extends Disposable {
-  show(done: number, total?: number): void;
+  /** @param phase what it is busy with; a change of it is shown at once. */
+  show(done: number, total?: number, phase?: string): void;
 }
 
 export interface ProgressOptions {
@@ -24,17 +25,18 @@ export function startProgress({
   clock = () => performance.now(),
 }: ProgressOptions): Progress {
   const startedAt = clock();
-  let last: { readonly at: number; readonly done: number } | undefined;
+  let last: { readonly at: number; readonly done: number; readonly phase: string | undefined } | undefined;
   const terminal = stream.isTTY === true;
   return {
-    show(done, total) {
+    show(done, total, phase) {
       if (!terminal && !always) return;
       const now = clock();
       const finished = total !== undefined && done >= total;
-      if (last && !finished && now - last.at < (terminal ? REDRAW_EVERY_MS : LINE_EVERY_MS)) return;
-      if (last?.done === done && done > 0) return;
-      last = { at: now, done };
-      const text = progressText(done, total, unit, (now - startedAt) / 1000);
+      const changed = last?.phase !== phase;
+      if (last && !finished && !changed && now - last.at < (terminal ? REDRAW_EVERY_MS : LINE_EVERY_MS)) return;
+      if (last?.done === done && done > 0 && !changed) return;
+      last = { at: now, done, phase };
+      const text = `${phase === undefined ? '' : `${phase}: `}${progressText(done, total, unit, (now - startedAt) / 1000)}`;
       stream.write(terminal ? `\r\u001b[K${total === undefined ? '' : `${bar(done, total)} `}${text}` : `${text}\n`);
     },
     [Symbol.dispose]() {

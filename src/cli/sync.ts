@@ -1,5 +1,5 @@
 import { describeError } from '../core/describe-error.js';
-import type { SyncResult } from '../cqrs.js';
+import type { SyncResult } from '../master/row-sender.js';
 import type { Options, Values } from './arguments.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';

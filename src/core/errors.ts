@@ -104,3 +104,21 @@ export class UnsupportedWriteError extends CqrsError {
     super(`Cannot replicate this write of ${entity}: ${reason}.`, { entity, ...data }, cure, options);
   }
 }
+
+/** What an operator gave cannot be worked with: a stream that is empty or of another kind, a bad line, a key of another kind. */
+export class InputError extends CqrsError {
+  readonly code = 'input';
+
+  constructor(message: string, cure = '', options?: ErrorOptions) {
+    super(message, {}, cure, options);
+  }
+}
+
+/** A replica was asked and could not answer: it does not have the id, its database refuses, its answer makes no sense. */
+export class ReplicaAnswerError extends CqrsError {
+  readonly code = 'replica-answer';
+
+  constructor(queue: string, reason: string, cure: string, options?: ErrorOptions) {
+    super(`The replica behind the queue '${queue}' ${reason}.`, { queue }, cure, options);
+  }
+}

@@ -68,6 +68,8 @@ export interface CqrsEvents {
   'cqrs.inbox.failed': { queue: string; error: Error; retryInMs: number };
   /** After failures it works again. */
   'cqrs.inbox.recovered': { queue: string; failures: number };
+  /** The broker lets nobody answer the questions of masters (`cqrs reconcile`); messages are not concerned. */
+  'cqrs.inbox.questions-refused': { queue: string; error: Error; retryInMs: number };
   /** A sender's clock runs ahead; the revision alone decided. */
   'cqrs.replica.clock-distrusted': MessageFields & { aheadMs: number };
   /** Something in a replica's declaration that will hurt one day; said once, at start. */
@@ -75,6 +77,20 @@ export interface CqrsEvents {
   /** A statement took longer than `replica.queryTimeoutMs`; what it was doing, to which entity. The message is tried again. */
   'cqrs.replica.query-timed-out': { queue: string; cqrsId: string; doing: string; timeoutMs: number };
   'cqrs.replica.tombstones-purged': { count: number };
+  /** A master has asked about the rows here (`cqrs reconcile`); `refused` says why it got no answer. */
+  'cqrs.replica.asked': { question: string; cqrsId: string; durationMs: number; refused: string | null };
+  /** A master has compared a replica with its rows, and repaired what it was to repair. */
+  'cqrs.master.reconciled': {
+    cqrsId: string;
+    queue: string;
+    missing: number;
+    extra: number;
+    stale: number;
+    damaged: number;
+    ahead: number;
+    repaired: number;
+    durationMs: number;
+  };
 
   /** A process could not leave word of itself in the database. The work goes on; said once, until it works again. */
   'cqrs.activity.failed': { error: Error; retryInMs: number };

@@ -217,7 +217,7 @@ export interface BodyTexts {
   readonly instancePk: string;
   readonly correlationId: string;
   readonly meta: string;
-  readonly incarnation: number;
+  readonly incarnation: number | null;
 }
 
 /** The body of a new message, all but `expires`, which `stampExpires` adds when it is published. */

@@ -6,14 +6,16 @@ import { Pulse } from '../core/pulse.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
 import type { Delivery, Subscription, Transport } from '../transport/transport.js';
+import { Answering, type AnsweringParts } from './answering.js';
 import { decide, type Verdict } from './failure-policy.js';
 import { isTransient } from './faults.js';
 import type { Handler, Outcome } from './handler.js';
 import { Mailbox } from './mailbox.js';
 import { fieldsOf, openDelivery, reissueAsDeadLetter, reissueForRetry, type Message } from './message.js';
+import { supersededInVain } from './superseded.js';
 
-export interface ConsumerParts {
-  readonly transport: Pick<Transport, 'consume'>;
+export interface ConsumerParts extends Pick<AnsweringParts, 'answers'> {
+  readonly transport: Pick<Transport, 'consume'> & Partial<Pick<Transport, 'answer'>>;
   /** Makes sure that the transport is connected; called before every attempt to consume. Default: it is. */
   readonly connect?: () => Promise<void>;
   /** At most one handler an id. */
@@ -71,6 +73,7 @@ export class Consumer extends Service {
   readonly #pulse: Pulse;
   #subscription: Subscription | undefined;
   #loop: Promise<void> = Promise.resolve();
+  readonly #answering: Answering;
 
   /** @throws ConfigurationError when no queue is named, or an id has no handler. */
   constructor(private readonly parts: ConsumerParts) {
@@ -88,6 +91,7 @@ export class Consumer extends Service {
       waitMs: settings.replica.batchWaitMs,
     });
     this.#pulse = parts.pulse ?? new Pulse(`worker of ${this.queue}`);
+    this.#answering = new Answering({ ...parts, queue: this.queue, cqrsIds: this.cqrsIds });
     this.#check();
   }
 
@@ -110,11 +114,13 @@ export class Consumer extends Service {
     if (this.#subscription === undefined) return;
     this.parts.events.emit('cqrs.consumer.started', { queue: this.queue, cqrsIds: this.cqrsIds });
     this.#loop = this.#run();
+    await this.#answering.start();
   }
 
   protected override async onStop(): Promise<void> {
     await this.#subscription?.cancel().catch(() => {}); // a connection that is gone delivers nothing either
     await this.#loop;
+    await this.#answering.stop();
     if (this.#subscription) this.parts.events.emit('cqrs.consumer.stopped', { queue: this.queue });
   }
 
@@ -374,22 +380,4 @@ function open(delivery: Delivery, maxPayloadBytes: number): Opened {
 /** What a message that took the straight road has needed. Retries and targeted SYNCs are old for other reasons. */
 function lagOf({ committedAt, direct }: Message, now: number): number | null {
   return committedAt === null || direct ? null : Math.max(0, now - committedAt.getTime());
-}
-
-/**
- * Messages that were passed over for a newer one, in a batch where one of their id failed. It may have been their
- * winner: they are not settled with the rest but handled anew, without it.
- */
-function supersededInVain(batch: readonly Message[], outcomes: readonly Outcome[]): ReadonlySet<Message> {
-  const failed = new Set(
-    batch
-      .filter((_, index) => outcomes[index]!.kind === 'failed' || outcomes[index]!.kind === 'dead-letter')
-      .map((message) => message.payload.cqrsId),
-  );
-  return new Set(
-    batch.filter((message, index) => {
-      const outcome = outcomes[index]!;
-      return outcome.kind === 'skipped' && outcome.reason === 'superseded' && failed.has(message.payload.cqrsId);
-    }),
-  );
 }

@@ -1,4 +1,6 @@
 import type { FilterQuery } from '@mikro-orm/core';
+import { findRows } from '../compare/find-rows.js';
+import { writeKey } from '../compare/keyed-table.js';
 import { describeError } from '../core/describe-error.js';
 import { quoted } from '../core/identifiers.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
@@ -8,10 +10,10 @@ import type { Cqrs } from '../cqrs.js';
 import { faultOf } from '../inbox/faults.js';
 import type { Outcome, Received } from '../inbox/handler.js';
 import { INCARNATION, REVISION, UPDATED } from '../replica/replica-columns.js';
-import { masterTable, parseArray, readKeys, replicaTable, writeKey } from './keyed-table.js';
+import { masterTable, parseArray, readKeys, replicaTable } from './keyed-table.js';
 import { splitHeader } from './lines.js';
 import { MasterRows } from './master-rows.js';
-import { findRows, inSnapshot, keyPages } from './snapshot.js';
+import { inSnapshot, keyPages } from './snapshot.js';
 import { readHeader, writeHeader } from './stream-header.js';
 
 /**

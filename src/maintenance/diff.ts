@@ -1,16 +1,20 @@
 import type { FilterQuery } from '@mikro-orm/core';
+import { checksum } from '../compare/checksum.js';
+import { findRows } from '../compare/find-rows.js';
+import { type KeyedTable, writeKey } from '../compare/keyed-table.js';
 import { quoted } from '../core/identifiers.js';
+import { InputError } from '../core/errors.js';
 import { parseMicroseconds } from '../core/wire-times.js';
-import { parseJson, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
-import type { Cqrs, SyncResult } from '../cqrs.js';
+import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import type { Cqrs } from '../cqrs.js';
+import type { SyncResult } from '../master/row-sender.js';
+import { type ContentColumn, contentColumns } from '../replica/content-columns.js';
 import { REVISION, UPDATED } from '../replica/replica-columns.js';
 import type { ReplicaDefinition } from '../replica/replica-definition.js';
-import { checksum } from './checksum.js';
-import { InputError } from './input-error.js';
 import { splitHeader } from './lines.js';
 import { MasterRows, type MasterRow } from './master-rows.js';
-import { parseArray, readKeys, masterTable, replicaTable, writeKey, type KeyedTable } from './keyed-table.js';
-import { findRows, inSnapshot, keyPages, type Snapshot } from './snapshot.js';
+import { masterTable, parseArray, readKeys, replicaTable } from './keyed-table.js';
+import { inSnapshot, keyPages, type Snapshot } from './snapshot.js';
 import { readHeader, writeHeader, type StreamHeader } from './stream-header.js';
 
 /**
@@ -130,7 +134,7 @@ export async function diffReplica(
   const { header: first, rest } = await splitHeader(source);
   const header = readHeader(first);
   const table = replicaTable(cqrs, header.cqrsId);
-  const content = contentColumns(cqrs.replicas.get(header.cqrsId), header);
+  const content = contentOf(cqrs.replicas.get(header.cqrsId), header);
   const watermark = header.takenAt - (options.settleSeconds ?? SETTLE_SECONDS) * MICROSECONDS;
   const result = { compared: 0, missing: 0, stale: 0, damaged: 0, ahead: 0 };
   await options.write(`${first},${cqrs.settings.queue ?? 'None'}\n`);
@@ -174,29 +178,15 @@ function readPair(table: KeyedTable, item: WireValue, line: number): Pair {
   return { key: parts!, revision: String(revision), checksum: typeof sum === 'string' ? sum : undefined };
 }
 
-interface ContentColumn {
-  readonly field: string;
-  readonly expression: string;
-  toJson(text: string | null): string;
-}
-
-function contentColumns(definition: ReplicaDefinition, { checksums, cqrsId }: StreamHeader): ContentColumn[] {
-  return (checksums ?? []).map((field) => {
-    const column = definition.columns.find(({ wire }) => wire.includes(field));
-    if (!column) {
-      const mapped = definition.columns.map(({ wire }) => wire[0]).join(',');
-      throw new InputError(
-        `the replica of '${cqrsId}' does not have the field '${field}'.`,
-        `Compare what it has: cqrs diff-master --checksums --fields ${mapped}`,
-      );
-    }
-    const own = `t.${quoted(column.field)}`;
-    // The cast of an inet adds a netmask that its own output leaves out.
-    return {
-      field,
-      expression: column.cast === 'inet' ? `abbrev(${own})` : own,
-      toJson: (text) => textToJson(column.kind, text),
-    };
+function contentOf(definition: ReplicaDefinition, { checksums, cqrsId }: StreamHeader): ContentColumn[] {
+  const fields = checksums ?? [];
+  return contentColumns(definition, fields).map((column, index) => {
+    if (column) return column;
+    const mapped = definition.columns.map(({ wire }) => wire[0]).join(',');
+    throw new InputError(
+      `the replica of '${cqrsId}' does not have the field '${fields[index]}'.`,
+      `Compare what it has: cqrs diff-master --checksums --fields ${mapped}`,
+    );
   });
 }
 
@@ -211,9 +201,7 @@ function compare(
   const [revision, updated, ...values] = stored;
   if (revision !== pair.revision) return updated !== null && micros(updated!) > watermark ? 'ahead' : 'stale';
   if (!checksums || pair.checksum === undefined) return 'equal';
-  const data = Object.fromEntries(
-    content.map(({ field, toJson }, index) => [field, parseJson(toJson(values[index]!))]),
-  );
+  const data = Object.fromEntries(content.map(({ field, read }, index) => [field, read(values[index]!)]));
   return checksum(data, checksums) === pair.checksum ? 'equal' : 'damaged';
 }
 

@@ -1,9 +1,9 @@
 import type { FilterQuery } from '@mikro-orm/core';
+import { writeKey } from '../compare/keyed-table.js';
 import { describeError } from '../core/describe-error.js';
 import type { Cqrs } from '../cqrs.js';
 import { MasterRows } from './master-rows.js';
 import { countRows, inSnapshot, keyPages } from './snapshot.js';
-import { writeKey } from './keyed-table.js';
 
 export interface DumpResult {
   /** Rows that are in the dump. */

@@ -1,4 +1,4 @@
-import { InputError } from './input-error.js';
+import { InputError } from '../core/errors.js';
 
 /** One line of an operator's stream, without its end. */
 export interface Line {

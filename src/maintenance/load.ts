@@ -1,12 +1,11 @@
 import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
 import { describeError } from '../core/describe-error.js';
-import { InvalidPayloadError } from '../core/errors.js';
+import { InputError, InvalidPayloadError } from '../core/errors.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
 import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { Cqrs } from '../cqrs.js';
 import { faultOf } from '../inbox/faults.js';
 import type { Outcome, Received } from '../inbox/handler.js';
-import { InputError } from './input-error.js';
 import { type Line, splitHeader } from './lines.js';
 import { replicaTable } from './keyed-table.js';
 import { TableSwap } from './table-swap.js';

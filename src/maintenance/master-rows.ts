@@ -5,8 +5,10 @@ import { INCARNATION, type RowImage } from '../master/master-table.js';
 import { instanceJson, needsEntity } from '../master/serializer.js';
 import type { TransactionContext } from '../master/transaction-log.js';
 import type { Cqrs } from '../cqrs.js';
-import { keyTypes, type Snapshot } from './snapshot.js';
-import { masterTable, type KeyedTable } from './keyed-table.js';
+import { keyTypes } from '../compare/find-rows.js';
+import type { KeyedTable } from '../compare/keyed-table.js';
+import { masterTable } from './keyed-table.js';
+import type { Snapshot } from './snapshot.js';
 
 /** A row of a master as it would be sent. */
 export interface MasterRow {

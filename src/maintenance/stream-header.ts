@@ -1,5 +1,5 @@
+import { InputError } from '../core/errors.js';
 import { formatMicroseconds, parseMicroseconds } from '../core/wire-times.js';
-import { InputError } from './input-error.js';
 
 /**
  * The first line of the streams that compare a master with a replica, fields apart by commas, as in django-cqrs:

@@ -1,4 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core';
+import { keyTypes } from '../compare/find-rows.js';
+import type { KeyedTable } from '../compare/keyed-table.js';
 import { quoted } from '../core/identifiers.js';
 import type { TransportPayload } from '../core/payload.js';
 import { formatMicroseconds } from '../core/wire-times.js';
@@ -7,8 +9,6 @@ import { lockAllKeys } from '../replica/key-locks.js';
 import { discriminatorOf, UPDATED } from '../replica/replica-columns.js';
 import type { ReplicaDefinition } from '../replica/replica-definition.js';
 import { SqlSession } from '../replica/sql-session.js';
-import type { KeyedTable } from './keyed-table.js';
-import { keyTypes } from './snapshot.js';
 
 /**
  * Makes a replica's table that of a dump, inside one transaction: readers see the old table until it commits.

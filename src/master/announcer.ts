@@ -17,6 +17,18 @@ import type { TransactionContext } from './transaction-log.js';
 const FEW = 100;
 const CHUNK = 1_000;
 
+/** What was put into the outbox. */
+export interface Written {
+  /** Of the outbox rows, in no particular order. */
+  readonly ids: readonly string[];
+  /** Of all bodies. */
+  readonly bytes: number;
+  /** To be called after COMMIT. */
+  readonly committed: () => void;
+}
+
+const NOTHING_WRITTEN: Written = { ids: [], bytes: 0, committed: () => {} };
+
 /** Turns the changes of a transaction into messages and appends them, inside that transaction. */
 export class Announcer {
   constructor(
@@ -50,21 +62,21 @@ export class Announcer {
     } else {
       await this.#appendInChunks(transaction, announcements);
     }
-    return () => this.#committed(announcements);
+    return () => this.#committed(announcements.map(({ definition }) => definition));
   }
 
-  /**
-   * Appends ready-made announcements, e.g. those of a SYNC.
-   * @returns the ids of the outbox rows, and what is to be done after COMMIT.
-   */
-  async write(
-    transaction: TransactionContext,
-    announcements: readonly Announcement[],
-  ): Promise<{ ids: readonly string[]; committed: () => void }> {
-    if (announcements.length === 0) return { ids: [], committed: () => {} };
-    const entries = await this.#serialize(transaction, announcements);
+  /** Appends ready-made announcements, e.g. those of a SYNC. */
+  async write(transaction: TransactionContext, announcements: readonly Announcement[]): Promise<Written> {
+    if (announcements.length === 0) return NOTHING_WRITTEN;
+    return this.writeEntries(transaction, await this.#serialize(transaction, announcements));
+  }
+
+  /** Appends finished messages. */
+  async writeEntries(transaction: TransactionContext, entries: readonly OutboxEntry[]): Promise<Written> {
+    if (entries.length === 0) return NOTHING_WRITTEN;
     const ids = await appendForIds(transaction as unknown as Executor, this.parts.outboxTable(), entries);
-    return { ids, committed: () => this.#committed(announcements) };
+    const bytes = entries.reduce((sum, { body }) => sum + Buffer.byteLength(body), 0);
+    return { ids, bytes, committed: () => this.#committed(entries) };
   }
 
   /** Whether a row passes `isSyncInstance` of its master. */
@@ -87,11 +99,11 @@ export class Announcer {
     await storing;
   }
 
-  #committed(announcements: readonly Announcement[]): void {
+  #committed(entries: readonly Pick<OutboxEntry, 'cqrsId'>[]): void {
     const counts: Record<string, number> = {};
-    for (const { definition } of announcements) counts[definition.cqrsId] = (counts[definition.cqrsId] ?? 0) + 1;
+    for (const { cqrsId } of entries) counts[cqrsId] = (counts[cqrsId] ?? 0) + 1;
     this.parts.events.emit('cqrs.master.announced', {
-      count: announcements.length,
+      count: entries.length,
       cqrsIds: Object.keys(counts),
       counts,
     });

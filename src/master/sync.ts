@@ -2,7 +2,9 @@ import { type EntityManager, type FilterQuery, raw } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import { sqlState, toError } from '../core/describe-error.js';
 import { quoted } from '../core/identifiers.js';
-import { SignalType } from '../core/payload.js';
+import { bodyOf, SignalType, type Version } from '../core/payload.js';
+import { formatMicroseconds } from '../core/wire-times.js';
+import type { OutboxEntry } from '../outbox/outbox.js';
 import type { Announcer } from './announcer.js';
 import { readWhere } from './before-images.js';
 import type { MasterDefinition } from './master-definition.js';
@@ -17,6 +19,17 @@ export interface SyncPage {
   /** Rows that do not match `isSyncInstance` and go as DELETE. */
   readonly withdrawn: number;
   readonly outboxIds: readonly string[];
+  /** Of all bodies. */
+  readonly bytes: number;
+}
+
+/** A row that a replica has and is not to have, as it was seen there. */
+export interface Withdrawal {
+  /** As PostgreSQL prints it. */
+  readonly key: readonly string[];
+  /** The same as it travels. */
+  readonly pk: string;
+  readonly version: Version;
 }
 
 /** Is told of a row, by its key, that could not be sent. */
@@ -106,10 +119,37 @@ export class MasterSync {
       const signalType = this.announcer.matches(transaction, own, row) ? SignalType.SYNC : SignalType.DELETE;
       return { definition: own, signalType, row, created: false, revisionStep: 0, queue };
     });
-    const { ids, committed } = await this.announcer.write(transaction, announcements);
+    const { ids, bytes, committed } = await this.announcer.write(transaction, announcements);
     this.log.afterCommit(transaction, committed);
     const synced = announcements.filter(({ signalType }) => signalType === SignalType.SYNC).length;
-    return { synced, withdrawn: announcements.length - synced, outboxIds: ids };
+    return { synced, withdrawn: announcements.length - synced, outboxIds: ids, bytes };
+  }
+
+  /**
+   * Sends one replica a DELETE for each of these rows. It is later than the state that was seen there by as little as can
+   * be, so that whatever the master says of the key since then, a new life above all, is later still.
+   */
+  async withdraw(definition: MasterDefinition, withdrawals: readonly Withdrawal[], queue: string): Promise<SyncPage> {
+    const { cqrsId } = definition;
+    const entries = withdrawals.map(({ key, pk, version }): OutboxEntry => {
+      const updated = JSON.stringify(formatMicroseconds(version.updated + 1));
+      const body = bodyOf({
+        signalType: SignalType.DELETE,
+        cqrsId,
+        instanceData: `{"id":${pk},"cqrs_revision":${version.revision},"cqrs_updated":${updated}}`,
+        previousData: 'null',
+        instancePk: pk,
+        correlationId: 'null',
+        meta: '{}',
+        incarnation: version.incarnation,
+      });
+      return { cqrsId, signalType: SignalType.DELETE, key: JSON.stringify(key), queue, body };
+    });
+    return this.#connection().transactional(async (transaction) => {
+      const { ids, bytes, committed } = await this.announcer.writeEntries(transaction, entries);
+      this.log.afterCommit(transaction, committed);
+      return { synced: 0, withdrawn: entries.length, outboxIds: ids, bytes };
+    });
   }
 
   async *#keyPages(

@@ -45,6 +45,13 @@ export const WORDS: Words = {
     alike: entity,
   }),
 
+  'cqrs.master.reconciled': ({ cqrsId, queue, missing, extra, stale, damaged, ahead, repaired, durationMs }) => ({
+    level: missing + extra + stale + damaged + ahead > 0 ? 'warn' : 'info',
+    text:
+      `${cqrsId} compared with ${queue} in ${duration(durationMs)}: ${missing} missing, ${extra} extra, ${stale} stale, ` +
+      `${damaged} damaged, ${ahead} ahead; ${repaired} repaired`,
+  }),
+
   'cqrs.relay.started': ({ owner }) => ({ level: 'info', text: `relay started (${owner})` }),
   'cqrs.relay.stopped': ({ owner }) => ({ level: 'info', text: `relay stopped (${owner})` }),
   'cqrs.relay.published': ({ count, lagMs }) => ({ level: 'info', of: 'published', messages: count, lagMs }),
@@ -133,6 +140,10 @@ export const WORDS: Words = {
     level: 'info',
     text: `${queue} goes on after ${plural(failures, 'failure')}`,
   }),
+  'cqrs.inbox.questions-refused': ({ queue, error, retryInMs }) => ({
+    level: 'warn',
+    text: `no master can compare its rows with those behind ${queue}${because(error)}; next try in ${duration(retryInMs)}`,
+  }),
   'cqrs.replica.clock-distrusted': (fields) => ({
     level: 'warn',
     text: `${message(fields)} claims to be ${duration(fields.aheadMs)} from the future; its revision alone decided. Check the clock of its master`,
@@ -143,6 +154,14 @@ export const WORDS: Words = {
     level: 'warn',
     text: `${doing} ${cqrsId}: a statement was cancelled after ${duration(timeoutMs)} (replica.queryTimeoutMs)`,
     alike: `${cqrsId} ${doing}`,
+  }),
+  'cqrs.replica.asked': ({ question, cqrsId, durationMs, refused }) => ({
+    level: refused === null ? 'debug' : 'warn',
+    text:
+      refused === null
+        ? `${cqrsId}: told a master its ${question} in ${duration(durationMs)}`
+        : `${cqrsId}: a master's question was refused: this replica ${refused}`,
+    alike: `${cqrsId} ${question}`,
   }),
   'cqrs.replica.tombstones-purged': ({ count }) => ({ level: 'debug', text: `${plural(count, 'tombstone')} purged` }),
 

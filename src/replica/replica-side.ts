@@ -3,6 +3,7 @@ import type { Problem } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
+import { ReplicaAnswers } from './answers.js';
 import { Applier } from './applier.js';
 import { defineReplicas, type ReplicaDefinition } from './replica-definition.js';
 import { checkTables } from './table-check.js';
@@ -40,6 +41,11 @@ export class ReplicaSide {
 
   createApplier(): Applier {
     return new Applier({ ...this.parts, em: this.#em, replicas: this.replicas, tombstones: this.tombstoneTable });
+  }
+
+  /** Tells masters what they ask about the rows here. */
+  createAnswers(): ReplicaAnswers {
+    return new ReplicaAnswers({ em: this.#em, replicas: this.replicas, events: this.parts.events });
   }
 
   /** Forgets old deletions as long as the service runs. */

@@ -1,3 +1,4 @@
+import { askingCases } from './transport-contract/asking.js';
 import { Bench, type TransportHarness } from './transport-contract/bench.js';
 import { consumingCases } from './transport-contract/consuming.js';
 import { deadLetterCases } from './transport-contract/dead-letters.js';
@@ -21,11 +22,13 @@ export interface TransportContractCase {
  * Each case uses an exchange and queues of its own and takes a few seconds at most.
  */
 export function transportContract(makeHarness: () => TransportHarness): readonly TransportContractCase[] {
-  return [...publishingCases, ...consumingCases, ...settlingCases, ...deadLetterCases].map(([name, run]) => ({
-    name,
-    run: async () => {
-      await using bench = new Bench(makeHarness());
-      await run(bench);
-    },
-  }));
+  return [...publishingCases, ...consumingCases, ...settlingCases, ...deadLetterCases, ...askingCases].map(
+    ([name, run]) => ({
+      name,
+      run: async () => {
+        await using bench = new Bench(makeHarness());
+        await run(bench);
+      },
+    }),
+  );
 }

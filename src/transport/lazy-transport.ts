@@ -1,5 +1,6 @@
 import { resolveTransport, type TransportOption } from './by-name.js';
 import type {
+  AskOptions,
   ConsumeOptions,
   DeadLetterOptions,
   DeadLetters,
@@ -7,6 +8,7 @@ import type {
   OutgoingMessage,
   PublishResult,
   QueueState,
+  Respond,
   Subscription,
   Transport,
   TransportContext,
@@ -40,6 +42,14 @@ export class LazyTransport implements Transport {
 
   async consume(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<Subscription> {
     return (await this.#transport()).consume(options, onDelivery);
+  }
+
+  async ask(queue: string, question: string, options: AskOptions): Promise<Uint8Array> {
+    return (await this.#transport()).ask(queue, question, options);
+  }
+
+  async answer(queue: string, respond: Respond): Promise<Subscription> {
+    return (await this.#transport()).answer(queue, respond);
   }
 
   async inspect(queue: string): Promise<QueueState | undefined> {

@@ -2,7 +2,9 @@ import { ConfigurationError, TransportError } from '../core/errors.js';
 import { Header } from '../core/headers.js';
 import { MemoryDeadLetters } from './memory-dead-letters.js';
 import { MemoryConsumer, MemoryQueue, type MessageContent, type StoredMessage } from './memory-queue.js';
+import { type MemoryAnswerer, MemoryQuestions } from './memory-questions.js';
 import type {
+  AskOptions,
   ConsumeOptions,
   DeadLetterOptions,
   DeadLetters,
@@ -10,6 +12,7 @@ import type {
   OutgoingMessage,
   PublishResult,
   QueueState,
+  Respond,
   Subscription,
   Transport,
   TransportContext,
@@ -30,6 +33,8 @@ export class MemoryBroker {
   readonly #exchanges = new Map<string, Map<string, Set<MemoryQueue>>>();
   readonly #queues = new Map<string, MemoryQueue>();
   readonly #waiting = new Set<NodeJS.Timeout>();
+  /** @internal */
+  readonly questions = new MemoryQuestions();
   #participants = 0;
 
   /** @internal */
@@ -88,6 +93,8 @@ export class MemoryBroker {
 export class MemoryTransport implements Transport {
   #context?: TransportContext;
   readonly #consumers = new Set<MemoryConsumer>();
+  readonly #answerers = new Set<MemoryAnswerer>();
+  readonly #closed = new Set<AbortController>();
 
   constructor(private readonly broker: MemoryBroker = new MemoryBroker()) {}
 
@@ -138,6 +145,34 @@ export class MemoryTransport implements Transport {
     };
   }
 
+  async ask(queue: string, question: string, { timeoutMs, signal }: AskOptions): Promise<Uint8Array> {
+    this.#connected();
+    const closed = new AbortController();
+    this.#closed.add(closed);
+    const late = AbortSignal.timeout(timeoutMs);
+    const given = AbortSignal.any([late, closed.signal, ...(signal ? [signal] : [])]);
+    const { promise: givenUp, reject } = Promise.withResolvers<never>();
+    const giveUp = (): void => reject(new Error(late.aborted ? `took longer than ${timeoutMs} ms` : 'was given up'));
+    given.addEventListener('abort', giveUp, { once: true });
+    try {
+      signal?.throwIfAborted();
+      return await Promise.race([this.broker.questions.ask(queue, encode(question)), givenUp]);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : 'was given up';
+      throw new TransportError(`The question to '${queue}': ${why}`, { broker: BROKER_NAME }, { cause: error });
+    } finally {
+      given.removeEventListener('abort', giveUp);
+      this.#closed.delete(closed);
+    }
+  }
+
+  async answer(queue: string, respond: Respond): Promise<Subscription> {
+    this.#connected();
+    const answerer = this.broker.questions.join(queue, respond);
+    this.#answerers.add(answerer);
+    return { cancel: () => answerer.cancel() };
+  }
+
   async inspect(name: string): Promise<QueueState | undefined> {
     this.#connected();
     return this.broker.find(name)?.state();
@@ -155,6 +190,9 @@ export class MemoryTransport implements Transport {
     this.#context = undefined;
     for (const consumer of this.#consumers) consumer.close();
     this.#consumers.clear();
+    for (const answerer of this.#answerers) answerer.close();
+    this.#answerers.clear();
+    for (const asking of this.#closed) asking.abort();
     this.broker.leave();
     context.events.emit('cqrs.transport.disconnected', { broker: BROKER_NAME });
   }

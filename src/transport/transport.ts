@@ -27,6 +27,20 @@ export interface Transport {
    */
   consume(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<Subscription>;
 
+  /**
+   * Puts a question to whoever answers for a queue and resolves with the answer. Rejects with a TransportError: at once
+   * when nobody answers for that queue, else when the time is over or the connection is lost. Neither question nor
+   * answer is stored for later, and no consumer of any queue ever meets one.
+   */
+  ask(queue: string, question: string, options: AskOptions): Promise<Uint8Array>;
+
+  /**
+   * Takes the questions that are put to a queue and sends back what `respond` makes of each. Several may answer for one
+   * queue; each question goes to one of them at a time, and to another one if that is gone before it has answered. A
+   * `respond` that rejects leaves its question without an answer. After a lost connection it resumes by itself.
+   */
+  answer(queue: string, respond: Respond): Promise<Subscription>;
+
   /** How many messages wait in a queue and how many consumers it has; undefined when there is no such queue. */
   inspect(queue: string): Promise<QueueState | undefined>;
 
@@ -72,8 +86,19 @@ export interface ConsumeOptions {
   readonly deadLetterTtlMs: number | null;
 }
 
+export interface AskOptions {
+  /** How long the answer may take. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export type Respond = (question: Uint8Array) => Promise<string>;
+
 export interface Subscription {
-  /** Stops deliveries. Those already handed out can still be settled until the transport is closed. */
+  /**
+   * Stops deliveries. Those already handed out can still be settled until the transport is closed; questions in hand are
+   * answered before it resolves.
+   */
   cancel(): Promise<void>;
 }
 

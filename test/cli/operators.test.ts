@@ -285,3 +285,63 @@ test('a file that cannot be read is told before anything else', async () => {
   });
   expect(existsSync(`${folder}/nothing.dump`)).toBe(false);
 });
+
+describe('reconcile', () => {
+  test('finds, reports and repairs over the broker, while a worker runs', async () => {
+    await accounts(1, 50);
+    const consumer = cqrs.createConsumer();
+    await consumer.start();
+    await untilAnswered();
+    try {
+      const filled = await shell(`cqrs reconcile -c account -q ${queue} --settle-seconds 0 --sample 1 --progress`);
+      expect(filled.code).toBe(0);
+      expect(filled.out).toMatch(
+        /^account → \S+: 50 rows here, 0 there, compared in [\d.]+ s\n {2}50 missing, 0 extra, 0 stale, 0 damaged, 0 ahead; 50 repaired\n {2}\d+: missing, repaired\n {2}… and 49 more\n {2}\d+ questions and answers of .*, 50 repairs of .*\n$/,
+      );
+      expect(filled.err).toMatch(/^comparing: 0 of 50 rows[^]*\nrepairing: 50 of 50 rows - 100%/);
+      const [master, replica] = await tables();
+      expect(replica).toEqual(master);
+
+      await sql('delete from account_ref where id = 7');
+      const dry = await shell(`cqrs reconcile -q ${queue} -c account --settle-seconds 0 --dry-run --json`);
+      expect(dry).toMatchObject({ code: 1, err: '' });
+      expect(JSON.parse(dry.out)).toMatchObject({
+        missing: 1,
+        repaired: 0,
+        sample: [{ key: 7, difference: 'missing', outcome: 'reported' }],
+      });
+      expect(await shell(`cqrs reconcile -q ${queue} -c account --settle-seconds 0 --key 7`)).toMatchObject({
+        code: 0,
+      });
+    } finally {
+      await consumer.stop();
+    }
+  });
+
+  test.each([
+    [
+      '-q nowhere -c account',
+      1,
+      /^cqrs: The replica behind the queue 'nowhere' gives no answer \(.*\)\. A worker of ours/,
+    ],
+    ['-c account', 2, /^cqrs: --queue is missing/],
+    ['-q x -c nothing', 2, /^cqrs: Unknown CQRS_ID 'nothing'/],
+    ['-q x -c account --key {', 2, /^cqrs: --key must be JSON/],
+    ['-q x --key 5', 2, /^cqrs: --key needs one --cqrs-id/],
+    ['-q x --every often', 2, /^cqrs: --every must be a length of time/],
+  ])('%s', async (args, code, message) => {
+    const ended = await shell(`cqrs reconcile ${args}`);
+    expect(ended).toMatchObject({ code, out: '' });
+    expect(ended.err).toMatch(message);
+    expect(ended.err.split('\n')).toHaveLength(2);
+  });
+});
+
+/** Resolves when the consumer answers questions, which it begins to do in its own time. */
+async function untilAnswered(): Promise<void> {
+  const options = { timeoutMs: 5_000 };
+  for (;;) {
+    const answer = await cqrs.transport.ask(queue, '{}', options).catch(() => undefined);
+    if (answer) return;
+  }
+}

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { checksum } from '../../src/maintenance/checksum.js';
+import { checksum } from '../../src/compare/checksum.js';
 import { diffMaster, diffReplica, diffSync } from '../../src/maintenance/diff.js';
 import { loadRows } from '../../src/maintenance/load.js';
 import { deletedDiffMaster, deletedDiffReplica, deletedSyncReplica } from '../../src/maintenance/deleted-diff.js';

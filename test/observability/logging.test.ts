@@ -17,6 +17,20 @@ const EXAMPLES: Examples = {
     { entity: 'Account', reason: 'a cascade in the database', cure: 'Delete the rows yourself.' },
     'WARN  a write of Account is not replicated: a cascade in the database. Delete the rows yourself.',
   ],
+  'cqrs.master.reconciled': [
+    {
+      cqrsId: 'account',
+      queue: 'shop',
+      missing: 1,
+      extra: 0,
+      stale: 2,
+      damaged: 0,
+      ahead: 0,
+      repaired: 3,
+      durationMs: 4_000,
+    },
+    'WARN  account compared with shop in 4 s: 1 missing, 0 extra, 2 stale, 0 damaged, 0 ahead; 3 repaired',
+  ],
   'cqrs.relay.started': [{ owner: 'relay-1' }, 'INFO  relay started (relay-1)'],
   'cqrs.relay.stopped': [{ owner: 'relay-1' }, 'INFO  relay stopped (relay-1)'],
   'cqrs.relay.published': [{ count: 1, lagMs: 12, durationMs: 4 }, 'INFO  1 message published, 12 ms behind at most'],
@@ -82,6 +96,10 @@ const EXAMPLES: Examples = {
     { queue: 'billing', error: boom, retryInMs: 100 },
     'WARN  billing has to wait: Error: boom; next try in 100 ms',
   ],
+  'cqrs.inbox.questions-refused': [
+    { queue: 'billing', error: boom, retryInMs: 1_000 },
+    'WARN  no master can compare its rows with those behind billing: Error: boom; next try in 1 s',
+  ],
   'cqrs.replica.clock-distrusted': [
     { ...message, aheadMs: 10_800_000 },
     'WARN  SAVE of account 7 claims to be 3 h from the future; its revision alone decided. Check the clock of its master',
@@ -93,6 +111,10 @@ const EXAMPLES: Examples = {
   'cqrs.replica.query-timed-out': [
     { queue: 'shop', cqrsId: 'account', doing: 'writing', timeoutMs: 1_500 },
     'WARN  writing account: a statement was cancelled after 1.5 s (replica.queryTimeoutMs)',
+  ],
+  'cqrs.replica.asked': [
+    { question: 'digests', cqrsId: 'account', durationMs: 1_500, refused: null },
+    'DEBUG account: told a master its digests in 1.5 s',
   ],
   'cqrs.replica.tombstones-purged': [{ count: 1 }, 'DEBUG 1 tombstone purged'],
   'cqrs.activity.failed': [

@@ -1,20 +1,26 @@
-import type { ConsumeMessage } from 'amqplib';
+import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Events } from '../../core/events.js';
 import { backoffMilliseconds, pause } from '../../core/service.js';
-import type { ConsumeOptions, Delivery, Subscription } from '../transport.js';
+import type { Subscription } from '../transport.js';
 import { openChannel, type BrokerConnection } from './broker-connection.js';
 import { brokerError } from './broker-error.js';
 import { ConsumerChannel } from './consumer-channel.js';
-import { RabbitMQDelivery } from './rabbitmq-delivery.js';
-import type { Settler } from './settler.js';
-import { directKey, type Topology } from './topology.js';
 
 interface SubscriptionParts {
   readonly connection: BrokerConnection;
-  readonly topology: Topology;
-  readonly settler: Settler;
   readonly events: Events;
+}
+
+/** What a subscription reads, and what becomes of it. */
+export interface SubscriptionPlan {
+  readonly queue: string;
+  /** The most messages in hand. */
   readonly prefetch: number;
+  /** Makes the queue and whatever else is needed; `existed`: whether it was there. */
+  declare(channel: Channel, existed: boolean): Promise<void>;
+  onMessage(message: ConsumeMessage, channel: ConsumerChannel): void;
+  /** Resolves when nothing is in hand that has to be finished before a cancel is complete. */
+  idle?(): Promise<void>;
 }
 
 /**
@@ -29,24 +35,16 @@ interface SubscriptionParts {
  */
 export class RabbitMQSubscription implements Subscription {
   readonly #ended = new AbortController();
-  readonly #directPrefix: string;
   #channel?: ConsumerChannel;
 
   private constructor(
-    private readonly options: ConsumeOptions,
-    private readonly onDelivery: (delivery: Delivery) => void,
+    private readonly plan: SubscriptionPlan,
     private readonly parts: SubscriptionParts,
-  ) {
-    this.#directPrefix = directKey(options.queue, null);
-  }
+  ) {}
 
   /** Rejects with a TransportError when the first set-up fails; later ones are repeated until they succeed. */
-  static async start(
-    options: ConsumeOptions,
-    onDelivery: (delivery: Delivery) => void,
-    parts: SubscriptionParts,
-  ): Promise<RabbitMQSubscription> {
-    const subscription = new RabbitMQSubscription(options, onDelivery, parts);
+  static async start(plan: SubscriptionPlan, parts: SubscriptionParts): Promise<RabbitMQSubscription> {
+    const subscription = new RabbitMQSubscription(plan, parts);
     try {
       await subscription.#setUp();
       return subscription;
@@ -59,6 +57,7 @@ export class RabbitMQSubscription implements Subscription {
   async cancel(): Promise<void> {
     this.#ended.abort();
     await this.#channel?.cancel();
+    await this.plan.idle?.();
   }
 
   /** Gives back what is unsettled. */
@@ -68,8 +67,8 @@ export class RabbitMQSubscription implements Subscription {
   }
 
   async #setUp(): Promise<void> {
-    const { connection, topology, events } = this.parts;
-    const { queue, deadLetterQueue, unreadableQueue, cqrsIds } = this.options;
+    const { connection } = this.parts;
+    const { queue, prefetch } = this.plan;
     try {
       // Only the queue can be looked for. AMQP has no question for a binding, and a probe would reach other consumers;
       // so a binding that was missing on a queue that exists is made without a word.
@@ -79,15 +78,8 @@ export class RabbitMQSubscription implements Subscription {
       const channel = (this.#channel = new ConsumerChannel(amqp));
       amqp.once('close', () => this.#onLost(channel));
 
-      await topology.declareExchange(amqp);
-      for (const name of [queue, deadLetterQueue, unreadableQueue]) await topology.declareQueue(amqp, name);
-      for (const cqrsId of cqrsIds) {
-        await topology.bindBroadcast(amqp, queue, cqrsId);
-        await topology.bindDirect(amqp, queue, cqrsId);
-        await topology.bindDirect(amqp, deadLetterQueue, cqrsId);
-      }
-      if (!existed) events.emit('cqrs.inbox.gap', { queue, missing: 'queue', cqrsIds });
-      await channel.consume(queue, this.parts.prefetch, (message) => this.#onMessage(channel, message));
+      await this.plan.declare(amqp, existed);
+      await channel.consume(queue, prefetch, (message) => this.#onMessage(channel, message));
       if (this.#ended.signal.aborted) await channel.cancel();
     } catch (error) {
       throw brokerError(connection.broker, `consuming '${queue}'`, error);
@@ -98,9 +90,8 @@ export class RabbitMQSubscription implements Subscription {
     // RabbitMQ cancels a consumer whose queue was deleted; the channel stays, but is of no more use.
     if (message === null) return void channel.close(new Error('The queue was deleted.'));
     if (this.#ended.signal.aborted) return channel.giveBack(message);
-    const delivery = new RabbitMQDelivery(message, channel, this.parts, this.options, this.#directPrefix);
     try {
-      this.onDelivery(delivery);
+      this.plan.onMessage(message, channel);
     } catch (error) {
       // Thrown here it would end the connection; it is a bug of the listener and reported as one.
       queueMicrotask(() => {
@@ -122,14 +113,14 @@ export class RabbitMQSubscription implements Subscription {
     for (let failures = 0; !signal.aborted; failures++) {
       if (error) {
         const retryInMs = backoffMilliseconds(failures, { base: 200, max: 30_000 });
-        events.emit('cqrs.inbox.failed', { queue: this.options.queue, error, retryInMs });
+        events.emit('cqrs.inbox.failed', { queue: this.plan.queue, error, retryInMs });
         await pause(retryInMs, signal);
       }
       try {
         await connection.ready({ orBlocked: true });
         if (signal.aborted) return;
         await this.#setUp();
-        events.emit('cqrs.inbox.recovered', { queue: this.options.queue, failures: failures + 1 });
+        events.emit('cqrs.inbox.recovered', { queue: this.plan.queue, failures: failures + 1 });
         return;
       } catch (caught) {
         if (connection.ended) return;

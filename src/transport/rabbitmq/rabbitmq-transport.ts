@@ -1,5 +1,6 @@
 import { ConfigurationError, TransportError } from '../../core/errors.js';
 import type {
+  AskOptions,
   ConsumeOptions,
   DeadLetterOptions,
   DeadLetters,
@@ -7,18 +8,22 @@ import type {
   OutgoingMessage,
   PublishResult,
   QueueState,
+  Respond,
   Subscription,
   Transport,
   TransportContext,
 } from '../transport.js';
+import { answering } from './answering.js';
+import { Asker } from './asker.js';
 import { BrokerConnection } from './broker-connection.js';
 import { brokerError } from './broker-error.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
 import { RabbitMQDeadLetters } from './dead-letters.js';
 import { Deadline } from './deadline.js';
+import { delivering } from './delivering.js';
 import { messageProperties } from './message-properties.js';
 import { parseRabbitMQOptions, type BrokerOptions, type RabbitMQOptions } from './options.js';
-import { RabbitMQSubscription } from './rabbitmq-subscription.js';
+import { RabbitMQSubscription, type SubscriptionPlan } from './rabbitmq-subscription.js';
 import { Settler } from './settler.js';
 import { routingKey, Topology } from './topology.js';
 
@@ -65,6 +70,16 @@ export class RabbitMQTransport implements Transport {
     return this.#session.consume(options, onDelivery);
   }
 
+  async ask(queue: string, question: string, options: AskOptions): Promise<Uint8Array> {
+    if (!this.#session) throw this.#notConnected();
+    return this.#session.ask(queue, question, options);
+  }
+
+  async answer(queue: string, respond: Respond): Promise<Subscription> {
+    if (!this.#session) throw this.#notConnected();
+    return this.#session.answer(queue, respond);
+  }
+
   async inspect(queue: string): Promise<QueueState | undefined> {
     if (!this.#session) throw this.#notConnected();
     return this.#session.inspect(queue);
@@ -94,6 +109,7 @@ class Session {
   readonly #publishing: BrokerConnection;
   readonly #publisher: ConfirmedPublisher;
   readonly #settler: Settler;
+  readonly #asker: Asker;
   readonly #subscriptions = new Set<Promise<RabbitMQSubscription>>();
   #consuming?: { readonly connection: BrokerConnection; readonly opened: Promise<void> };
   #closed?: Promise<void>;
@@ -112,6 +128,7 @@ class Session {
       dialect: options.dialect,
       timeoutMs: publishTimeoutMs,
     });
+    this.#asker = new Asker(this.#publishing);
     this.opened = this.#open();
     this.opened.catch(() => {});
   }
@@ -130,10 +147,20 @@ class Session {
   }
 
   consume(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<Subscription> {
-    const starting = this.#startSubscription(options, onDelivery);
-    this.#subscriptions.add(starting);
-    starting.catch(() => this.#subscriptions.delete(starting));
-    return starting;
+    const prefetch = Math.min(options.prefetch, this.options.prefetchLimit ?? options.prefetch);
+    const parts = { topology: this.#topology, settler: this.#settler, events: this.context.events, prefetch };
+    return this.#subscribe(delivering(options, onDelivery, parts));
+  }
+
+  ask(queue: string, question: string, options: AskOptions): Promise<Uint8Array> {
+    return this.#asker.ask(queue, question, options);
+  }
+
+  answer(queue: string, respond: Respond): Promise<Subscription> {
+    const timeoutMs = this.context.publishTimeoutMs;
+    return this.#subscribe(
+      answering(queue, respond, { topology: this.#topology, publisher: this.#publisher, timeoutMs }),
+    );
   }
 
   async inspect(queue: string): Promise<QueueState | undefined> {
@@ -165,6 +192,7 @@ class Session {
       ),
       this.#publisher.close(),
       this.#settler.close(),
+      this.#asker.close(),
     ]);
     await Promise.all([this.#publishing.close(), consuming?.connection.close()]);
   }
@@ -176,18 +204,13 @@ class Session {
     await this.#publisher.prepared(new Deadline(publishTimeoutMs));
   }
 
-  async #startSubscription(
-    options: ConsumeOptions,
-    onDelivery: (delivery: Delivery) => void,
-  ): Promise<RabbitMQSubscription> {
-    const { events } = this.context;
-    return RabbitMQSubscription.start(options, onDelivery, {
-      connection: await this.#openConsuming(),
-      topology: this.#topology,
-      settler: this.#settler,
-      events,
-      prefetch: Math.min(options.prefetch, this.options.prefetchLimit ?? options.prefetch),
-    });
+  #subscribe(plan: SubscriptionPlan): Promise<Subscription> {
+    const starting = this.#openConsuming().then((connection) =>
+      RabbitMQSubscription.start(plan, { connection, events: this.context.events }),
+    );
+    this.#subscriptions.add(starting);
+    starting.catch(() => this.#subscriptions.delete(starting));
+    return starting;
   }
 
   async #openConsuming(): Promise<BrokerConnection> {

@@ -9,6 +9,7 @@ import type { QueueType } from './options.js';
  *                    ──cqrs.Q.ID───▶ Q          to this replica alone
  *                    ──cqrs.DLQ.ID─▶ DLQ        its dead letters
  *   default exchange ──────────────▶ unreadable bodies, which have no id
+ *                    ──────────────▶ Q.questions, which is there as long as somebody answers for Q
  *   Q.delay.<ms> (fanout) ─▶ Q.delay.<ms> ──after <ms>──▶ exchange, under the key it came with: cqrs.Q.ID
  *
  * The first three are shared with django-cqrs to the letter; the others are ours alone.
@@ -60,6 +61,18 @@ export class Topology {
     return { exchange: name, leaseMs: DELAY_LEASE_MS };
   }
 
+  /**
+   * Where questions to the services behind a queue wait, while there is somebody to answer. It goes with the last
+   * answerer, so that a question to nobody comes back at once; after a crash of the broker, soon after.
+   */
+  async declareQuestions(channel: Channel, queue: string): Promise<void> {
+    await channel.assertQueue(questionQueue(queue), {
+      durable: true,
+      autoDelete: true,
+      arguments: { 'x-queue-type': 'classic', 'x-expires': QUESTIONS_UNUSED_MS },
+    });
+  }
+
   #queueArguments(): Record<string, unknown> {
     if (this.queueType === 'classic') return {};
     // From RabbitMQ 4 on a quorum queue throws a message away after 20 deliveries unless told otherwise. How often a
@@ -80,7 +93,13 @@ const DELAY_LEASE_MS = 300_000;
 /** The longest wait that RabbitMQ takes, less the lease: about 49 days. */
 export const MAX_DELAY_MS = 2 ** 32 - 1 - 2 * DELAY_LEASE_MS;
 
+const QUESTIONS_UNUSED_MS = 60_000;
+
 const MAX_KEY_BYTES = 255;
+
+export function questionQueue(queue: string): string {
+  return `${queue}.questions`;
+}
 
 export function routingKey({ cqrsId, queue }: Route): string {
   return queue === null ? cqrsId : directKey(queue, cqrsId);

@@ -1,0 +1,184 @@
+import { type KeyedTable, readKey, writeKey } from '../../compare/keyed-table.js';
+import type { DifferentSlot } from '../../compare/slot-digests.js';
+import { InputError } from '../../core/errors.js';
+import { formatMicroseconds } from '../../core/wire-times.js';
+import { parseJson } from '../../core/wire-values.js';
+import type { Cqrs } from '../../cqrs.js';
+import { countRows } from '../snapshot.js';
+import { type Agreement, MasterEnd, type OwnRow } from './master-end.js';
+import { keyName, ReplicaEnd, type ToldRow } from './replica-end.js';
+
+/** Some rows as the two ends have them at one time, by the names of their keys. */
+export interface Rows {
+  readonly own: ReadonlyMap<string, OwnRow>;
+  readonly told: ReadonlyMap<string, ToldRow>;
+  /** Rows changed later are not judged, in microseconds since 1970. */
+  readonly settledAt: number;
+}
+
+/** Groups of slots, and how finely they are looked at. */
+export interface Where {
+  readonly bits: number;
+  readonly groupBits: number;
+  readonly groups: readonly number[];
+}
+
+/**
+ * Master and replica, asked the same and at the same time: what is written between two looks would seem different.
+ * `agree` comes first.
+ */
+export class BothEnds {
+  readonly #master: MasterEnd;
+  readonly #replica: ReplicaEnd;
+  #agreement!: Agreement;
+  #leftOut: readonly string[] = [];
+
+  /** @throws UnknownCqrsIdError */
+  constructor(
+    cqrs: Cqrs,
+    private readonly options: {
+      readonly cqrsId: string;
+      readonly queue: string;
+      readonly fields?: readonly string[] | undefined;
+      readonly timeoutMs: number;
+      readonly settleMicros: number;
+      readonly signal?: AbortSignal | undefined;
+      readonly onFailure: (key: string, reason: string) => void;
+    },
+  ) {
+    const { cqrsId, queue, timeoutMs, signal, onFailure } = options;
+    this.#master = new MasterEnd(cqrs, cqrsId, onFailure);
+    this.#replica = new ReplicaEnd(cqrs, { cqrsId, queue, timeoutMs, signal });
+  }
+
+  get table(): KeyedTable {
+    return this.#master.table;
+  }
+
+  get traffic(): { questions: number; questionBytes: number } {
+    return { questions: this.#replica.questions, questionBytes: this.#replica.bytes };
+  }
+
+  /** The fields whose content is compared, and those that are sent and are not. */
+  get compared(): { fields: readonly string[] | null; fieldsLeftOut: readonly string[] } {
+    return { fields: this.#agreement?.checksums ?? null, fieldsLeftOut: this.#leftOut };
+  }
+
+  /** Whether hashes tell nothing: what a serializer makes is not in the table. */
+  get isBlind(): boolean {
+    return this.#master.definition.serializer !== undefined && this.#agreement.checksums !== null;
+  }
+
+  /** Finds out what can be compared: versions always, content as far as both ends have it. @throws InputError */
+  async agree(): Promise<{ replicaRows: number }> {
+    const { announced, serializer, table } = this.#master.definition;
+    const { fields: chosen, cqrsId } = this.options;
+    const sent = announced.map(({ wire }) => wire);
+    const unknown = serializer ? undefined : chosen?.find((name) => !sent.includes(name));
+    if (unknown !== undefined)
+      throw new InputError(`'${cqrsId}' sends no field '${unknown}'.`, `It sends ${sent.join(', ')}.`);
+
+    const described = await this.#replica.ask('describe', {});
+    const width = table.keyColumns.length;
+    if (described.keyKinds.length !== width)
+      throw this.#replica.nonsense(`its key has ${described.keyKinds.length} columns, and ours ${width}`);
+    const kindThere = (name: string): string | undefined =>
+      described.fields.find(({ names }) => names.includes(name))?.kind;
+    const byItself = serializer || described.custom ? [] : sent.filter((name) => kindThere(name) !== undefined);
+    const compared = chosen ?? byItself;
+    this.#leftOut = chosen ? [] : sent.filter((name) => !compared.includes(name));
+    this.#agreement = {
+      fields: serializer
+        ? []
+        : compared.map((name) => {
+            const { kind } = announced.find(({ wire }) => wire === name)!;
+            return { name, kind, other: kindThere(name) ?? kind };
+          }),
+      keyKinds: described.keyKinds,
+      incarnations: described.incarnations,
+      checksums: compared.length > 0 ? compared : null,
+    };
+    return { replicaRows: described.rows };
+  }
+
+  countOwn(): Promise<number> {
+    return this.#master.inSnapshot((snapshot) => countRows(snapshot, this.table));
+  }
+
+  /** The slots in these groups in which the two ends have something else. */
+  async different(where: Where, onProgress: (rows: number) => void): Promise<DifferentSlot[]> {
+    return this.#master.inSnapshot(async (snapshot) => {
+      const settledAt = snapshot.takenAt - this.options.settleMicros;
+      const question = { ...where, groups: [...where.groups], ...this.#hashing() };
+      const [theirs, ours] = await both(
+        this.#replica.ask('digests', { ...question, settledAt: formatMicroseconds(settledAt) }),
+        this.#master.digests(snapshot, this.#agreement, { ...where, settledAt }, onProgress),
+      );
+      if (theirs.groups.length !== where.groups.length) throw this.#replica.nonsense('it has another number of groups');
+      return where.groups.flatMap((group, index) => {
+        const different = ours.compare(group, where.groupBits, theirs.groups[index]!);
+        if (different) return different;
+        throw this.#replica.nonsense('a group has another number of slots');
+      });
+    });
+  }
+
+  async rowsIn(bits: number, slots: number[]): Promise<Rows> {
+    return this.#master.inSnapshot(async (snapshot) => {
+      const [told, own] = await both(
+        this.#replica.ask('rows', { ...this.#hashing(), ...this.#checksums(), bits, slots }),
+        this.#master.rowsIn(snapshot, this.#agreement, { bits, slots }),
+      );
+      return { own, told: this.#byName(told.rows), settledAt: snapshot.takenAt - this.options.settleMicros };
+    });
+  }
+
+  /** @param keys each part as PostgreSQL reads it. */
+  async rowsOf(keys: readonly string[][]): Promise<Rows> {
+    return this.#master.inSnapshot(async (snapshot) => {
+      const asked = keys.map((key) => parseJson(writeKey(this.table, key)));
+      const [told, own] = await both(
+        this.#replica.ask('keys', { keys: asked, ...this.#checksums() }),
+        this.#master.rowsOf(snapshot, this.#agreement, keys),
+      );
+      if (told.rows.length !== asked.length) throw this.#replica.nonsense('it has another number of rows');
+      const rows = told.rows.filter((row) => row !== null);
+      return { own, told: this.#byName(rows), settledAt: snapshot.takenAt - this.options.settleMicros };
+    });
+  }
+
+  #byName(told: Parameters<ReplicaEnd['rows']>[0]): Map<string, ToldRow> {
+    return new Map(
+      this.#replica.rows(told).map((row) => {
+        try {
+          readKey(this.table, row.key);
+        } catch (error) {
+          throw this.#replica.nonsense('a key is none of this table', error);
+        }
+        return [keyName(row.key), row];
+      }),
+    );
+  }
+
+  #hashing(): { fields: { name: string; kind: string }[]; keyKinds: string[]; incarnations: boolean } {
+    const { fields, incarnations } = this.#agreement;
+    return {
+      fields: fields.map(({ name, kind }) => ({ name, kind })),
+      keyKinds: this.table.keyColumns.map(({ kind }) => kind),
+      incarnations,
+    };
+  }
+
+  #checksums(): { checksums: string[] | null } {
+    const { checksums } = this.#agreement;
+    return { checksums: checksums && [...checksums] };
+  }
+}
+
+/** Runs both at once, and waits for both whatever becomes of the other. */
+async function both<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  const [one, two] = await Promise.allSettled([first, second]);
+  if (one.status === 'rejected') throw one.reason;
+  if (two.status === 'rejected') throw two.reason;
+  return [one.value, two.value];
+}

@@ -1,0 +1,51 @@
+import type { WireValue } from '../../core/wire-values.js';
+import type { Difference } from './row-verdict.js';
+
+export interface ReconcileProgress {
+  readonly phase: 'comparing' | 'listing' | 'waiting' | 'repairing';
+  /** Rows. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface ReconcileReport {
+  readonly cqrsId: string;
+  readonly queue: string;
+  /** The fields whose content was compared; null: none, only versions. */
+  readonly fields: readonly string[] | null;
+  /** Fields that are sent and were not compared, since the replica does not have them. */
+  readonly fieldsLeftOut: readonly string[];
+  readonly masterRows: number;
+  readonly replicaRows: number;
+  readonly missing: number;
+  readonly extra: number;
+  readonly stale: number;
+  readonly damaged: number;
+  readonly ahead: number;
+  /** Rows that seemed different at first, and were in flight. */
+  readonly unsettled: number;
+  /** Differences that were repaired, as the replica itself has said. */
+  readonly repaired: number;
+  /** Differences that are still there although they were sent. */
+  readonly unrepaired: number;
+  /** Rows whose serializer failed. */
+  readonly failed: number;
+  /** Some of the differences. */
+  readonly sample: readonly ReconciledRow[];
+  readonly traffic: {
+    /** Questions and as many answers. */
+    readonly questions: number;
+    readonly questionBytes: number;
+    readonly repairs: number;
+    readonly repairBytes: number;
+  };
+  readonly durationMs: number;
+  /** Whether it was stopped before the end. */
+  readonly stopped: boolean;
+}
+
+export interface ReconciledRow {
+  readonly key: WireValue;
+  readonly difference: Difference;
+  readonly outcome: 'repaired' | 'unrepaired' | 'reported';
+}

@@ -1,0 +1,243 @@
+import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
+import { checksum } from '../compare/checksum.js';
+import { findRows } from '../compare/find-rows.js';
+import { type KeyedTable, readKey, writeKey } from '../compare/keyed-table.js';
+import { type Answer, type Asked, MOST_ROWS, type Question, questionSchema, readJson } from '../compare/protocol.js';
+import { CANONICAL_SETTINGS, type DigestPlan, digestStatement, rowsStatement } from '../compare/row-digest.js';
+import { SlotDigests } from '../compare/slot-digests.js';
+import { describeError } from '../core/describe-error.js';
+import { CqrsError } from '../core/errors.js';
+import type { Events } from '../core/events.js';
+import { quoted } from '../core/identifiers.js';
+import type { Registry } from '../core/registry.js';
+import { parseMicroseconds } from '../core/wire-times.js';
+import { parseJson, stringifyJson, type WireValue } from '../core/wire-values.js';
+import { type ContentColumn, contentColumns } from './content-columns.js';
+import { discriminatorOf, INCARNATION, REVISION, UPDATED } from './replica-columns.js';
+import type { ReplicaDefinition } from './replica-definition.js';
+import { SqlSession } from './sql-session.js';
+
+/** What a replica says of one row. */
+type Row = Answer<'rows'>['rows'][number];
+
+/** A question that is not answered, with the reason, which goes to the asker. */
+class Refusal extends Error {
+  constructor(
+    readonly reason: string,
+    readonly cure: string,
+  ) {
+    super(reason);
+  }
+}
+
+/**
+ * Answers a master's questions about the rows of the replicas: @see the conversation in `compare/protocol.ts`. It reads, and
+ * changes nothing; each question has a read-only transaction of its own, which ends when the asker has gone.
+ */
+export class ReplicaAnswers {
+  constructor(
+    private readonly parts: {
+      /** Any EntityManager of the service; it is forked. */
+      readonly em: EntityManager;
+      readonly replicas: Registry<ReplicaDefinition>;
+      readonly events: Events;
+    },
+  ) {}
+
+  /** Never rejects: what cannot be answered is refused with its reason. Only these ids are spoken about. */
+  async answer(bytes: Uint8Array, cqrsIds: readonly string[]): Promise<string> {
+    const startedAt = performance.now();
+    const told = { question: 'unreadable', cqrsId: '' };
+    try {
+      const question = parse(bytes);
+      Object.assign(told, { question: question.ask, cqrsId: question.cqrsId });
+      const answer = await this.#answer(question, cqrsIds);
+      this.#tell(told, startedAt);
+      return stringifyJson(answer);
+    } catch (error) {
+      const { reason, cure } = error instanceof Refusal ? error : explain(error);
+      this.#tell(told, startedAt, reason);
+      return stringifyJson({ refused: { reason, cure } });
+    }
+  }
+
+  #tell(told: { question: string; cqrsId: string }, startedAt: number, refused?: string): void {
+    const durationMs = Math.round(performance.now() - startedAt);
+    this.parts.events.emit('cqrs.replica.asked', { ...told, durationMs, refused: refused ?? null });
+  }
+
+  #answer(question: Question, cqrsIds: readonly string[]): Promise<object> {
+    const { cqrsId } = question;
+    const definition = cqrsIds.includes(cqrsId) ? this.parts.replicas.find(cqrsId) : undefined;
+    if (!definition) {
+      throw new Refusal(`has no replica of '${cqrsId}'`, `It has ${cqrsIds.join(', ') || 'none'}.`);
+    }
+    if (!definition.table) {
+      throw new Refusal(`keeps no rows of '${cqrsId}'`, 'It is declared with CQRS_NO_DB_OPERATIONS.');
+    }
+    return this.parts.em.fork().transactional(
+      async (em) => {
+        const session = new SqlSession(em);
+        await session.run(CANONICAL_SETTINGS);
+        await session.run({
+          text: `select set_config('statement_timeout', $1, true)`,
+          parameters: [String(question.timeoutMs)],
+        });
+        const conversation = new Conversation(session, definition);
+        switch (question.ask) {
+          case 'describe':
+            return conversation.describe();
+          case 'digests':
+            return conversation.digests(question);
+          case 'rows':
+            return conversation.rows(question);
+          case 'keys':
+            return conversation.keys(question);
+        }
+      },
+      { isolationLevel: IsolationLevel.REPEATABLE_READ, readOnly: true },
+    );
+  }
+}
+
+/** One question about one replica, in its transaction. */
+class Conversation {
+  readonly #table: KeyedTable;
+
+  constructor(
+    private readonly session: SqlSession,
+    private readonly definition: ReplicaDefinition,
+  ) {
+    const { cqrsId, meta, keyColumns } = definition;
+    this.#table = { cqrsId, meta, name: definition.table!.name, keyColumns };
+  }
+
+  async describe(): Promise<Answer<'describe'>> {
+    const { columns, keyColumns, path, meta } = this.definition;
+    const kind = discriminatorOf(meta);
+    const where = kind ? ` where t.${quoted(kind.field)} = $1` : '';
+    const [row] = await this.session.run({
+      text: `select count(*)::text as rows, count(*) filter (where t.${INCARNATION} is null)::text as without
+        from ${this.#table.name} t${where}`,
+      parameters: kind ? [kind.value] : [],
+    });
+    return {
+      rows: Number(row!['rows']),
+      fields: columns.map((column) => ({ names: [...column.wire], kind: column.kind })),
+      keyKinds: keyColumns.map((column) => column.kind),
+      incarnations: row!['without'] === '0',
+      custom: path === 'hooks' && this.definition.statics.CQRS_CUSTOM_SERIALIZATION === true,
+    };
+  }
+
+  async digests(question: Asked<'digests'>): Promise<Answer<'digests'>> {
+    const { bits, groupBits, groups } = question;
+    if (groupBits > bits || groups.some((group) => group >= 2 ** groupBits))
+      throw new Refusal('was asked for groups that do not fit together', 'Use the same version on both ends.');
+    const own = new SlotDigests(bits);
+    for (const { slot, count, sum } of await this.session.run(digestStatement(this.#plan(question), question))) {
+      own.add(Number(slot), Number(count), BigInt(sum!));
+    }
+    return { rows: own.rows, groups: groups.map((group) => own.pack(group, groupBits)) };
+  }
+
+  async rows(question: Asked<'rows'>): Promise<Answer<'rows'>> {
+    const content = this.#content(question.checksums);
+    const width = this.#table.keyColumns.length;
+    const keys = this.#table.keyColumns.map(({ field }) => `t.${quoted(field)}`);
+    const expressions = [...keys, ...this.#expressions(content)];
+    const rows = await this.session.run(
+      rowsStatement(this.#plan(question), question.slots, expressions, MOST_ROWS + 1),
+    );
+    if (rows.length > MOST_ROWS) throw new Refusal(`was asked for more than ${MOST_ROWS} rows`, 'Ask for fewer slots.');
+    return {
+      rows: rows.map((row) => {
+        const values = expressions.map((_, index) => row[`v${index}`] ?? null);
+        return this.#row(values.slice(0, width) as string[], values.slice(width), content, question.checksums);
+      }),
+    };
+  }
+
+  async keys(question: Asked<'keys'>): Promise<Answer<'keys'>> {
+    const content = this.#content(question.checksums);
+    const keys = question.keys.map((key) => readKey(this.#table, key));
+    const stored = await findRows(this.session, this.#table, keys, this.#expressions(content));
+    return {
+      rows: stored
+        .map((values, index) => values && this.#row(keys[index]!, values, content, question.checksums))
+        .map((row) => row ?? null),
+    };
+  }
+
+  #expressions(content: readonly ContentColumn[]): string[] {
+    return [...[REVISION, INCARNATION, UPDATED].map((field) => `t.${field}`), ...content.map((one) => one.expression)];
+  }
+
+  #row(
+    key: readonly string[],
+    [revision, incarnation, updated, ...values]: readonly (string | null)[],
+    content: readonly ContentColumn[],
+    checksums: readonly string[] | null,
+  ): Row {
+    const data = Object.fromEntries(content.map(({ field, read }, index) => [field, read(values[index] ?? null)]));
+    return [
+      parseJson(writeKey(this.#table, key)),
+      Number(revision),
+      incarnation === null || incarnation === undefined ? null : Number(incarnation),
+      parseMicroseconds(updated) ?? 0,
+      checksums && checksum(data, checksums),
+    ];
+  }
+
+  #content(fields: readonly string[] | null): ContentColumn[] {
+    return contentColumns(this.definition, fields ?? []).map((column, index) => {
+      if (column) return column;
+      const known = this.definition.columns.map(({ wire }) => wire[0]).join(', ');
+      throw new Refusal(`does not have the field '${fields![index]}'`, `It has ${known}.`);
+    });
+  }
+
+  #plan({ fields, keyKinds, bits, incarnations }: Asked<'digests'> | Asked<'rows'>): DigestPlan {
+    const { keyColumns } = this.#table;
+    if (keyKinds.length !== keyColumns.length)
+      throw new Refusal(
+        `has a key of ${keyColumns.length} columns, and not ${keyKinds.length}`,
+        'Correct its mapping.',
+      );
+    const content = this.#content(fields.map(({ name }) => name));
+    return {
+      table: this.#table.name,
+      keys: keyColumns.map(({ field, kind }, index) => ({
+        expression: `t.${quoted(field)}`,
+        kind,
+        other: keyKinds[index]!,
+      })),
+      fields: content.map(({ expression, kind }, index) => ({ expression, kind, other: fields[index]!.kind })),
+      bits,
+      incarnations,
+      discriminator: discriminatorOf(this.definition.meta),
+    };
+  }
+}
+
+/** @throws Refusal for what is no question of ours. */
+function parse(bytes: Uint8Array): Question {
+  let value: WireValue;
+  try {
+    value = readJson(bytes);
+  } catch {
+    throw new Refusal('could not read the question', 'Who asks?');
+  }
+  const parsed = questionSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new Refusal(
+    `does not understand the question (${issue!.path.join('.') || 'its form'}: ${issue!.message})`,
+    'Use the same version of mikro-orm-cqrs on both ends.',
+  );
+}
+
+function explain(error: unknown): { reason: string; cure: string } {
+  if (error instanceof CqrsError) return { reason: `could not answer: ${error.message}`, cure: '' };
+  return { reason: `could not answer (${describeError(error)})`, cure: 'Look into its log and its database.' };
+}
