@@ -4,6 +4,7 @@ import { cancelJob, listJobs, showJob } from './job-view.js';
 import { dryRunLetters, purgeLetters, retryLetters } from './letter-jobs.js';
 import { deadLetters, listLetters, showLetter } from './letter-views.js';
 import { history, listProcesses, outbox, recentEvents, showOverview } from './present.js';
+import { differences, repairDifferences, startReconcile } from './reconcile-jobs.js';
 import { replicas } from './replica-states.js';
 import { replicaRow } from './replica-row.js';
 import { masterRow } from './row-detail.js';
@@ -12,7 +13,7 @@ import { serviceInfo } from './service-info.js';
 import { syncRows } from './sync-job.js';
 
 /** Who answers which endpoint of the contract. */
-export const routes: { readonly [N in EndpointName]?: Handle<N> } = {
+export const routes: { readonly [N in EndpointName]: Handle<N> } = {
   service: serviceInfo,
   overview: showOverview,
   history,
@@ -31,6 +32,9 @@ export const routes: { readonly [N in EndpointName]?: Handle<N> } = {
   jobs: listJobs,
   job: showJob,
   cancelJob,
+  reconcile: startReconcile,
+  repair: repairDifferences,
+  differences,
   deadLetters,
   letters: listLetters,
   letter: showLetter,

@@ -1,0 +1,185 @@
+import { stringifyJson, type WireValue } from '../core/wire-values.js';
+import { findRows } from '../compare/find-rows.js';
+import { reconcile } from '../maintenance/reconcile/reconcile.js';
+import type { ReconciledRow, ReconcileReport } from '../maintenance/reconcile/report.js';
+import { ApiProblem } from './api-problem.js';
+import type { AdminParts, Handle } from './call.js';
+import { type Difference, Difference as DifferenceSchema } from './contract.js';
+import type { JobHandle } from './job-runner.js';
+import { jobTable } from './job-store.js';
+import { begunJob } from './job-view.js';
+import { readSession } from './read-session.js';
+import { readKeyText } from './row-key.js';
+import type { BrowsableTable } from './tables.js';
+
+/** Compares a master with the replica at one queue, shows what differs, and repairs chosen rows: jobs of `reconcile`. */
+
+const MOST_DIFFERENCES = 10_000;
+const TIMEOUT_MS = 5_000;
+
+export const startReconcile: Handle<'reconcile'> = async (parts, { params, body, user }) => {
+  const { cqrsId } = await parts.tables.master(params['cqrsId']!);
+  const { repair, settleSeconds } = body;
+  const queue = body.queue ?? onlyQueue(parts);
+  const title = `Compare ${cqrsId} with its replica at ${queue}${repair ? ', and repair what differs' : ''}`;
+  const job = await parts.jobs.start(
+    { kind: 'reconcile', title, cqrsId, queue, by: user.user, request: body },
+    (handle) => run(parts, handle, { cqrsId, queue, dryRun: !repair, settleSeconds }),
+  );
+  return begunJob(parts, job);
+};
+
+export const repairDifferences: Handle<'repair'> = async (parts, { params, body: { selection }, user }) => {
+  const from = await findReconcile(parts, params['id']!);
+  const open = (await differencesOf(parts, from.id)).filter(({ repaired }) => !repaired);
+  const wanted = 'keys' in selection ? new Set(selection.keys) : undefined;
+  const chosen = open.filter(({ key, kind }) => (wanted ? wanted.has(key) : kind !== 'ahead'));
+  if (chosen.length === 0) throw new ApiProblem('conflict', 'None of these differences is left to be repaired.');
+  const { cqrsId, queue } = from;
+  const table = await parts.tables.master(cqrsId);
+  const keys = chosen.map(({ key }) => wireKey(table, key));
+  const title = `Repair ${chosen.length} ${chosen.length === 1 ? 'row' : 'rows'} of ${cqrsId} at ${queue}`;
+  const job = await parts.jobs.start(
+    { kind: 'repair', title, cqrsId, queue, by: user.user, request: { of: from.id, selection } },
+    async (handle) => {
+      const error = await run(parts, handle, { cqrsId, queue, dryRun: false, keys });
+      const found = new Map(
+        handle.found.map((difference) => [(difference as Difference).key, difference as Difference]),
+      );
+      // What is no difference any more has been repaired meanwhile, by whatever.
+      const all = await differencesOf(parts, from.id);
+      const asked = new Set(chosen.map(({ key }) => key));
+      const now = all.map((one) =>
+        asked.has(one.key) && !handle.signal.aborted ? { ...one, repaired: found.get(one.key)?.repaired ?? true } : one,
+      );
+      await jobTable(parts.cqrs).setFindings(from.id, now);
+      return error;
+    },
+  );
+  return begunJob(parts, job);
+};
+
+export const differences: Handle<'differences'> = async (parts, { params, query: { after = '0', limit } }) => {
+  const from = await findReconcile(parts, params['id']!);
+  const start = Number(after);
+  if (!Number.isSafeInteger(start) || start < 0)
+    throw new ApiProblem('bad-request', 'after: it is no place in this list.');
+  const all = await differencesOf(parts, from.id);
+  const page = all.slice(start, start + limit);
+  const table = await parts.tables.master(from.cqrsId);
+  const revisions = await readRevisions(
+    parts,
+    table,
+    page.map(({ key }) => key),
+  );
+  return {
+    differences: page.map((one, index) => ({ ...one, masterRevision: revisions[index]! })),
+    next: start + limit < all.length ? String(start + limit) : null,
+    leftOut: from.findingsLeftOut,
+  };
+};
+
+function onlyQueue({ cqrs }: AdminParts): string {
+  const { queues } = cqrs.settings.admin;
+  const [only, ...others] = queues;
+  if (only !== undefined && others.length === 0) return only;
+  throw new ApiProblem('bad-request', 'Say which replica to compare with: its queue.', {
+    cure: only === undefined ? 'Name known queues in the setting admin.queues.' : `Known are ${queues.join(', ')}.`,
+  });
+}
+
+interface What {
+  readonly cqrsId: string;
+  readonly queue: string;
+  readonly dryRun: boolean;
+  readonly settleSeconds?: number | undefined;
+  readonly keys?: readonly WireValue[];
+}
+
+async function run({ cqrs }: AdminParts, job: JobHandle, what: What): Promise<string | undefined> {
+  const report = await reconcile(cqrs, {
+    ...what,
+    sampleSize: MOST_DIFFERENCES,
+    signal: job.signal,
+    onProgress: ({ done, total }) => {
+      job.done = done;
+      job.total = total;
+    },
+    onFailure: (key, reason) => job.note({ key, ok: false, reason }),
+  });
+  for (const row of report.sample) job.find(toDifference(row));
+  count(job, report);
+  if (job.signal.aborted) return undefined;
+  const { unrepaired, failed } = report;
+  if (unrepaired > 0) {
+    return `${unrepaired} ${unrepaired === 1 ? 'row was' : 'rows were'} sent, and the replica still has them otherwise. Look at its dead letters.`;
+  }
+  return failed > 0 ? `${failed} ${failed === 1 ? 'row' : 'rows'} could not be compared: see why.` : undefined;
+}
+
+function count(job: JobHandle, report: ReconcileReport): void {
+  const { masterRows, replicaRows, missing, extra, stale, damaged, ahead, unsettled, repaired, unrepaired, failed } =
+    report;
+  const superfluous = extra;
+  job.counts['masterRows'] = masterRows;
+  job.counts['replicaRows'] = replicaRows;
+  const found = { missing, superfluous, stale, damaged, ahead, unsettled, repaired, unrepaired, failed };
+  for (const [name, value] of Object.entries(found)) job.add(name, value);
+  job.counts['differences'] = missing + extra + stale + damaged + ahead;
+}
+
+function toDifference({ key, difference, outcome }: ReconciledRow): Difference {
+  return {
+    key: Array.isArray(key) ? stringifyJson(key.map(partText)) : partText(key),
+    kind: difference === 'extra' ? 'superfluous' : difference,
+    fields: [],
+    masterRevision: null,
+    replicaRevision: null,
+    repaired: outcome === 'repaired',
+  };
+}
+
+function partText(part: WireValue): string {
+  return typeof part === 'string' ? part : stringifyJson(part);
+}
+
+/** A key as the page names it → as it travels. */
+function wireKey({ keyColumns }: BrowsableTable, key: string): WireValue {
+  const parts = readKeyText(key, keyColumns.length).map((part, index): WireValue => {
+    const whole = keyColumns[index]!.kind === 'integer' && /^-?\d+$/.test(part);
+    if (!whole) return part;
+    return Number.isSafeInteger(Number(part)) ? Number(part) : BigInt(part);
+  });
+  return parts.length === 1 ? parts[0]! : parts;
+}
+
+async function readRevisions(
+  { cqrs }: AdminParts,
+  table: BrowsableTable,
+  keys: readonly string[],
+): Promise<(number | null)[]> {
+  const parts = keys.map((key) => readKeyText(key, table.keyColumns.length));
+  const rows = await readSession(cqrs, TIMEOUT_MS, ({ session }) =>
+    findRows(session, table, parts, ['t.cqrs_revision']),
+  );
+  return rows.map((row) => (row ? Number(row[0]) : null));
+}
+
+async function differencesOf({ cqrs }: AdminParts, id: string): Promise<Difference[]> {
+  return (await jobTable(cqrs).list(id, 'findings')).map((finding) => DifferenceSchema.parse(finding));
+}
+
+/** @throws ApiProblem when there is no such job, or it compared nothing. */
+async function findReconcile(
+  { cqrs, jobs }: AdminParts,
+  id: string,
+): Promise<{ id: string; cqrsId: string; queue: string; findingsLeftOut: number }> {
+  await jobs.prepare();
+  const job = await jobTable(cqrs).find(id);
+  if (!job) throw new ApiProblem('not-found', 'There is no such job.');
+  const { cqrsId, queue, findingsLeftOut } = job;
+  if (job.kind !== 'reconcile' || cqrsId === null || queue === null) {
+    throw new ApiProblem('bad-request', `Job ${id} has compared nothing.`);
+  }
+  return { id, cqrsId, queue, findingsLeftOut };
+}
