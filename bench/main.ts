@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { buildIfStale } from '../scripts/support/build.ts';
 import { fallenTwice, readResults } from './harness/against.ts';
 import { reaches, type Result, type Row } from './harness/row.ts';
 import { runSuites } from './harness/run-suites.ts';
-import { rows } from './rows.ts';
+import { rows, shortRows } from './rows.ts';
 
 const HELP = `npm run bench -- [names] [--json] [--short] [--rounds N] [--against FILE] [--list]
 
@@ -11,7 +12,7 @@ Measures ours beside its twin, in turns, on real PostgreSQL and RabbitMQ, and pr
 ratios. A name, or its beginning, chooses single benchmarks: npm run bench -- create bulk-update
 
   --json          one object a line on the standard output, for bench/results.json
-  --short         small sizes, for CI and a first look
+  --short         small sizes, and without names the few rows that CI measures
   --rounds N      how often each pair is measured; default 5
   --against FILE  measures what FILE has results of; exit code 1 when a ratio is more than a fifth worse, twice in a row
   --list          the names
@@ -19,7 +20,8 @@ ratios. A name, or its beginning, chooses single benchmarks: npm run bench -- cr
 Examples:
   npm run bench -- --json > bench/results.json     # all, for docs/performance.md; less than half an hour
   npm run bench -- relay consume --rounds 3        # some, quickly
-  npm run bench:short                              # --short --against bench/short-results.json`;
+  npm run bench:short                              # --short --against bench/short-results.json
+  npm run bench:record                             # both files of results, and the page`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -52,6 +54,9 @@ async function main(): Promise<void> {
     (wanted) => !rows.some(({ name }) => name === wanted || name.startsWith(`${wanted}-`)),
   );
   if (unknown.length > 0) return refuse(`There is no benchmark '${unknown[0]}'; --list names them.`);
+  if (values.against !== undefined && !existsSync(values.against)) {
+    return refuse(`There is no ${values.against} to compare with; npm run bench:record makes it.`);
+  }
   // What is measured is what users run. The suites are loaded only then: they import the package by its name.
   await buildIfStale();
   const { suites } = await import('./suites/index.ts');
@@ -64,7 +69,8 @@ async function main(): Promise<void> {
       onResult: show,
       onSkipped: (row, reason) => say(`${row.name}: left out, because ${reason}`),
     });
-  if (values.against === undefined) return void (await measure(positionals));
+  const names = positionals.length === 0 && values.short ? shortRows : positionals;
+  if (values.against === undefined) return void (await measure(names));
   const problems = await fallenTwice(readResults(values.against), measure, say);
   for (const problem of problems) say(problem);
   if (problems.length > 0) process.exitCode = 1;

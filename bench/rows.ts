@@ -149,6 +149,19 @@ export const rows: readonly Row[] = [
   },
 ];
 
+/** Those that CI measures: quick, and steady enough to be compared. */
+export const shortRows: readonly string[] = [
+  'create-1',
+  'update-1',
+  'bulk-create',
+  'bulk-update',
+  'relay',
+  'consume-create-classic',
+  'consume-update-classic',
+  'consume-hooks',
+  'consume-stale',
+];
+
 /** @throws Error when there is no such row */
 export function rowsOf(...names: readonly string[]): readonly Row[] {
   return names.map((name) => {

@@ -1,16 +1,19 @@
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { amqpUrl } from '../../test/support/broker.ts';
 import { createDatabase } from '../../test/support/database.ts';
+import { interopPython, PythonMissing } from '../../scripts/interop/virtualenv.ts';
 import { capture } from '../../scripts/support/command.ts';
 
-const inCache = fileURLToPath(new URL('../../.cache/interop-venv/bin/python', import.meta.url));
 const program = fileURLToPath(new URL('../django/measure.py', import.meta.url));
 
-/** A Python that has django-cqrs; undefined where there is none. */
-export function findPython(): string | undefined {
-  const named = process.env['CQRS_INTEROP_PYTHON'];
-  return named ?? (existsSync(inCache) ? inCache : undefined);
+/** A Python that has django-cqrs; undefined where there is none that could. */
+export async function findPython(say: (line: string) => void): Promise<string | undefined> {
+  try {
+    return await interopPython(say);
+  } catch (error) {
+    if (error instanceof PythonMissing) return undefined;
+    throw error;
+  }
 }
 
 /** What django-cqrs does in a process and a database of its own. @returns how many a second */

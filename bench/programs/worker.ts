@@ -17,8 +17,8 @@ export interface WorkerOrder {
   readonly amqpUrl: string;
   readonly exchange: string;
   readonly queue: string;
-  /** After so many messages it ends. */
-  readonly count: number;
+  /** After so many messages it ends; null: when it is told to. */
+  readonly count: number | null;
 }
 
 /** A hook that waits: what it does elsewhere is the ceiling, not the servers. */
@@ -34,7 +34,7 @@ let applied = 0;
 const onApplied = (count: number): void => {
   applied += count;
   process.send?.({ applied });
-  if (applied >= order.count) resolve();
+  if (order.count !== null && applied >= order.count) resolve();
 };
 const stop = order.kind === 'raw' ? await startRaw() : await startOurs();
 process.send?.({ ready: true });

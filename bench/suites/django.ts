@@ -16,10 +16,9 @@ import { Product, productData } from '../products.ts';
 export const django: Suite = {
   rows: rowsOf('django-drain', 'django-create', 'django-bulk-create', 'django-sync'),
   async run(bench) {
-    const python = findPython();
+    const python = await findPython(bench.say);
     if (python === undefined) {
-      for (const { name } of this.rows)
-        bench.skip(name, 'there is no Python with django-cqrs (npm run test:interop makes one)');
+      for (const { name } of this.rows) bench.skip(name, 'there is no Python 3.10 or later with venv and pip');
       return;
     }
     await using broker = await BenchBroker.open();

@@ -18,9 +18,8 @@ import { REPLICA_DDL } from '../twins/consumer.ts';
 export const load: Suite = {
   rows: rowsOf('load-copy', 'load-django', 'load-memory'),
   async run(bench) {
-    const python = findPython();
-    if (python === undefined)
-      bench.skip('load-django', 'there is no Python with django-cqrs (npm run test:interop makes one)');
+    const python = await findPython(bench.say);
+    if (python === undefined) bench.skip('load-django', 'there is no Python 3.10 or later with venv and pip');
     const size = bench.size(100_000, 20_000);
     await using broker = await BenchBroker.open();
     const queue = await broker.queue('load');

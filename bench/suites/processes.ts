@@ -24,7 +24,7 @@ export const processes: Suite = {
       const { promise: done, resolve } = Promise.withResolvers<void>();
       const order = { kind: 'throttled', databaseUrl: reader.url, amqpUrl, exchange: broker.exchange, queue } as const;
       const workers = Array.from({ length: count }, (_, index) =>
-        startWorker({ ...order, count: Infinity }, (sum) => {
+        startWorker({ ...order, count: null }, (sum) => {
           applied.set(index, sum);
           if ([...applied.values()].reduce((a, b) => a + b, 0) >= size) resolve();
         }),
