@@ -17,11 +17,12 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 
 let stage: Stage;
 let browser: Browser;
+let compared: string;
 
 beforeAll(async () => {
   mkdirSync(folder, { recursive: true });
   [stage, browser] = await Promise.all([openStage(), openBrowser()]);
-  await furnish(stage, browser);
+  compared = await furnish(stage, browser);
 }, 120_000);
 
 afterAll(async () => {
@@ -55,7 +56,7 @@ const VIEWS: readonly View[] = [
     ready: (page) => page.getByText(/\d shown · \d/).waitFor(),
   },
   { name: 'row', site: bank, address: () => '#/rows/account?row=3', ready: heading(/^Payload/) },
-  { name: 'replicas', site: bank, address: () => '#/replicas', ready: heading('Compare a replica with its master') },
+  { name: 'replicas', site: bank, address: () => `#/replicas?job=${compared}`, ready: heading('Differences') },
   {
     name: 'replica-states',
     site: shop,

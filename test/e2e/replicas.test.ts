@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import { openBrowser, visit } from './support/browser.js';
 import { Account, accounts } from './support/entities.js';
+import { eventually } from './support/eventually.js';
 import { openStage, type Stage } from './support/stage.js';
 
 let stage: Stage;
@@ -16,9 +17,43 @@ afterAll(async () => {
   await stage?.[Symbol.asyncDispose]();
 });
 
+test('a comparison finds a row that was damaged by hand, and a repair mends it', async () => {
+  const { bank, shop } = stage;
+  await bank.orm.em.fork().insertMany(Account, accounts(30));
+  const balanceOf7 = (): Promise<{ balance: string }[]> => shop.sql('select balance from account_ref where id = 7');
+  await eventually(
+    () => shop.sql<{ n: number }>('select count(*)::int as n from account_ref'),
+    ([answer]) => answer!.n === 30,
+  );
+  // a row that changed within the last seconds is on its way, and no difference
+  await eventually(
+    () => bank.sql<{ settled: boolean }>("select max(cqrs_updated) < now() - interval '6 s' as settled from account"),
+    ([answer]) => answer!.settled,
+  );
+  const [before] = await balanceOf7();
+  await shop.sql('update account_ref set balance = 999999.99 where id = 7');
+
+  await using visitor = await visit(browser, bank);
+  const { page } = visitor;
+  await visitor.open();
+  await page.getByRole('link', { name: 'Replicas' }).click();
+  await page.getByRole('button', { name: 'Compare', exact: true }).click();
+
+  const differences = page.getByRole('region', { name: 'Differences' });
+  await differences.getByRole('row', { name: /7 damaged/ }).waitFor({ timeout: 30_000 });
+  expect(await differences.locator('tbody tr').count()).toBe(1);
+  await differences.getByRole('checkbox', { name: 'Select row 7' }).check();
+  await differences.getByRole('button', { name: 'Repair selected' }).click();
+  await differences.getByText('repaired', { exact: true }).waitFor();
+  expect(await eventually(balanceOf7, ([row]) => row!.balance === before!.balance)).toEqual([before]);
+
+  await page.getByRole('button', { name: 'Compare', exact: true }).click();
+  await page.getByText('Master and replica are equal').waitFor();
+  expect(visitor.complaints).toEqual([]);
+});
+
 test('why a row is not there: it was deleted', async () => {
   const { bank, shop } = stage;
-  await bank.orm.em.fork().insertMany(Account, accounts(10));
   const gone = shop.cqrs.events.next('cqrs.inbox.applied', { matching: ({ action }) => action === 'delete' });
   await bank.orm.em.fork().nativeDelete(Account, { id: 9 });
   await gone;

@@ -32,6 +32,8 @@ function JobView({ job, onHide }: { readonly job: JobDetail; readonly onHide: ((
   const mayAct = useMayAct();
   const cancel = useAction('cancelJob');
   const isRunning = job.endedAt === null;
+  // what is done is whole, also where nothing had to be done
+  const done = job.state === 'done' ? Math.max(job.done, job.total ?? 0) : job.done;
   return (
     <>
       <header>
@@ -65,13 +67,13 @@ function JobView({ job, onHide }: { readonly job: JobDetail; readonly onHide: ((
       <div className="body job-body">
         <ProgressBar
           label={job.title}
-          done={job.done}
+          done={done}
           total={job.total}
           tone={job.state === 'done' ? 'good' : job.state === 'failed' ? 'bad' : undefined}
           words={
             <>
               <span>
-                {formatCount(job.done)}
+                {formatCount(done)}
                 {job.total !== null && ` of ${formatCount(job.total)}`}
               </span>
               {job.ratePerSecond !== null && <span>{formatRate(job.ratePerSecond)}</span>}
