@@ -1,5 +1,6 @@
 import { CompiledQuery } from 'kysely';
 import type { Problem } from '../core/errors.js';
+import { versionProblem } from '../core/schema-version.js';
 import type { Executor } from '../outbox/outbox.js';
 import { INCARNATION, type MasterTable, REVISION, UPDATED } from './master-table.js';
 
@@ -10,11 +11,14 @@ export interface ExpectedTable {
   readonly sqlName: string;
   readonly fields: readonly string[];
   readonly master: boolean;
+  /** The schema version of a table of ours. */
+  readonly version?: number;
 }
 
 interface FoundColumn {
   readonly table: string;
   readonly exists: boolean;
+  readonly comment: string | null;
   readonly field: string | null;
   readonly type: string;
   readonly mandatory: boolean;
@@ -80,12 +84,16 @@ export async function checkTables(client: Executor, tables: readonly ExpectedTab
   return [...problems, ...(await checkSession(client))];
 }
 
-function checkTable({ where, sqlName, fields, master }: ExpectedTable, found: readonly FoundColumn[]): Problem[] {
+function checkTable(
+  { where, sqlName, fields, master, version }: ExpectedTable,
+  found: readonly FoundColumn[],
+): Problem[] {
   if (!found.some((column) => column.exists)) {
     return [{ where, what: `its table ${sqlName} is not in the database.`, cure: UPDATE_SCHEMA }];
   }
   const missing = fields.filter((field) => !found.some((column) => column.field === field));
-  const problems: Problem[] = [];
+  const problems: Problem[] =
+    version === undefined ? [] : versionProblem(where, sqlName, { comment: found[0]!.comment, version });
   if (missing.length > 0) {
     problems.push({ where, what: `its table ${sqlName} lacks ${missing.join(', ')}.`, cure: UPDATE_SCHEMA });
   }
@@ -106,7 +114,8 @@ function checkTable({ where, sqlName, fields, master }: ExpectedTable, found: re
 async function readColumns(client: Executor, tables: readonly ExpectedTable[]): Promise<readonly FoundColumn[]> {
   const { rows } = await client.executeQuery<FoundColumn>(
     CompiledQuery.raw(
-      `select name as "table", c.oid is not null as exists, a.attname::text as field,
+      `select name as "table", c.oid is not null as exists,
+              obj_description(c.oid, 'pg_class') as comment, a.attname::text as field,
               format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as mandatory,
               pg_get_expr(d.adbin, d.adrelid) as fallback
          from unnest($1::text[]) as name

@@ -6,7 +6,7 @@ import type { Events } from '../core/events.js';
 import { failPoint } from '../core/fail-points.js';
 import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
-import { type Executor, OutboxMessage } from '../outbox/outbox.js';
+import { type Executor, OUTBOX_VERSION, OutboxMessage } from '../outbox/outbox.js';
 import { Announcer } from './announcer.js';
 import { checkTables, expectedTable } from './check-tables.js';
 import { defineMasters } from './define-masters.js';
@@ -90,7 +90,7 @@ export class MasterSide {
     const outbox = orm.getMetadata().get(OutboxMessage.meta.class);
     const fields = outbox.props.flatMap((property) => property.fieldNames);
     return checkTables(client, [
-      { where: 'outbox', sqlName: this.outboxTable, fields, master: false },
+      { where: 'outbox', sqlName: this.outboxTable, fields, master: false, version: OUTBOX_VERSION },
       ...this.#tables.map((table) => expectedTable(table, this.#driver.getTableName(table.root, {}))),
     ]);
   }

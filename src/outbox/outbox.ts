@@ -3,6 +3,7 @@ import { defineEntity, p } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
 import type { SignalType } from '../core/payload.js';
 import { withCommit } from '../core/round-trips.js';
+import { versionComment } from '../core/schema-version.js';
 
 /**
  * The table of messages that are committed and not yet with the broker, and every query on it.
@@ -59,10 +60,14 @@ const outboxProperties = {
   createdAt: p.datetime().name('created_at').columnType('timestamptz(6)').defaultRaw('clock_timestamp()'),
 };
 
+/** The form of the table; what raises it is in `core/schema-version.ts`. */
+export const OUTBOX_VERSION = 1;
+
 /** Added to the entities of every service with masters, so that the schema generator and migrations know the table. */
 export const OutboxMessage = defineEntity({
   name: 'CqrsOutboxMessage',
   tableName: 'cqrs_outbox',
+  comment: versionComment(OUTBOX_VERSION),
   properties: outboxProperties,
   indexes: [{ properties: ['bucket', 'id'] }],
 });

@@ -2,6 +2,7 @@ import { defineEntity, p, type EntityManager } from '@mikro-orm/core';
 import { describeError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Version } from '../core/payload.js';
+import { versionComment } from '../core/schema-version.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import { formatMicroseconds } from '../core/wire-times.js';
 import type { Statement } from './replica-table.js';
@@ -12,10 +13,14 @@ import { SqlSession } from './sql-session.js';
  * bringing the row back. While a row lives its tombstone, if there is one, belongs to a former state and is ignored.
  */
 
+/** The form of the table; what raises it is in `core/schema-version.ts`. */
+export const TOMBSTONE_VERSION = 1;
+
 /** Added to the entities of every service with replicas, so that the schema generator and migrations know the table. */
 export const Tombstone = defineEntity({
   name: 'CqrsTombstone',
   tableName: 'cqrs_tombstones',
+  comment: versionComment(TOMBSTONE_VERSION),
   properties: {
     cqrsId: p.text().name('cqrs_id').primary(),
     key: p.text().primary(),
