@@ -92,10 +92,11 @@ function checkTable(
     return [{ where, what: `its table ${sqlName} is not in the database.`, cure: UPDATE_SCHEMA }];
   }
   const missing = fields.filter((field) => !found.some((column) => column.field === field));
-  const problems: Problem[] =
-    version === undefined ? [] : versionProblem(where, sqlName, { comment: found[0]!.comment, version });
+  const problems: Problem[] = [];
   if (missing.length > 0) {
     problems.push({ where, what: `its table ${sqlName} lacks ${missing.join(', ')}.`, cure: UPDATE_SCHEMA });
+  } else if (version !== undefined) {
+    problems.push(...versionProblem(where, sqlName, { comment: found[0]!.comment, version }));
   }
   for (const { field, type, fallback, why } of master ? OWN_COLUMNS : []) {
     const column = found.find((one) => one.field === field);

@@ -32,11 +32,10 @@ export async function checkTables(
   return wanted.flatMap(({ where, table, fields }): Problem[] => {
     const columns = found.get(table);
     if (!columns) return [{ where, what: `its table ${table} does not exist.`, cure: CURE }];
-    const comment = columns.comment;
-    const form = table === tombstones ? versionProblem(where, table, { comment, version: TOMBSTONE_VERSION }) : [];
     const missing = fields.filter((field) => !columns.names.has(field));
-    if (missing.length === 0) return form;
-    return [...form, { where, what: `its table ${table} lacks ${missing.join(', ')}.`, cure: CURE }];
+    if (missing.length > 0) return [{ where, what: `its table ${table} lacks ${missing.join(', ')}.`, cure: CURE }];
+    if (table !== tombstones) return [];
+    return versionProblem(where, table, { comment: columns.comment, version: TOMBSTONE_VERSION });
   });
 }
 
