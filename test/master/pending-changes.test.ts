@@ -83,7 +83,7 @@ describe('one transaction', () => {
     const changes = new PendingChanges();
     insert('a')(changes);
     changes.inserted(invoices, '"invoice"', row('b'));
-    expect(changes.list().map(({ table, sqlName, key }) => [table.name, sqlName, key])).toEqual([
+    expect(changes.list().map((change) => [change.table.name, change.sqlName, change.key])).toEqual([
       ['account', '"account"', '["1"]'],
       ['invoice', '"invoice"', '["1"]'],
     ]);

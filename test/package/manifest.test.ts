@@ -47,3 +47,13 @@ test('every entry point brings its types, and nothing else can be reached', () =
   const entries = Object.values(manifest.exports).filter((entry) => typeof entry !== 'string');
   expect(entries.map(({ types }) => types.endsWith('.d.ts'))).toEqual([true, true, true, true, true]);
 });
+
+test('nothing that runs with the package brings an install script', () => {
+  const all = Object.entries(packages) as [
+    string,
+    Locked & { dev?: boolean; optional?: boolean; hasInstallScript?: boolean },
+  ][];
+  const runtime = all.filter(([path, { dev, optional }]) => path !== '' && !dev && !optional);
+  expect(runtime.length).toBeGreaterThan(3);
+  expect(runtime.filter(([, { hasInstallScript }]) => hasInstallScript).map(([path]) => path)).toEqual([]);
+});
