@@ -88,6 +88,7 @@ export const CLAIMS: readonly Claim[] = [
   },
   { id: 'drains', says: 'SIGTERM lets a worker finish what it has in hand.' },
   { id: 'wire', says: 'Messages are those of django-cqrs; each difference has its reason in the docs.' },
+  {
     id: 'upgrades',
     says: 'What an earlier release has left in the outbox and among the tombstones is relayed and counts; a table of another form stops the start, with the cure.',
   },
