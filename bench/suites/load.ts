@@ -20,7 +20,7 @@ export const load: Suite = {
   async run(bench) {
     const python = await findPython(bench.say);
     if (python === undefined) bench.skip('load-django', 'there is no Python 3.10 or later with venv and pip');
-    const size = bench.size(100_000, 20_000);
+    const size = bench.size(1_000_000, 20_000);
     await using broker = await BenchBroker.open();
     const queue = await broker.queue('load');
     await using reader = await openReader(ProductCopy, { exchange: broker.exchange, queue });
