@@ -47,8 +47,8 @@ describe('a process on real servers, seen through its own verdict', () => {
 
   beforeEach(async () => {
     database = await createDatabase();
-    broker = await Proxy.before(amqpUrl, 5672);
-    databaseProxy = await Proxy.before(database.url, 5432);
+    broker = await Proxy.before(amqpUrl);
+    databaseProxy = await Proxy.before(database.url);
     exchange = uniqueName('health');
     cqrs = new Cqrs({
       transport: new RabbitMQTransport({ url: broker.through(amqpUrl) }),

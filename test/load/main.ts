@@ -37,7 +37,7 @@ const tell = (...done: Load[]): void => {
 if (!values.json) console.log(LOAD_HEAD);
 {
   const [masterDb, replicaDb] = [await createDatabase(), await createDatabase()];
-  const proxy = await Proxy.before(amqpUrl, 5672);
+  const proxy = await Proxy.before(amqpUrl);
   const scene: Scene = {
     masterUrl: masterDb.url,
     replicaUrl: replicaDb.url,

@@ -36,7 +36,7 @@ export async function openStage(): Promise<Stage> {
   const exchange = uniqueName('e2e');
   const queue = exchange.replace('test_e2e', 'shop');
   undo.defer(() => deleteTopology(exchange, [queue, `dead_letter_${queue}`, `unreadable_${queue}`]));
-  const wire = undo.use(await Proxy.before(amqpUrl, 5672));
+  const wire = undo.use(await Proxy.before(amqpUrl));
   const bank = await openSite(undo, [Account, Payment], wire.through(amqpUrl), {
     exchange,
     relay: { pollIntervalMs: 100 },
