@@ -17,13 +17,14 @@ export class Proxy implements AsyncDisposable {
   #refusing = false;
   #silent = false;
 
-  private constructor(target: URL) {
-    this.#server = createServer((client) => this.#join(client, connect(Number(target.port), target.hostname)));
+  private constructor(target: URL, defaultPort: number) {
+    const port = Number(target.port) || defaultPort;
+    this.#server = createServer((client) => this.#join(client, connect(port, target.hostname)));
   }
 
-  /** @param url of a server, with its port */
-  static async before(url: string): Promise<Proxy> {
-    const proxy = new Proxy(new URL(url));
+  /** @param defaultPort for a URL that names none */
+  static async before(url: string, defaultPort = 0): Promise<Proxy> {
+    const proxy = new Proxy(new URL(url), defaultPort);
     proxy.#server.listen(0, '127.0.0.1');
     await once(proxy.#server, 'listening');
     return proxy;
