@@ -41,14 +41,14 @@ function rethrowSetup(error: unknown): void {
 type Row = readonly [name: string, text: string];
 
 /** The status for people: the verdict, then a table. */
-export function statusText(status: Status): string {
-  const rows = [...waiting(status), ...replicaRows(status), ...processRows(status), ...rateRows(status)];
+export function statusText(state: Status): string {
+  const rows = [...waiting(state), ...replicaRows(state), ...processRows(state), ...rateRows(state)];
   const width = Math.max(...rows.map(([name]) => name.length));
   return [
-    ...verdictLines(status),
+    ...verdictLines(state),
     '',
     ...rows.map(([name, text]) => `${name.padEnd(width)}  ${text}`),
-    ...eventLines(status),
+    ...eventLines(state),
   ].join('\n');
 }
 

@@ -116,5 +116,5 @@ async function readReplica(
   const { rows, last, estimate } = found!;
   const counted = Number(rows);
   if (counted <= MOST_COUNTED) return { cqrsId, rows: counted, exact: true, lastUpdated: last };
-  return { cqrsId, rows: Math.max(counted, Math.round(Number(estimate ?? 0))), exact: false, lastUpdated: null };
+  return { cqrsId, rows: Math.max(counted, Math.round(estimate ?? 0)), exact: false, lastUpdated: null };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Proxy } from '../faults/proxy.ts';
-import { Publisher, saveOf } from './broker.ts';
+import { type Publisher, saveOf } from './broker.ts';
 import { Child } from './child.ts';
 import { Plain, PREFETCH, queueOf, type Scene, type Service } from './scene.ts';
 

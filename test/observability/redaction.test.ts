@@ -35,12 +35,39 @@ const QUOTING: Readonly<Record<string, Error>> = {
 
 /** Every field that any event has. */
 const FIELDS = {
-  ...{ count: 1, cqrsIds: ['account'], entity: 'Account', reason: 'a reason', cure: 'a cure', owner: 'relay-1' },
-  ...{ lagMs: 1, cqrsId: 'account', signalType: 'SAVE', queue: 'shop', outboxId: '1', retryInMs: 1, broker: 'host' },
-  ...{ missing: 'queue', instancePk: '7', retries: 1, action: 'create', delayMs: 1, bytes: 1, applied: 1 },
-  ...{ version: { incarnation: 1, revision: 1, updated: 1 }, durationMs: 1, aheadMs: 1, where: 'x', what: 'y' },
-  ...{ counts: { rows: 1 }, port: 1 },
-  ...{ doing: 'writing', timeoutMs: 1, worker: 1, pid: 1, code: 1, restartInMs: 1 },
+  count: 1,
+  cqrsIds: ['account'],
+  entity: 'Account',
+  reason: 'a reason',
+  cure: 'a cure',
+  owner: 'relay-1',
+  lagMs: 1,
+  cqrsId: 'account',
+  signalType: 'SAVE',
+  queue: 'shop',
+  outboxId: '1',
+  retryInMs: 1,
+  broker: 'host',
+  missing: 'queue',
+  instancePk: '7',
+  retries: 1,
+  action: 'create',
+  delayMs: 1,
+  bytes: 1,
+  applied: 1,
+  version: { incarnation: 1, revision: 1, updated: 1 },
+  durationMs: 1,
+  aheadMs: 1,
+  where: 'x',
+  what: 'y',
+  counts: { rows: 1 },
+  port: 1,
+  doing: 'writing',
+  timeoutMs: 1,
+  worker: 1,
+  pid: 1,
+  code: 1,
+  restartInMs: 1,
 };
 
 describe.each(Object.keys(WORDS) as CqrsEventName[])('%s', (name) => {
@@ -79,7 +106,7 @@ describe('errors of this library', () => {
 
   test.each(Object.entries(samples))('%s in words, and as data, does not quote its cause', (_, error) => {
     expect(describeError(error)).not.toContain('S3CRET');
-    expect(JSON.stringify({ ...error, message: error.message })).not.toContain('S3CRET');
+    expect(JSON.stringify({ ...(error as object), message: error.message })).not.toContain('S3CRET');
   });
 
   test('an error of the database names parts of the schema only', () => {
