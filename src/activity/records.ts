@@ -75,6 +75,7 @@ export const processSchema = z.object({
       z.object({
         code: z.string(),
         severity: z.enum(['degraded', 'dead']),
+        where: z.string(),
         text: z.string(),
         since: z.string().nullable(),
       }),

@@ -12,6 +12,9 @@ import type { Conditions, ProcessRole } from './records.js';
  */
 export type HealthState = 'healthy' | 'degraded' | 'dead';
 
+/** The station of a message's way at which something is wrong; `process` where it is none of them. */
+export type Place = 'outbox' | 'relay' | 'broker' | 'queue' | 'replica' | 'database' | 'process';
+
 export interface Reason {
   readonly code:
     | 'stuck'
@@ -27,6 +30,7 @@ export interface Reason {
     | 'worker-silent'
     | 'process-lost';
   readonly severity: 'degraded' | 'dead';
+  readonly where: Place;
   /** What is wrong, and what to do where somebody can do something. */
   readonly text: string;
   /** ISO 8601; null when it is not known. */
@@ -86,35 +90,42 @@ export function healthOf(reasons: readonly Reason[]): Health {
 export function badConditions(conditions: Conditions): Reason[] {
   const { brokerAwaySince, databaseAwaySince, blockedSince, blockedReason } = conditions;
   const reasons: Reason[] = [];
-  const degraded = (code: Reason['code'], since: string, text: string): void =>
-    void reasons.push({ code, severity: 'degraded', text, since });
-  if (brokerAwaySince !== null) degraded('broker-away', brokerAwaySince, 'the broker cannot be reached');
-  if (databaseAwaySince !== null) degraded('database-away', databaseAwaySince, 'the database does not answer');
+  const degraded = (code: Reason['code'], where: Place, since: string, text: string): void =>
+    void reasons.push({ code, severity: 'degraded', where, text, since });
+  if (brokerAwaySince !== null) degraded('broker-away', 'broker', brokerAwaySince, 'the broker cannot be reached');
+  if (databaseAwaySince !== null)
+    degraded('database-away', 'database', databaseAwaySince, 'the database does not answer');
   if (blockedSince !== null) {
-    degraded('blocked', blockedSince, `the broker holds publishers back: ${blockedReason ?? 'it does not say why'}`);
+    degraded(
+      'blocked',
+      'broker',
+      blockedSince,
+      `the broker holds publishers back: ${blockedReason ?? 'it does not say why'}`,
+    );
   }
   return reasons;
 }
 
 export function badBacklog(backlog: Backlog, { backlogSeconds, growthMessages }: Settings['health']): Reason[] {
   const reasons: Reason[] = [];
-  const degraded = (code: Reason['code'], text: string): void =>
-    void reasons.push({ code, severity: 'degraded', text, since: null });
+  const degraded = (code: Reason['code'], where: Place, text: string): void =>
+    void reasons.push({ code, severity: 'degraded', where, text, since: null });
   const { outboxOldestMs, applyLagMs, outboxDepths, queueDepths } = backlog;
   if (outboxOldestMs !== null && outboxOldestMs > backlogSeconds * 1_000) {
-    degraded('backlog-old', `the oldest message of the outbox has waited for ${span(outboxOldestMs)}`);
+    degraded('backlog-old', 'outbox', `the oldest message of the outbox has waited for ${span(outboxOldestMs)}`);
   }
   if (applyLagMs !== null && applyLagMs > backlogSeconds * 1_000) {
-    degraded('backlog-old', `what is applied now was committed ${span(applyLagMs)} ago`);
+    degraded('backlog-old', 'queue', `what is applied now was committed ${span(applyLagMs)} ago`);
   }
   for (const [where, depths] of [
-    ['the outbox', outboxDepths],
-    ['the queue', queueDepths],
+    ['outbox', outboxDepths],
+    ['queue', queueDepths],
   ] as const) {
     if (isGrowing(depths, growthMessages)) {
       degraded(
         'backlog-growing',
-        `${where} grows: ${depths.at(-1)} wait, ${GROWING_MINUTES} minutes ago there were ${depths.at(-1 - GROWING_MINUTES)}`,
+        where,
+        `the ${where} grows: ${depths.at(-1)} wait, ${GROWING_MINUTES} minutes ago there were ${depths.at(-1 - GROWING_MINUTES)}`,
       );
     }
   }
@@ -129,16 +140,24 @@ export function isGrowing(depths: readonly (number | null)[], atLeast: number): 
 }
 
 function stuck({ name, busyMs, since }: Signs['busy'][number]): Reason {
-  return { code: 'stuck', severity: 'dead', text: `the ${name} has not moved for ${span(busyMs)}`, since };
+  const where = name === 'relay' ? 'relay' : 'replica';
+  return { code: 'stuck', severity: 'dead', where, text: `the ${name} has not moved for ${span(busyMs)}`, since };
 }
 
 function notStarted(role: ProcessRole): Reason {
   return {
     code: 'not-started',
     severity: 'degraded',
+    where: placeOf(role),
     text: `it does not work as ${role} yet, or is about to end`,
     since: null,
   };
+}
+
+/** Where the work of a role is missed. */
+export function placeOf(role: ProcessRole | undefined): Place {
+  if (role === 'relay') return 'relay';
+  return role === 'worker' ? 'replica' : 'process';
 }
 
 /** A length of time in words. */

@@ -1,5 +1,7 @@
 import type { Activity, Period } from '../activity/read-activity.js';
 import type { Cqrs } from '../cqrs.js';
+import { decideService } from '../maintenance/service-health.js';
+import { roleNeeds, type Status } from '../maintenance/status.js';
 import type { OutboxState } from '../outbox/outbox.js';
 import { BrokerLook, type BrokerState, deadLettersOf, unreadableOf } from './broker-state.js';
 import type { Overview } from './contract.js';
@@ -96,7 +98,21 @@ function toOverview(cqrs: Cqrs, { activity, outbox, broker, rates }: Known): Ove
           }
         : null,
   };
-  return { ...without, verdict: decideVerdict(without, activity) };
+  const known = {
+    database: { error: null },
+    broker: { error: broker.error },
+    outbox: outbox ?? null,
+    queues: ownQueue(without),
+  };
+  const health = decideService(known, activity, roleNeeds(cqrs), settings.health);
+  return { ...without, verdict: decideVerdict(without, health, activity.history) };
+}
+
+// As the status has it; nothing is known of a queue while the broker is away.
+function ownQueue({ queue, broker }: Omit<Overview, 'verdict'>): Status['queues'] {
+  if (queue === null || !broker.reachable) return [];
+  const { name, messages, consumers } = queue;
+  return [{ role: 'queue', name, state: messages === null ? null : { messages, consumers: consumers ?? 0 } }];
 }
 
 // Whoever looks for the first time is told of the last whole minute.

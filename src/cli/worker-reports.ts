@@ -46,5 +46,5 @@ function reasonsOf({ number, begun, pid, report, silentMs }: WorkerSigns): Reaso
 }
 
 function reason(code: Reason['code'], severity: Reason['severity'], text: string): Reason {
-  return { code, severity, text, since: null };
+  return { code, severity, where: 'replica', text, since: null };
 }

@@ -1,6 +1,6 @@
 import type { Activity, Period, ProcessActivity } from '../activity/read-activity.js';
 import type { ProcessRole } from '../activity/records.js';
-import { badBacklog, type Health, healthOf, type Reason, span } from '../activity/verdict.js';
+import { badBacklog, type Health, healthOf, type Place, placeOf, type Reason, span } from '../activity/verdict.js';
 import type { Settings } from '../core/settings.js';
 import type { Status } from './status.js';
 
@@ -57,19 +57,23 @@ function missingRoles(
   const reasons: Reason[] = [];
   const oldest = outbox?.oldestAgeMs ?? 0;
   if (needs.relay && enabled && !has('relay') && oldest > backlogSeconds * 1_000) {
-    reasons.push(dead('no-relay', `no relay is running, and messages wait: start the service, or cqrs relay`));
+    reasons.push(dead('no-relay', 'relay', `no relay is running, and messages wait: start the service, or cqrs relay`));
   }
   const queue = queues.find(({ role }) => role === 'queue');
   if (needs.worker && queue && !has('worker') && (queue.state?.consumers ?? 0) === 0) {
-    reasons.push(dead('no-workers', `no worker consumes ${queue.name}: start cqrs consume`));
+    reasons.push(dead('no-workers', 'replica', `no worker consumes ${queue.name}: start cqrs consume`));
   }
   return reasons;
 }
 
 function unreachable({ database, broker }: Known): Reason[] {
   return [
-    ...(database.error === null ? [] : [degraded('database-away', `the database does not answer: ${database.error}`)]),
-    ...(broker.error === null ? [] : [degraded('broker-away', `the broker cannot be asked: ${broker.error}`)]),
+    ...(database.error === null
+      ? []
+      : [degraded('database-away', 'database', `the database does not answer: ${database.error}`)]),
+    ...(broker.error === null
+      ? []
+      : [degraded('broker-away', 'broker', `the broker cannot be asked: ${broker.error}`)]),
   ];
 }
 
@@ -109,6 +113,7 @@ function lost({ processes, now }: Activity): Reason[] {
     .map((gone) => ({
       ...degraded(
         'process-lost',
+        placeOf(gone.roles[0]),
         `${nameOf(gone)} has not been seen for ${span(Date.parse(now) - Date.parse(gone.seenAt))} and did not say goodbye`,
       ),
       since: gone.seenAt,
@@ -132,10 +137,10 @@ function byMinute({ history, now }: Activity, depth: (period: Period) => number 
   return minutes;
 }
 
-function dead(code: Reason['code'], text: string): Reason {
-  return { code, severity: 'dead', text, since: null };
+function dead(code: Reason['code'], where: Place, text: string): Reason {
+  return { code, severity: 'dead', where, text, since: null };
 }
 
-function degraded(code: Reason['code'], text: string): Reason {
-  return { code, severity: 'degraded', text, since: null };
+function degraded(code: Reason['code'], where: Place, text: string): Reason {
+  return { code, severity: 'degraded', where, text, since: null };
 }

@@ -52,7 +52,7 @@ export async function readStatus(cqrs: Cqrs): Promise<Status> {
 }
 
 /** What a service cannot do without, by what it declares. */
-function roleNeeds({ masters, replicas, settings }: Cqrs): { relay: boolean; worker: boolean } {
+export function roleNeeds({ masters, replicas, settings }: Cqrs): { relay: boolean; worker: boolean } {
   return { relay: masters.size > 0, worker: replicas.size > 0 && settings.queue !== null };
 }
 

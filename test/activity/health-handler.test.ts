@@ -2,7 +2,13 @@ import { expect, test } from '@jest/globals';
 import { healthHandler } from '../../src/activity/health-handler.js';
 import { healthOf, type Reason } from '../../src/activity/verdict.js';
 
-const reason = (severity: Reason['severity']): Reason => ({ code: 'stuck', severity, text: 'it hangs', since: null });
+const reason = (severity: Reason['severity']): Reason => ({
+  code: 'stuck',
+  severity,
+  where: 'relay',
+  text: 'it hangs',
+  since: null,
+});
 
 test.each([
   ['healthy', [], 200, 200],

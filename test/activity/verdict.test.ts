@@ -58,5 +58,7 @@ test.each<[readonly (number | null)[], boolean]>([
 
 test('reasons say since when, and what', () => {
   const { reasons } = decide(signs({ busy: [{ name: 'relay', busyMs: 600_000, since }] }), limits);
-  expect(reasons).toEqual([{ code: 'stuck', severity: 'dead', text: 'the relay has not moved for 10 min', since }]);
+  expect(reasons).toEqual([
+    { code: 'stuck', severity: 'dead', where: 'relay', text: 'the relay has not moved for 10 min', since },
+  ]);
 });

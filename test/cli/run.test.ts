@@ -139,6 +139,7 @@ test('the status of a service in trouble', () => {
     {
       code: 'broker-away',
       severity: 'degraded',
+      where: 'broker',
       text: 'the broker cannot be reached (relay web:1)',
       since: '2030-01-01T10:09:48.000Z',
     },

@@ -4,7 +4,9 @@ import { decideWorkers, type WorkerSigns } from '../../src/cli/worker-reports.js
 
 const healthy = { health: healthOf([]), stuckSeconds: 300 };
 const stuck = {
-  health: healthOf([{ code: 'stuck', severity: 'dead', text: 'the worker has not moved for 6 min', since: null }]),
+  health: healthOf([
+    { code: 'stuck', severity: 'dead', where: 'replica', text: 'the worker has not moved for 6 min', since: null },
+  ]),
   stuckSeconds: 300,
 };
 const worker = (number: number, more: Partial<WorkerSigns> = {}): WorkerSigns => {

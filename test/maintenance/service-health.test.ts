@@ -33,7 +33,13 @@ const period = (minutesAgo: number, more: Partial<Period>): Period => ({
   ...more,
 });
 const well = process('one', {});
-const stuck = { code: 'stuck', severity: 'dead', text: 'the worker has not moved for 6 min', since: at(360) } as const;
+const stuck = {
+  code: 'stuck',
+  severity: 'dead',
+  where: 'replica',
+  text: 'the worker has not moved for 6 min',
+  since: at(360),
+} as const;
 
 interface Scene {
   readonly outbox?: { readonly depth: number; readonly oldestAgeMs: number | null };
@@ -134,6 +140,7 @@ test('what several processes say is said once', () => {
   const away = {
     code: 'broker-away',
     severity: 'degraded',
+    where: 'broker',
     text: 'the broker cannot be reached',
     since: at(10),
   } as const;
