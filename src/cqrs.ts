@@ -259,6 +259,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
   /**
    * Sends the present state of every matching row as a SYNC, and resolves when the broker has taken them all.
    * @throws UnknownCqrsIdError
+   * @throws InputError for options that contradict each other.
    */
   async sync(options: SyncOptions): Promise<SyncResult> {
     return this.#sending(options.cqrsId, (sender, definition) => sender.send(definition, options));

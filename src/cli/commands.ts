@@ -102,12 +102,21 @@ export const COMMANDS: readonly Command[] = [
   command({
     name: 'sync',
     summary: 'Send the present state of rows of a master again.',
+    details: [
+      'A replica that has a later state of a row keeps it. After a restore of the master from a backup, or a fail-over that',
+      'lost commits, replicas are ahead of it: --new-incarnation then gives the rows a new life on the master, and replicas',
+      'take its state. Such a row counts as changed: its revision moves.',
+    ],
     options: SYNC_OPTIONS,
     examples: [
       { line: 'cqrs sync --cqrs-id account', does: 'Every row, to all replicas.' },
       {
         line: `cqrs sync --cqrs-id account --filter '{"id":{"$gt":1000}}' --queue reports`,
         does: 'Some rows, to one replica.',
+      },
+      {
+        line: 'cqrs sync --cqrs-id account --new-incarnation',
+        does: 'After a restore from a backup: replicas take these rows, whatever they have.',
       },
     ],
     run: sync,

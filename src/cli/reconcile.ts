@@ -101,7 +101,7 @@ async function runOne(
   console.log(values.json ? stringifyJson(report) : reportText(report, options.dryRun === true));
   if (report.ahead > 0) {
     console.error(
-      `cqrs: ${report.ahead} rows of ${report.queue} are later than their master's and were left alone. Was the master restored from a backup?`,
+      `cqrs: ${report.ahead} rows of ${report.queue} are later than their master's and were left alone. If the master was restored from a backup: cqrs sync --cqrs-id ${report.cqrsId} --new-incarnation`,
     );
   }
   const stuck = report.unrepaired - (options.dryRun ? 0 : report.ahead);

@@ -1,6 +1,6 @@
 import { describeError } from '../core/describe-error.js';
 import type { SyncResult } from '../master/row-sender.js';
-import type { Options, Values } from './arguments.js';
+import { type Options, UsageError, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';
 import { startProgress } from './progress.js';
@@ -16,6 +16,10 @@ export const SYNC_OPTIONS = {
     value: '<queue>',
     help: 'The one replica that is to get them; default: all replicas.',
   },
+  'new-incarnation': {
+    type: 'boolean',
+    help: 'Replace later states, too: after a restore of the master from a backup.',
+  },
   ...STREAM_OPTIONS,
 } as const satisfies Options;
 
@@ -25,6 +29,9 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
   const filter = parseFilter(values.filter);
   const pageSize = batchSize(values);
   const { queue } = values;
+  const newIncarnation = values['new-incarnation'];
+  if (newIncarnation && queue !== undefined)
+    throw new UsageError('--new-incarnation is for all replicas: leave out --queue.');
   const signal = onShutdown();
   await using service = await loadService(values);
   await service.cqrs.check();
@@ -36,6 +43,7 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
       filter,
       queue,
       pageSize,
+      newIncarnation,
       signal,
       onProgress: ({ synced, withdrawn }) => progress.show(synced + withdrawn),
       onFailure: (key, error) => {

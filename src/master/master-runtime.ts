@@ -55,7 +55,7 @@ export class MasterRuntime {
     const key = keyOf(definition, entity);
     if (!key) return false;
     const page = await inTransaction(em, (transaction) =>
-      new MasterSync(em, this.parts.announcer, this.parts.log).append(transaction, definition, [key], queue),
+      new MasterSync(em, this.parts.announcer, this.parts.log).append(transaction, definition, [key], { queue }),
     );
     return page.synced === 1;
   }

@@ -104,6 +104,15 @@ export class OwnColumns {
     ];
   }
 
+  /** A new life of a row that is already there: later than everything that was ever told of its key. */
+  static reborn(): string[] {
+    return [
+      `${INCARNATION} = greatest(${NEW_INCARNATION}, ${INCARNATION} + 1)`,
+      `${REVISION} = ${REVISION} + 1`,
+      `${UPDATED} = ${nextUpdated(UPDATED)}`,
+    ];
+  }
+
   /** For rows copied from others (`em.clone`, INSERT … SELECT): a history of their own. */
   static fresh(): string[] {
     return [`${INCARNATION} = ${NEW_INCARNATION}`, `${REVISION} = 0`, `${UPDATED} = clock_timestamp()`];

@@ -1,4 +1,5 @@
 import type { FilterQuery } from '@mikro-orm/core';
+import { InputError } from '../core/errors.js';
 import type { HandOver } from '../outbox/hand-over.js';
 import type { MasterDefinition } from './master-definition.js';
 import type { MasterSync, SyncFailure, SyncPage, Withdrawal } from './sync.js';
@@ -13,6 +14,11 @@ export interface SyncOptions {
   readonly queue?: string | undefined;
   /** Rows a transaction; default 1000. */
   readonly pageSize?: number | undefined;
+  /**
+   * Rows begin a new life on the master, so that they replace what replicas have, even a later state: for a master that
+   * was restored from a backup or has lost commits. Not with `queue`. Default false: a later state stays.
+   */
+  readonly newIncarnation?: boolean | undefined;
   readonly onProgress?: ((progress: SyncResult) => void) | undefined;
   /** Is told of a row whose serializer or hook fails, and the others go on; default: the sync rejects. */
   readonly onFailure?: SyncFailure | undefined;
@@ -55,9 +61,12 @@ export class RowSender {
   ) {}
 
   async send(definition: MasterDefinition, options: SyncOptions): Promise<SyncResult> {
-    const { filter, keys, queue = null, pageSize = PAGE, onProgress, onFailure, signal } = options;
+    const { filter, keys, queue = null, pageSize = PAGE, newIncarnation, onProgress, onFailure, signal } = options;
+    if (newIncarnation && queue !== null) {
+      throw new InputError('A new incarnation is for all replicas, not for one queue.', 'Leave out the queue.');
+    }
     const result = { synced: 0, withdrawn: 0, unroutable: 0 };
-    const pages = this.sync.pages(definition, { where: filter, keys, queue, pageSize, onFailure });
+    const pages = this.sync.pages(definition, { where: filter, keys, queue, pageSize, newIncarnation, onFailure });
     await this.handOver.run(pages, {
       signal,
       onRelayed: (page, unroutable) => {

@@ -6,9 +6,11 @@ import { bodyOf, SignalType, type Version } from '../core/payload.js';
 import { formatMicroseconds } from '../core/wire-times.js';
 import type { OutboxEntry } from '../outbox/outbox.js';
 import type { Announcer } from './announcer.js';
-import { readWhere } from './before-images.js';
+import { type BeforeImages, readWhere } from './before-images.js';
+import { CAPTURED } from './captured-statement.js';
 import type { MasterDefinition } from './master-definition.js';
-import type { CapturedDriver } from './mikro-orm-internals.js';
+import type { CapturedDriver, Row } from './mikro-orm-internals.js';
+import { OwnColumns } from './own-columns.js';
 import type { Announcement } from './serializer.js';
 import type { TransactionContext, TransactionLog } from './transaction-log.js';
 
@@ -37,7 +39,8 @@ export type SyncFailure = (key: readonly string[], error: Error) => void;
 
 /**
  * Repeats the present state of chosen rows. Rows are read FOR SHARE in the order of their keys and appended in the same
- * transaction, so that no later change of theirs can overtake them on its way to the outbox.
+ * transaction, so that no later change of theirs can overtake them on its way to the outbox. With `newIncarnation` they
+ * are locked FOR UPDATE in the same order and begin a new life there, which is later than any state a replica can have.
  */
 export class MasterSync {
   constructor(
@@ -58,18 +61,22 @@ export class MasterSync {
       keys,
       queue,
       pageSize,
+      newIncarnation = false,
       onFailure,
     }: {
       where?: FilterQuery<object>;
       keys?: readonly (readonly string[])[];
       queue: string | null;
       pageSize: number;
+      newIncarnation?: boolean;
       onFailure?: SyncFailure;
     },
   ): AsyncGenerator<SyncPage> {
     const pages = keys ? inPages(keys, pageSize) : this.#keyPages(definition, where, pageSize);
     const send = (page: readonly (readonly string[])[]): Promise<SyncPage> =>
-      this.#connection().transactional((transaction) => this.append(transaction, definition, page, queue));
+      this.#connection().transactional((transaction) =>
+        this.append(transaction, definition, page, { queue, newIncarnation }),
+      );
     for await (const page of pages) {
       try {
         yield await send(page);
@@ -103,17 +110,10 @@ export class MasterSync {
     transaction: TransactionContext,
     definition: MasterDefinition,
     keys: readonly (readonly string[])[],
-    queue: string | null,
+    { queue, newIncarnation = false }: { queue: string | null; newIncarnation?: boolean },
   ): Promise<SyncPage> {
-    const { table, meta } = definition;
-    const fields = table.keyColumns.map((column) => quoted(column.field)).join(', ');
-    const tuple = `(${table.keyColumns.map(() => '?').join(', ')})`;
-    const images = await readWhere(
-      { connection: this.#connection(), transaction, table },
-      this.#driver().getTableName(meta, {}),
-      { sql: `(${fields}) in (${keys.map(() => tuple).join(', ')}) order by ${fields}`, params: keys.flat() },
-      'for share',
-    );
+    const { table } = definition;
+    const images = await this.#lockRows(transaction, definition, keys, newIncarnation);
     const announcements = [...images.values()].map((row): Announcement => {
       const own = table.definitionOf(row) ?? definition;
       const signalType = this.announcer.matches(transaction, own, row) ? SignalType.SYNC : SignalType.DELETE;
@@ -123,6 +123,37 @@ export class MasterSync {
     this.log.afterCommit(transaction, committed);
     const synced = announcements.filter(({ signalType }) => signalType === SignalType.SYNC).length;
     return { synced, withdrawn: announcements.length - synced, outboxIds: ids, bytes };
+  }
+
+  async #lockRows(
+    transaction: TransactionContext,
+    { table, meta }: MasterDefinition,
+    keys: readonly (readonly string[])[],
+    newIncarnation: boolean,
+  ): Promise<BeforeImages> {
+    const connection = this.#connection();
+    const from = this.#driver().getTableName(meta, {});
+    const fields = table.keyColumns.map((column) => quoted(column.field)).join(', ');
+    const among = (count: number): string =>
+      `(${fields}) in (${Array(count)
+        .fill(`(${table.keyColumns.map(() => '?').join(', ')})`)
+        .join(', ')})`;
+    const images = await readWhere(
+      { connection, transaction, table },
+      from,
+      { sql: `${among(keys.length)} order by ${fields}`, params: keys.flat() },
+      newIncarnation ? 'for update' : 'for share',
+    );
+    if (!newIncarnation || images.size === 0) return images;
+    // An UPDATE alone would lock in no order of its own, and two of them could wait for each other.
+    const rows = await connection.execute<Row[]>(
+      `update ${from} set ${OwnColumns.reborn().join(', ')} where ${among(images.size)} returning ${table.returning} ${CAPTURED}`,
+      [...images.values()].flatMap((image) => table.keyValues(image)),
+      'all',
+      transaction,
+    );
+    const reborn = rows.map((row) => table.takeImage(row));
+    return new Map(reborn.map((image) => [table.keyOf(image), image]));
   }
 
   /**
