@@ -104,7 +104,7 @@ function options(
   return {
     width: box.clientWidth || 300,
     height: HEIGHT,
-    padding: [8, 10, 0, 0],
+    padding: [8, 22, 0, 0],
     legend: { show: false },
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
     scales: { x: { time: true }, y: { range: (_, __, highest) => [0, Math.max(highest ?? 0, 1) * 1.1] } },
