@@ -53,6 +53,6 @@ export default {
       { testMatch: ['<rootDir>/test/legacy/**/*.test.ts'] },
     ),
   ],
-  testTimeout: 30_000,
+  testTimeout: 60_000,
   maxWorkers: 2,
 };
