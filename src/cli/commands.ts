@@ -106,6 +106,8 @@ export const COMMANDS: readonly Command[] = [
       'A replica that has a later state of a row keeps it. After a restore of the master from a backup, or a fail-over that',
       'lost commits, replicas are ahead of it: --new-incarnation then gives the rows a new life on the master, and replicas',
       'take its state. Such a row counts as changed: its revision moves.',
+      'Live changes go first: while more than a few of them wait in the outbox no rows are added. Ctrl-C ends after the page',
+      'in hand, and says how to continue.',
     ],
     options: SYNC_OPTIONS,
     examples: [
@@ -118,6 +120,7 @@ export const COMMANDS: readonly Command[] = [
         line: 'cqrs sync --cqrs-id account --new-incarnation',
         does: 'After a restore from a backup: replicas take these rows, whatever they have.',
       },
+      { line: `cqrs sync -c account --rate 500 --after '41000'`, does: 'Slowly; goes on where a sync was stopped.' },
     ],
     run: sync,
   }),

@@ -1,6 +1,8 @@
 import { describeError } from '../core/describe-error.js';
+import { InputError } from '../core/errors.js';
+import { parseJson, type WireValue } from '../core/wire-values.js';
 import type { SyncResult } from '../master/row-sender.js';
-import { type Options, UsageError, type Values } from './arguments.js';
+import { type Options, UsageError, type Values, wholeNumber } from './arguments.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';
 import { startProgress } from './progress.js';
@@ -20,6 +22,8 @@ export const SYNC_OPTIONS = {
     type: 'boolean',
     help: 'Replace later states, too: after a restore of the master from a backup.',
   },
+  rate: { type: 'string', value: '<n>', help: 'Rows a second at most; default: as fast as the broker takes them.' },
+  after: { type: 'string', value: '<key>', help: 'Begin behind this key, as JSON: where a stopped sync left off.' },
   ...STREAM_OPTIONS,
 } as const satisfies Options;
 
@@ -32,26 +36,38 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
   const newIncarnation = values['new-incarnation'];
   if (newIncarnation && queue !== undefined)
     throw new UsageError('--new-incarnation is for all replicas: leave out --queue.');
+  const rate = wholeNumber('rate', values.rate, 1);
+  const after = parseAfter(values.after);
   const signal = onShutdown();
   await using service = await loadService(values);
   await service.cqrs.check();
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
   let failed = 0;
+  let lastKey: readonly string[] | undefined = after;
   const result = await withFilter(() =>
     service.cqrs.sync({
       cqrsId,
       filter,
+      after,
+      rate,
       queue,
       pageSize,
       newIncarnation,
       signal,
-      onProgress: ({ synced, withdrawn }) => progress.show(synced + withdrawn),
+      onProgress: (sent) => {
+        lastKey = sent.lastKey ?? lastKey;
+        progress.show(sent.synced + sent.withdrawn);
+      },
       onFailure: (key, error) => {
         failed++;
         console.error(`cqrs: ${cqrsId} ${key.join(', ')}: ${describeError(error)}`);
       },
     }),
-  );
+  ).catch((error: unknown) => {
+    if (after && error instanceof InputError) throw new UsageError(`--after: ${error.message}`, { cause: error });
+    if (lastKey !== after) console.error(`cqrs: ${howToContinue(lastKey)}`);
+    throw error;
+  });
   progress[Symbol.dispose]();
   console.log(values.json ? JSON.stringify({ ...result, failed }) : summary(cqrsId, result, queue));
   if (failed > 0) console.error(`cqrs: ${failed} rows could not be sent.`);
@@ -60,8 +76,37 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
       `cqrs: ${result.unroutable} messages reached no queue${queue === undefined ? '' : `; is '${queue}' the queue of a replica of ${cqrsId}?`}`,
     );
   }
-  if (signal.aborted) console.error('cqrs: stopped before the end.');
+  if (signal.aborted) console.error(`cqrs: stopped before the end; ${howToContinue(lastKey)}`);
   return failed > 0 || result.unroutable > 0 || signal.aborted ? Exit.failed : Exit.done;
+}
+
+function howToContinue(lastKey: readonly string[] | undefined): string {
+  return lastKey ? `continue with --after ${writeAfter(lastKey)}` : 'nothing was sent.';
+}
+
+/** A key as `--after` takes it, quoted for a shell: `'7'`, `'"b1c"'`, `'[7,"b"]'`. */
+export function writeAfter(key: readonly string[]): string {
+  const parts = key.map((part) => (/^(0|-?[1-9]\d*)$/.test(part) ? part : JSON.stringify(part)));
+  const text = parts.length === 1 ? parts[0]! : `[${parts.join(',')}]`;
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** @returns each part as PostgreSQL prints it. @throws UsageError */
+export function parseAfter(text: string | undefined): string[] | undefined {
+  if (text === undefined) return undefined;
+  let key: WireValue | undefined;
+  try {
+    key = parseJson(text);
+  } catch {
+    key = undefined;
+  }
+  const parts = Array.isArray(key) ? key : [key];
+  if (parts.length > 0 && parts.every(isKeyPart)) return parts.map(String);
+  throw new UsageError(`--after must be a key as JSON, such as 7, '"b1c"' or '[7,"b"]', not ${text}.`);
+}
+
+function isKeyPart(value: WireValue | undefined): value is string | number | bigint {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint';
 }
 
 function summary(cqrsId: string, { synced, withdrawn }: SyncResult, queue: string | undefined): string {

@@ -205,7 +205,7 @@ function compare(
   return checksum(data, checksums) === pair.checksum ? 'equal' : 'damaged';
 }
 
-export interface DiffSyncResult extends SyncResult {
+export interface DiffSyncResult extends Omit<SyncResult, 'lastKey'> {
   /** Keys that were asked for. */
   readonly processed: number;
 }

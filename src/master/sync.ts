@@ -1,10 +1,12 @@
 import { type EntityManager, type FilterQuery, raw } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import { sqlState, toError } from '../core/describe-error.js';
+import { InputError } from '../core/errors.js';
 import { quoted } from '../core/identifiers.js';
 import { bodyOf, SignalType, type Version } from '../core/payload.js';
 import { formatMicroseconds } from '../core/wire-times.js';
 import type { OutboxEntry } from '../outbox/outbox.js';
+import type { Turn } from '../outbox/hand-over.js';
 import type { Announcer } from './announcer.js';
 import { type BeforeImages, readWhere } from './before-images.js';
 import { CAPTURED } from './captured-statement.js';
@@ -23,6 +25,8 @@ export interface SyncPage {
   readonly outboxIds: readonly string[];
   /** Of all bodies. */
   readonly bytes: number;
+  /** Of pages in the order of keys: where the next one begins behind. */
+  readonly lastKey?: readonly string[] | undefined;
 }
 
 /** A row that a replica has and is not to have, as it was seen there. */
@@ -51,7 +55,7 @@ export class MasterSync {
 
   /**
    * Page by page, in short transactions of their own, every row that matches `where` (MikroORM's query syntax), or the
-   * rows with the given `keys` (each part as PostgreSQL prints it). A row whose own code fails is left out and told, if
+   * rows with the given `keys` (each part as PostgreSQL prints it). The former begin behind the key `after`. A row whose own code fails is left out and told, if
    * there is somebody to tell.
    */
   async *pages(
@@ -59,25 +63,33 @@ export class MasterSync {
     {
       where = {},
       keys,
+      after,
       queue,
       pageSize,
       newIncarnation = false,
+      turn,
       onFailure,
     }: {
       where?: FilterQuery<object>;
       keys?: readonly (readonly string[])[];
+      after?: readonly string[];
       queue: string | null;
       pageSize: number;
       newIncarnation?: boolean;
+      turn: Turn;
       onFailure?: SyncFailure;
     },
   ): AsyncGenerator<SyncPage> {
-    const pages = keys ? inPages(keys, pageSize) : this.#keyPages(definition, where, pageSize);
-    const send = (page: readonly (readonly string[])[]): Promise<SyncPage> =>
-      this.#connection().transactional((transaction) =>
+    const pages = keys ? inPages(keys, pageSize) : this.#keyPages(definition, where, pageSize, after);
+    const send = async (page: readonly (readonly string[])[]): Promise<SyncPage> => {
+      const sent = await this.#connection().transactional((transaction) =>
         this.append(transaction, definition, page, { queue, newIncarnation }),
       );
+      return keys ? sent : { ...sent, lastKey: page.at(-1) };
+    };
+    if (after) await this.#checkKey(definition, after);
     for await (const page of pages) {
+      if (!(await turn())) return;
       try {
         yield await send(page);
       } catch (error) {
@@ -187,12 +199,29 @@ export class MasterSync {
     definition: MasterDefinition,
     where: FilterQuery<object>,
     pageSize: number,
+    start: readonly string[] | undefined,
   ): AsyncGenerator<readonly string[][]> {
-    for (let after: string[] | undefined; ;) {
+    for (let after = start; ;) {
       const keys = await this.#readKeys(definition, where, after, pageSize);
       if (keys.length > 0) yield keys;
       if (keys.length < pageSize) return;
       after = keys.at(-1);
+    }
+  }
+
+  async #checkKey({ table, meta, cqrsId }: MasterDefinition, key: readonly string[]): Promise<void> {
+    const columns = table.keyColumns;
+    const names = columns.map(({ field, type }) => `${field} ${type}`).join(', ');
+    const wrong = (cause?: unknown): InputError =>
+      new InputError(`${JSON.stringify(key)} is no key of ${cqrsId}, whose key is (${names}).`, '', { cause });
+    if (key.length !== columns.length) throw wrong();
+    const fields = columns.map(({ field }) => quoted(field)).join(', ');
+    const from = this.#driver().getTableName(meta, {});
+    const sql = `select from ${from} where (${fields}) > (${columns.map(() => '?').join(', ')}) limit 0`;
+    try {
+      await this.#connection().execute(sql, key);
+    } catch (error) {
+      throw sqlState(error)?.startsWith('22') ? wrong(error) : error;
     }
   }
 

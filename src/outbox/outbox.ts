@@ -221,6 +221,22 @@ export async function countWaiting(executor: Executor, table: string, ids: reado
   return Number(rows[0]!.count);
 }
 
+/** How many messages of live changes wait beside the given ones; counts no further than `most`. */
+export async function countLive(
+  executor: Executor,
+  table: string,
+  { beside, most }: { beside: readonly string[]; most: number },
+): Promise<number> {
+  const { rows } = await executor.executeQuery<{ count: number }>(
+    CompiledQuery.raw(
+      `select count(*)::float8 as count
+         from (select from ${table} where failure is null and signal <> 'SYNC' and id <> all($1::bigint[]) limit $2) as live`,
+      [beside, most],
+    ) as CompiledQuery<{ count: number }>,
+  );
+  return rows[0]!.count;
+}
+
 /** As many are counted one by one: that takes some hundredths of a second. */
 const MOST_COUNTED = 100_000;
 

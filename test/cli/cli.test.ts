@@ -70,6 +70,10 @@ describe('a command line that cannot be obeyed ends with 2 and one line', () => 
     [['sync', '--cqrs-id', 'ghost'], "cqrs: Unknown CQRS_ID 'ghost'. Known here: account."],
     [['sync', '--cqrs-id', 'account', '--filter', '{"nothing":1}'], /^cqrs: --filter: .*Account.nothing/],
     [
+      ['sync', '--cqrs-id', 'account', '--after', '"x"'],
+      /^cqrs: --after: \["x"\] is no key of account, whose key is \(id int\)\./,
+    ],
+    [
       ['consume', '--cqrs-id', 'account', '--queue', queue],
       `cqrs: --cqrs-id cannot consume '${queue}': it is the queue of the whole service, and messages of other ids would be lost to it. Leave out --queue, or name another.`,
     ],
@@ -167,6 +171,30 @@ describe('a service in four commands', () => {
     await using lost = cqrs('sync', '--cqrs-id', 'account', '--queue', 'nowhere');
     expect(await lost.exited).toBe(1);
     expect(lost.err).toMatch(/3 messages reached no queue; is 'nowhere' the queue of a replica of account\?/);
+  });
+
+  test('sync is stopped by Ctrl-C, says how to continue, and continues there', async () => {
+    const id = 'account';
+    await orm.em
+      .getConnection()
+      .execute(`insert into account (id, name) select n, 'a' from generate_series(1000, 1059) n /* cqrs */`);
+    await using stopped = cqrs('sync', '-c', id, '-f', '{"id":{"$gte":1000}}', '--rate', '20', '--progress');
+    await stopped.until(/^20 rows/m);
+    stopped.kill('SIGINT');
+    expect(await stopped.exited).toBe(1);
+    const [, key] = await stopped.until(/^cqrs: stopped before the end; continue with --after '(\d+)'$/m);
+    const sent = Number(/account: (\d+) rows sent/.exec(stopped.out)![1]);
+    expect(Number(key)).toBe(999 + sent);
+    await using rest = cqrs('sync', '-c', id, '--after', key!, '--json');
+    expect(await rest.exited).toBe(0);
+    expect(JSON.parse(rest.out)).toEqual({
+      synced: 60 - sent,
+      withdrawn: 0,
+      unroutable: 0,
+      lastKey: ['1059'],
+      failed: 0,
+    });
+    await orm.em.getConnection().execute('delete from account where id >= 1000 /* cqrs */');
   });
 
   test('--cqrs-id consumes a queue of its own', async () => {

@@ -6,6 +6,7 @@ import { command, type Command } from '../../src/cli/command.js';
 import { subscription } from '../../src/cli/consume.js';
 import { run } from '../../src/cli/run.js';
 import { statusText } from '../../src/cli/status.js';
+import { parseAfter, writeAfter } from '../../src/cli/sync.js';
 import { ConfigurationError, TransportError } from '../../src/core/errors.js';
 
 let out: string[];
@@ -32,6 +33,19 @@ describe('a command line', () => {
     [
       ['sync', '--cqrs-id', 'account', '--filter', '[1]'],
       `cqrs: --filter must be a JSON object such as '{"id":{"$gt":5}}', not [1]`,
+    ],
+    [['sync', '-c', 'account', '--rate', '0'], "cqrs: --rate must be a whole number from 1 on, not '0'."],
+    [
+      ['sync', '-c', 'account', '--after', 'x'],
+      `cqrs: --after must be a key as JSON, such as 7, '"b1c"' or '[7,"b"]', not x.`,
+    ],
+    [
+      ['sync', '-c', 'account', '--after', '[7,null]'],
+      `cqrs: --after must be a key as JSON, such as 7, '"b1c"' or '[7,"b"]', not [7,null].`,
+    ],
+    [
+      ['sync', '-c', 'account', '-q', 'shop', '--new-incarnation'],
+      'cqrs: --new-incarnation is for all replicas: leave out --queue.',
     ],
   ])('%p is refused in one line', async (argv, line) => {
     expect(await cqrs(...argv)).toBe(2);
@@ -77,6 +91,17 @@ describe('a command line', () => {
       expect(() => parseOptions(options, args)).not.toThrow();
     },
   );
+});
+
+test.each([
+  [['7'], "'7'"],
+  [['007'], `'"007"'`],
+  [['b1c'], `'"b1c"'`],
+  [['9007199254740993'], "'9007199254740993'"],
+  [['7', "it's"], `'[7,"it'\\''s"]'`],
+])('the key %j is written for --after as %s, and read back', (key, text) => {
+  expect(writeAfter(key)).toBe(text);
+  expect(parseAfter(text.slice(1, -1).replaceAll(`'\\''`, "'"))).toEqual(key);
 });
 
 describe('a command that fails', () => {

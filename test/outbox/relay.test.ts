@@ -186,6 +186,7 @@ test('history 14: what nobody is bound for is an event; for a SYNC to one queue 
     synced: 1,
     withdrawn: 0,
     unroutable: 1,
+    lastKey: ['1'],
   });
   expect(await service.cqrs.outboxState()).toMatchObject({ depth: 0, failed: 0 });
 });
@@ -207,7 +208,7 @@ test('sync sends what matches, page by page, to all or to one queue', async () =
     pageSize: 2,
     onProgress: ({ synced }) => progress.push(synced),
   });
-  expect(result).toEqual({ synced: 4, withdrawn: 0, unroutable: 0 });
+  expect(result).toEqual({ synced: 4, withdrawn: 0, unroutable: 0, lastKey: ['7'] });
   expect(progress).toEqual([2, 4]);
   await second.until(4);
   expect(second.received.map((payload) => [payload.signalType, payload.instancePk])).toEqual([
