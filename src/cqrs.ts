@@ -7,7 +7,8 @@ import type { Look } from './activity/observer.js';
 import type { Activity, ActivityOptions } from './activity/read-activity.js';
 import type { ProcessRole } from './activity/records.js';
 import type { Health } from './activity/verdict.js';
-import { ConfigurationError } from './core/errors.js';
+import { namingDatabase } from './core/database-unreachable.js';
+import { ConfigurationError, type Problem } from './core/errors.js';
 import { Events } from './core/events.js';
 import { EXTENSION } from './core/extension.js';
 import type { Registry } from './core/registry.js';
@@ -165,6 +166,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
    * Checks what only the database can tell, then runs what the service needs beside its own work: the relay on a master
    * (unless `relay.enabled` is false), the purge of old tombstones on a replica. Idempotent.
    * @throws ConfigurationError listing every missing table and column, with the command that makes them.
+   * @throws DatabaseUnreachableError
    */
   async start(): Promise<void> {
     await this.check();
@@ -181,14 +183,17 @@ export class Cqrs implements MasterHost, ReplicaHost {
     }
   }
 
-  /** The checks of `start` alone. @throws ConfigurationError */
+  /** The checks of `start` alone. @throws ConfigurationError @throws DatabaseUnreachableError */
   async check(): Promise<void> {
-    const { master, replica, activity } = this.#parts;
-    const problems = [
-      ...(await master.checkTables()),
-      ...(await replica.checkTables()),
-      ...(await activity.checkTable()),
-    ];
+    const { master, replica, activity, orm } = this.#parts;
+    const problems: Problem[] = [];
+    try {
+      problems.push(...(await master.checkTables()));
+      problems.push(...(await replica.checkTables()));
+      problems.push(...(await activity.checkTable()));
+    } catch (error) {
+      throw namingDatabase(error, (orm.em as SqlEntityManager).getConnection('write').getConnectionOptions());
+    }
     if (problems.length > 0) throw new ConfigurationError(problems);
     master.warnAboutCascades();
     for (const warning of replica.warnings) this.events.emit('cqrs.replica.warned', warning);

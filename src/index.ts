@@ -89,6 +89,7 @@ export { Registry, type Definition } from './core/registry.js';
 export {
   ConfigurationError,
   CqrsError,
+  DatabaseUnreachableError,
   InputError,
   InvalidPayloadError,
   MappingError,

@@ -92,6 +92,10 @@ export const CLAIMS: readonly Claim[] = [
     id: 'upgrades',
     says: 'What an earlier release has left in the outbox and among the tombstones is relayed and counts; a table of another form stops the start, with the cure.',
   },
+  {
+    id: 'mutual-tls',
+    says: 'Broker and database are reached over TLS with client certificates. Without one, or with another CA, nothing is sent, and one error names the host and the reason.',
+  },
   { id: 'no-secrets', says: 'No password and no row data stands in log lines and errors.' },
   {
     id: 'watching',

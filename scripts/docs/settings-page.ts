@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { settingsSchema } from '../../src/core/settings.ts';
+import { rabbitMQOptionsSchema } from '../../src/transport/rabbitmq/options.ts';
 
 interface Schema {
   readonly type?: string;
@@ -12,15 +13,14 @@ interface Schema {
   readonly maximum?: number;
 }
 
-/** docs/settings.md, made from the schema that checks the settings: the two cannot differ. */
+/** docs/settings.md, made from the schemas that check the settings: they cannot differ. */
 export function settingsPage(): string {
-  const schema = z.toJSONSchema(settingsSchema, { io: 'input', unrepresentable: 'any' }) as Schema;
-  const options = Object.entries(schema.properties ?? {});
+  const options = optionsOf(settingsSchema);
   const plain = options.filter(([, option]) => !option.properties);
   const groups = options.filter(([, option]) => option.properties);
   return `${[
     '# Settings',
-    '<!-- Made by `npm run docs:settings` from src/core/settings.ts: change it there. -->',
+    '<!-- Made by `npm run docs:settings` from src/core/settings.ts and src/transport/rabbitmq/options.ts: change it there. -->',
     'Handed to `new Cqrs({ … })`. Every option may be left out; an unknown or wrong one is refused at start, all in one error.',
     table(plain),
     ...groups.flatMap(([name, group]) => [
@@ -28,7 +28,15 @@ export function settingsPage(): string {
       `${group.description ?? ''} In code: \`${name}: { … }\`.`.trim(),
       table(Object.entries(group.properties ?? {})),
     ]),
+    '## RabbitMQTransport',
+    'Handed to `new RabbitMQTransport({ … })`, or as `transportOptions` to `new Cqrs({ … })`.',
+    table(optionsOf(rabbitMQOptionsSchema)),
   ].join('\n\n')}\n`;
+}
+
+function optionsOf(schema: z.ZodType): [string, Schema][] {
+  const { properties = {} } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Schema;
+  return Object.entries(properties);
 }
 
 function table(options: readonly (readonly [string, Schema])[]): string {

@@ -90,6 +90,20 @@ export class TransportError extends CqrsError {
   }
 }
 
+/** The database could not be reached at start, or refused. `data.database` names it, without user and password. */
+export class DatabaseUnreachableError extends CqrsError {
+  readonly code = 'database-unreachable';
+
+  constructor(database: string, reason: string, options?: ErrorOptions) {
+    super(
+      `The database ${database} cannot be reached: ${reason}.`,
+      { database },
+      'Start it, or correct `clientUrl` and `driverOptions` of MikroORM.',
+      options,
+    );
+  }
+}
+
 /** A write of a master that cannot be replicated, refused before it is committed. */
 export class UnsupportedWriteError extends CqrsError {
   readonly code = 'unsupported-write';

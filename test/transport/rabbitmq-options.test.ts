@@ -52,6 +52,7 @@ describe('wrong options are named, all at once, without what they say', () => {
     [{ url: 'amqp://me:secret@rabbit/?connection_attempts=3' }, "'connection_attempts' is unknown"],
     [{ url: 'amqp://me:secret@rabbit', host: 'rabbit' }, 'beside host'],
     [{ url: 'amqp://me:secret@rabbit', tls: {} }, 'no effect on an amqp:// URL'],
+    [{ url: 'amqps://me:secret@rabbit', tls: { cert: '/secret.pem', key: 'secret' } }, 'cannot be read'],
     [{ url: ['amqp://rabbit', 'ftp://me:secret@rabbit'] }, 'transportOptions.url.1'],
     [{ password: 'secret', port: 0 }, 'transportOptions.port'],
     [{ pasword: 'secret' }, 'pasword'],

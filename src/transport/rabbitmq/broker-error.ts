@@ -1,5 +1,6 @@
 import { isNativeError } from 'node:util/types';
 import { TransportError } from '../../core/errors.js';
+import { tlsTrouble } from '../../core/tls-trouble.js';
 
 /**
  * Errors of the broker in words that may be logged. What RabbitMQ says quotes the user name at times; it is taken out,
@@ -11,7 +12,7 @@ export function brokerError(broker: string, doing: string, error: unknown): Tran
   return new TransportError(`${broker}: ${doing} failed: ${cause.message}`, { broker }, { cause });
 }
 
-/** Why a connection could not be opened. Servers that refuse say so in many ways; people need one of three. */
+/** Why a connection could not be opened. Servers that refuse say so in many ways; people need one of a few. */
 export function connectionError(broker: string, error: unknown): TransportError {
   const said = isNativeError(error) ? error.message : '';
   if (/ACCESS[-_]REFUSED/.test(said)) return new TransportError(`${broker} refused the user or password`, { broker });
@@ -20,7 +21,11 @@ export function connectionError(broker: string, error: unknown): TransportError 
     return new TransportError(`${broker} has no such vhost, or the user may not use it`, { broker });
   }
   const cause = withoutUser(error);
-  return new TransportError(`${broker} cannot be reached: ${cause.message}`, { broker }, { cause });
+  return new TransportError(
+    `${broker} cannot be reached: ${tlsTrouble(error) ?? cause.message}`,
+    { broker },
+    { cause },
+  );
 }
 
 /** The reply code of a channel that the server closed, e.g. 404 or 406. */

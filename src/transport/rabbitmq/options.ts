@@ -1,4 +1,4 @@
-import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import { type ConnectionOptions as TlsOptions, createSecureContext } from 'node:tls';
 import * as z from 'zod';
 import { ConfigurationError, type Problem } from '../../core/errors.js';
 
@@ -26,7 +26,11 @@ export const rabbitMQOptionsSchema = z.strictObject({
       'expected the options of node:tls, e.g. { ca }',
     )
     .optional()
-    .describe('Options of node:tls (`ca`, `cert`, `key`, …). Wants amqps:// URLs; with `host` it turns TLS on.'),
+    .meta({
+      type: 'object',
+      description:
+        'Options of node:tls, as PEM texts: `ca`, and `cert` and `key` for a client certificate. Wants `amqps://` URLs; with `host` it turns TLS on.',
+    }),
   heartbeatSeconds: z
     .int()
     .min(0)
@@ -128,8 +132,24 @@ export function parseRabbitMQOptions(input: RabbitMQOptions): BrokerOptions {
       cure: 'Use amqps://.',
     });
   }
+  if (tls && !isReadable(tls)) {
+    problems.push({
+      where: 'transportOptions.tls',
+      what: 'its `cert` and `key` cannot be read, or do not belong together.',
+      cure: 'Give the contents of the PEM files, not their paths, and the `passphrase` if the key has one.',
+    });
+  }
   if (problems.length > 0) throw new ConfigurationError(problems);
   return { ...rest, tls, addresses };
+}
+
+function isReadable(tls: TlsOptions): boolean {
+  try {
+    createSecureContext(tls);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The address, or what is wrong with it. */

@@ -1,8 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
-import { chownSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { chownSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import pg from 'pg';
 import { eventually } from '../within.ts';
+import type { ServerTls } from './certificates.ts';
 import {
   ended,
   endServer,
@@ -29,6 +30,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   max_wal_senders: '4',
   wal_retrieve_retry_interval: '100ms',
 };
+const TLS_FILES = ['ca.pem', 'server.pem', 'server.key'] as const;
 const READY_MS = 60_000;
 
 /** A PostgreSQL of the suite's own, on a free port, with its data in a folder of its own. */
@@ -40,11 +42,15 @@ export class OwnPostgres implements AsyncDisposable {
     private readonly folder: string,
     private readonly bin: string,
     private readonly owner: Identity,
+    private readonly tls?: ServerTls,
   ) {}
 
-  /** @throws with what to install where there is none */
-  static async create(): Promise<OwnPostgres> {
-    const own = await OwnPostgres.#prepare();
+  /**
+   * @param tls with it, it takes nobody without TLS and a certificate that names the user
+   * @throws with what to install where there is none
+   */
+  static async create({ tls }: { readonly tls?: ServerTls } = {}): Promise<OwnPostgres> {
+    const own = await OwnPostgres.#prepare(tls);
     await own.#tool(
       'initdb',
       '-D',
@@ -58,16 +64,17 @@ export class OwnPostgres implements AsyncDisposable {
       '--locale=C',
       '--no-sync',
     );
+    if (tls) own.#demandCertificates(tls);
     await own.start();
     return own;
   }
 
-  static async #prepare(): Promise<OwnPostgres> {
+  static async #prepare(tls?: ServerTls): Promise<OwnPostgres> {
     const bin = findBinaries();
     const folder = ownFolder('postgres');
     const owner = serverOwner();
     if (owner.uid !== undefined) chownSync(folder, owner.uid, owner.gid!);
-    return new OwnPostgres(await freePort(), folder, bin, owner);
+    return new OwnPostgres(await freePort(), folder, bin, owner, tls);
   }
 
   get #data(): string {
@@ -79,7 +86,10 @@ export class OwnPostgres implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const settings = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const settings = Object.entries({ ...SETTINGS, ...this.#tlsSettings }).flatMap(([name, value]) => [
+      '-c',
+      `${name}=${value}`,
+    ]);
     const command = [join(this.bin, 'postgres'), '-D', this.#data, '-p', String(this.port), ...settings];
     this.#server = startServer(command, join(this.folder, 'log'), this.owner);
     const answers = (): Promise<boolean> =>
@@ -111,7 +121,11 @@ export class OwnPostgres implements AsyncDisposable {
   }
 
   async sql<R extends object = Record<string, unknown>>(text: string, database?: string): Promise<R[]> {
-    const client = new pg.Client({ connectionString: this.url(database), connectionTimeoutMillis: 5_000 });
+    const client = new pg.Client({
+      connectionString: this.url(database),
+      connectionTimeoutMillis: 5_000,
+      ...(this.tls && { ssl: { ca: this.tls.ca, ...this.tls.client } }),
+    });
     client.on('error', () => {});
     await client.connect();
     try {
@@ -138,6 +152,21 @@ export class OwnPostgres implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop('immediate');
     removeFolder(this.folder);
+  }
+
+  get #tlsSettings(): Readonly<Record<string, string>> {
+    if (!this.tls) return {};
+    const [ca, cert, key] = TLS_FILES.map((name) => join(this.folder, name));
+    return { ssl: 'on', ssl_ca_file: ca!, ssl_cert_file: cert!, ssl_key_file: key! };
+  }
+
+  #demandCertificates({ ca, server }: ServerTls): void {
+    writeFileSync(join(this.#data, 'pg_hba.conf'), 'hostssl all all 127.0.0.1/32 cert\n');
+    for (const [index, text] of [ca, server.cert, server.key].entries()) {
+      const path = join(this.folder, TLS_FILES[index]!);
+      writeFileSync(path, text, { mode: 0o600 });
+      if (this.owner.uid !== undefined) chownSync(path, this.owner.uid, this.owner.gid!);
+    }
   }
 
   #tool(name: string, ...args: string[]): Promise<string> {

@@ -80,11 +80,14 @@ export async function endServer(server: ChildProcess, signal: NodeJS.Signals, sc
 }
 
 /** Runs a tool to its end. @returns what it printed @throws with what it complained about */
-export async function tool(command: readonly string[], { env, ...identity }: Identity = {}): Promise<string> {
+export async function tool(
+  command: readonly string[],
+  { env, cwd = '/', ...identity }: Identity & { readonly cwd?: string } = {},
+): Promise<string> {
   const child = spawn(command[0]!, command.slice(1), {
     ...identity,
     env: { ...process.env, ...env },
-    cwd: '/',
+    cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const said: Buffer[] = [];

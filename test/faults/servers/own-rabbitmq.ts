@@ -3,6 +3,7 @@ import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'no
 import { delimiter, join } from 'node:path';
 import { connect } from 'amqplib';
 import { eventually } from '../within.ts';
+import type { ServerTls } from './certificates.ts';
 import { ended, endServer, freePort, missing, ownFolder, removeFolder, startServer, tool } from './own-process.ts';
 
 const READY_MS = 90_000;
@@ -17,13 +18,17 @@ export class OwnRabbitMQ implements AsyncDisposable {
     private readonly ports: { readonly distribution: number; readonly epmd: number },
     private readonly folder: string,
     private readonly bin: string,
+    private readonly tls?: ServerTls,
   ) {}
 
-  /** @throws with what to install where there is none */
-  static async create(): Promise<OwnRabbitMQ> {
+  /**
+   * @param tls with it, it takes nobody without TLS and a certificate
+   * @throws with what to install where there is none
+   */
+  static async create({ tls }: { readonly tls?: ServerTls } = {}): Promise<OwnRabbitMQ> {
     const bin = findBinaries();
     const ports = { distribution: await freePort(), epmd: await freePort() };
-    const own = new OwnRabbitMQ(await freePort(), ports, ownFolder('rabbitmq'), bin);
+    const own = new OwnRabbitMQ(await freePort(), ports, ownFolder('rabbitmq'), bin, tls);
     own.#configure();
     own.#epmd = startServer(['epmd', '-port', String(ports.epmd), '-address', '127.0.0.1'], own.#log, {});
     await own.start();
@@ -31,7 +36,7 @@ export class OwnRabbitMQ implements AsyncDisposable {
   }
 
   get url(): string {
-    return `amqp://guest:guest@127.0.0.1:${this.port}`;
+    return `${this.tls ? 'amqps' : 'amqp'}://guest:guest@127.0.0.1:${this.port}`;
   }
 
   /** Starts it with whatever it had on its disk. */
@@ -39,7 +44,8 @@ export class OwnRabbitMQ implements AsyncDisposable {
     this.#server = startServer([join(this.bin, 'rabbitmq-server')], this.#log, { env: this.#env });
     const answers = async (): Promise<boolean> => {
       try {
-        await (await connect(this.url, { timeout: 2_000 })).close();
+        const certificates = this.tls && { ca: this.tls.ca, ...this.tls.client };
+        await (await connect(this.url, { timeout: 2_000, ...certificates })).close();
         return true;
       } catch {
         return false;
@@ -126,7 +132,8 @@ export class OwnRabbitMQ implements AsyncDisposable {
       ERL_EPMD_PORT: String(this.ports.epmd),
       ERL_EPMD_ADDRESS: '127.0.0.1',
       RABBITMQ_NODENAME: `cqrs_${this.port}@localhost`,
-      RABBITMQ_NODE_PORT: String(this.port),
+      // alone it would open a listener without TLS
+      ...(!this.tls && { RABBITMQ_NODE_PORT: String(this.port) }),
       RABBITMQ_DIST_PORT: String(this.ports.distribution),
       RABBITMQ_MNESIA_BASE: join(this.folder, 'mnesia'),
       RABBITMQ_LOG_BASE: join(this.folder, 'log'),
@@ -141,12 +148,29 @@ export class OwnRabbitMQ implements AsyncDisposable {
     writeFileSync(join(this.folder, 'env.conf'), '');
     writeFileSync(join(this.folder, 'plugins'), '[].\n');
     const settings = {
-      'listeners.tcp.local': `127.0.0.1:${this.port}`,
+      ...(this.tls ? this.#demandCertificates(this.tls) : { 'listeners.tcp.local': `127.0.0.1:${this.port}` }),
       'log.file.level': 'warning',
       'disk_free_limit.absolute': '50MB',
     };
     const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}\n`);
     writeFileSync(join(this.folder, 'rabbitmq.conf'), lines.join(''));
+  }
+
+  #demandCertificates({ ca, server }: ServerTls): Record<string, string> {
+    const file = (name: string, text: string): string => {
+      const path = join(this.folder, name);
+      writeFileSync(path, text, { mode: 0o600 });
+      return path;
+    };
+    return {
+      'listeners.tcp': 'none',
+      'listeners.ssl.local': `127.0.0.1:${this.port}`,
+      'ssl_options.cacertfile': file('ca.pem', ca),
+      'ssl_options.certfile': file('server.pem', server.cert),
+      'ssl_options.keyfile': file('server.key', server.key),
+      'ssl_options.verify': 'verify_peer',
+      'ssl_options.fail_if_no_peer_cert': 'true',
+    };
   }
 
   #ctl(...args: string[]): Promise<string> {
