@@ -55,4 +55,6 @@ export default {
   ],
   testTimeout: 60_000,
   maxWorkers: 2,
+  // Modules of finished files stay in memory otherwise, and the collector takes longer and longer.
+  workerIdleMemoryLimit: '600MB',
 };

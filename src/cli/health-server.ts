@@ -70,7 +70,8 @@ async function respond(
   try {
     const { method = 'GET', url = '/' } = request;
     const answer = await handle(new Request(new URL(url, 'http://localhost'), { method }));
-    response.writeHead(answer.status, Object.fromEntries(answer.headers));
+    // One answer a connection: a probe must not fail since its idle connection was closed the moment it was used again.
+    response.writeHead(answer.status, { ...Object.fromEntries(answer.headers), connection: 'close' });
     response.end(Buffer.from(await answer.arrayBuffer()));
   } catch (error) {
     response.writeHead(500, { 'content-type': 'text/plain' });
