@@ -3,7 +3,7 @@ import { passThrough } from './support/command.ts';
 import { explaining } from './support/explain.ts';
 import { jestCommand } from './support/jest.ts';
 
-/** More random histories, every fault and a longer campaign than a change should wait for. `CQRS_TEST_ROUNDS` says how much more. */
+/** More random histories, every fault, mutants of the rules and a longer campaign than a change should wait for. `CQRS_TEST_ROUNDS` says how much more. */
 await explaining(async () => {
   const { env } = await testServers();
   const rounds = Number(process.env['CQRS_TEST_ROUNDS'] ?? 20);
@@ -14,5 +14,6 @@ await explaining(async () => {
     worst = (await passThrough(jestCommand(['test/replica/convergence']), env)) || worst;
   }
   worst = (await passThrough(['tsx', 'test/faults/main.ts'])) || worst;
+  worst = (await passThrough(['stryker', 'run', 'test/mutation/stryker.config.mjs'])) || worst;
   return (await passThrough(['tsx', 'test/campaign/main.ts', '--minutes', String(3 * rounds)])) || worst;
 });

@@ -178,8 +178,8 @@ export class TransportPayload {
   }
 }
 
-/** What the schema says, for the bodies that are right: a worker looks at thousands a second. */
-function isBody(json: WireValue): json is WireObject & z.infer<typeof bodySchema> {
+/** @internal What the schema says, for the bodies that are right: a worker looks at thousands a second. */
+export function isBody(json: WireValue): json is WireObject & z.infer<typeof bodySchema> {
   if (!isPlainObject(json)) return false;
   const { signal_type, cqrs_id, instance_data, previous_data, retries, expires, cqrs_incarnation } = json;
   return (

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { InvalidPayloadError } from '../../src/core/errors.js';
-import { bodyOf, formatExpires, SignalType, stampExpires, TransportPayload } from '../../src/core/payload.js';
+import { bodyOf, formatExpires, isBody, SignalType, stampExpires, TransportPayload } from '../../src/core/payload.js';
 
 const data = { id: 1, cqrs_revision: 3, cqrs_updated: '2026-11-21 10:00:00.123456+00:00' };
 const wire = { signal_type: 'SAVE', cqrs_id: 'account', instance_data: data };
@@ -31,6 +31,35 @@ describe('a body', () => {
   });
 
   test.each([
+    {},
+    { signal_type: 'DELETE' },
+    { signal_type: 'SYNC' },
+    { cqrs_id: 'x'.repeat(255) },
+    { previous_data: null, retries: null, expires: null, cqrs_incarnation: null },
+    { previous_data: {}, retries: 0, expires: '2026-11-22T10:00:00+00:00', cqrs_incarnation: 0 },
+    { retries: 2, cqrs_incarnation: 1 },
+  ])('%j: the quick look takes it, as the schema would', (over) => {
+    expect(isBody(JSON.parse(JSON.stringify({ ...wire, ...over })))).toBe(true);
+  });
+
+  test('revision 0 is one', () => {
+    expect(read({ instance_data: { ...data, cqrs_revision: 0 } }).version.revision).toBe(0);
+  });
+
+  test('a life that is not numbered is not written', () => {
+    expect(read({}).toDict()).not.toHaveProperty('cqrs_incarnation');
+  });
+
+  test.each([
+    [{ retries: -1 }, { key: 'retries' }],
+    [{ expires: 'soon' }, { key: 'expires' }],
+    [{ instance_data: { ...data, cqrs_revision: -1 } }, { cqrsId: 'account' }],
+    [{ instance_data: { ...data, cqrs_updated: null } }, { cqrsId: 'account' }],
+  ])('%j is refused with %j for programs', (over, facts) => {
+    expect(() => read(over)).toThrow(expect.objectContaining({ data: expect.objectContaining(facts) }));
+  });
+
+  test.each([
     [{ signal_type: undefined }, "'signal_type'"],
     [{ signal_type: 'DROP' }, "'signal_type'"],
     [{ cqrs_id: undefined }, "'cqrs_id'"],
@@ -44,7 +73,7 @@ describe('a body', () => {
     [{ previous_data: [] }, "'previous_data' expected an object"],
     [{ retries: -1 }, "'retries'"],
     [{ retries: 1.5 }, "'retries'"],
-    [{ expires: 5 }, "'expires'"],
+    [{ expires: 5 }, "'expires' Invalid input"],
     [{ expires: 'soon' }, "'expires' is not a date"],
     [{ cqrs_incarnation: -1 }, "'cqrs_incarnation'"],
     [{ cqrs_incarnation: 0.5 }, "'cqrs_incarnation'"],

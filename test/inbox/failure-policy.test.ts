@@ -56,7 +56,7 @@ const deadLetter = (reason: string): object => ({ kind: 'dead-letter', reason })
 
 const cases: [string, Case, object][] = [
   // attempts
-  ['a first failure is tried again after the default two seconds', {}, retry(2_000)],
+  ['a first failure is tried again after the default two seconds', {}, retry(2_000, { reason: 'failed', error: boom })],
   ['the last retry of thirty is still made', { retries: 29 }, retry(2_000)],
   ['after thirty retries it is over', { retries: 30 }, deadLetter('max-retries')],
   ['maxRetries 3 allows the third retry', { retries: 2, settings: { maxRetries: 3 } }, retry(2_000)],
@@ -69,9 +69,16 @@ const cases: [string, Case, object][] = [
   ['maxRetries null goes on for ever', { retries: 1e6, settings: { maxRetries: null } }, retry(2_000)],
   ['for ever ends with the message itself', { expires: ago(1), settings: { maxRetries: null } }, deadLetter('expired')],
   ['an expired message keeps its attempts', { retries: 2, expires: ago(1) }, retry(2_000)],
+  ['it is its attempts that end it, not its time', { retries: 30, expires: ago(1) }, deadLetter('max-retries')],
   ['the delay is a setting', { settings: { retryDelaySeconds: 0.25 } }, retry(250)],
   // the entity's own rules
   ['an entity may ask for more retries', { retries: 30, rules: { shouldRetryCqrs: () => true } }, retry(2_000)],
+  ['an entity may leave every rule to the settings', { rules: {} }, retry(2_000, { error: boom })],
+  [
+    'an entity may refuse retries though they have no limit',
+    { settings: { maxRetries: null }, rules: { shouldRetryCqrs: () => false } },
+    deadLetter('max-retries'),
+  ],
   ['an entity may refuse retries', { rules: { shouldRetryCqrs: () => false } }, deadLetter('max-retries')],
   [
     'an entity is told how often and why it failed',
@@ -88,7 +95,11 @@ const cases: [string, Case, object][] = [
   ['a negative delay is replaced by the setting', { rules: { getCqrsRetryDelay: () => -1 } }, retry(2_000)],
   ['no delay is longer than a broker can count', { rules: { getCqrsRetryDelay: () => Infinity } }, retry(2 ** 31 - 1)],
   ['a delay rule that throws is replaced by the setting', { rules: { getCqrsRetryDelay: fail } }, retry(2_000)],
-  ['a retry rule that throws is replaced by the setting', { rules: { shouldRetryCqrs: fail } }, retry(2_000)],
+  [
+    'a retry rule that throws is replaced by the setting',
+    { rules: { shouldRetryCqrs: fail } },
+    retry(2_000, { reason: 'failed' }),
+  ],
   ['and still ends', { retries: 30, rules: { shouldRetryCqrs: fail } }, deadLetter('max-retries')],
   // never again
   ['a message that cannot be mapped', { error: new MappingError('account', 'no name') }, deadLetter('mapping')],
@@ -104,7 +115,11 @@ const cases: [string, Case, object][] = [
     deadLetter('too-old-to-create'),
   ],
   // not its fault
-  ['a deadlock does not count', { error: databaseError('40P01'), retries: 30 }, uncounted(2_000)],
+  [
+    'a deadlock does not count',
+    { error: databaseError('40P01'), retries: 30 },
+    uncounted(2_000, { reason: 'conflict' }),
+  ],
   ['nor does a serialization failure', { error: databaseError('40001') }, uncounted(2_000)],
   ['however deep it is wrapped', { error: new Error('x', { cause: databaseError('40001') }) }, uncounted(2_000)],
   [

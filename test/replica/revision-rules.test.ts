@@ -89,6 +89,9 @@ describe('either incarnation unknown', () => {
     ['row ?.3@0', 'SAVE ?.2@1', 'skip stale'],
     ['row ?.3@0', 'SAVE ?.2@1.000001', 'update'],
     ['row ?.3@0', 'SAVE ?.0@1.000001', 'replace'],
+    ['row ?.0@0', 'SAVE ?.0@5', 'update'],
+    ['row 7.3@0', 'SAVE ?.3@0', 'skip duplicate'],
+    ['row ?.3@0', 'SAVE 7.3@0', 'skip duplicate'],
     ['row 7.3@0', 'SAVE ?.4@5', 'update'],
     ['row ?.3@0', 'SAVE 7.4@5', 'update'],
     ['row ?.3@0', 'SYNC ?.3@0', 'update'],
@@ -107,6 +110,7 @@ describe('either incarnation unknown', () => {
     ['tombstone ?.3@0', 'SYNC ?.3@-1', 'skip stale'],
     ['tombstone ?.3@0', 'DELETE ?.3@0', 'skip duplicate'],
     ['tombstone ?.3@0', 'DELETE ?.1@2', 'remember'],
+    ['tombstone ?.3@0', 'DELETE ?.5@0', 'remember'],
     ['tombstone ?.3@0', 'DELETE ?.9@-2', 'skip stale'],
   ])('%s, %s → %s', (before, message, expected) => {
     expect(brief(decide(stored(before), incoming(message), rules))).toBe(expected);
@@ -122,6 +126,10 @@ describe('either incarnation unknown', () => {
   test('a master restored from a backup may take its rows back by SYNC, if the service says so', () => {
     const downgrade: RuleOptions = { ...rules, syncDowngrade: 'always' };
     expect(brief(decide(stored('row ?.9@50'), incoming('SYNC ?.2@0'), downgrade))).toBe('update');
+    expect(brief(decide(stored('row ?.9@5000'), incoming('SYNC ?.2@0'), downgrade))).toBe('update');
+    for (const at of [0, 49.5, 51]) {
+      expect(brief(decide(stored('row ?.9@50'), incoming(`SYNC ?.0@${at}`), downgrade))).toBe('update');
+    }
     expect(brief(decide(stored('row ?.9@50'), incoming('SAVE ?.2@0'), downgrade))).toBe('skip stale');
     expect(brief(decide(stored('row 1.9@50'), incoming('SYNC 1.2@0'), downgrade))).toBe('skip stale');
   });
@@ -136,7 +144,9 @@ describe('a clock that is ahead', () => {
     ['row ?.3@5000', 'SYNC ?.3@0', 'update', 4000],
     ['row ?.3@5000', 'SYNC ?.2@6000', 'skip stale', 5000],
     ['row ?.3@5000', 'DELETE ?.4@0', 'delete', 4000],
+    ['row ?.3@5000', 'DELETE ?.3@6000', 'delete', 5000],
     ['row ?.3@5000', 'DELETE ?.2@6000', 'skip stale', 5000],
+    ['tombstone ?.3@5000', 'DELETE ?.3@6000', 'skip stale', 5000],
     ['tombstone ?.3@5000', 'SAVE ?.4@0', 'create', 4000],
     ['tombstone ?.3@5000', 'SAVE ?.3@6000', 'skip stale', 5000],
     ['row ?.3@0', 'SAVE ?.2@1001', 'update', undefined],
