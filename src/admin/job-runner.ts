@@ -39,7 +39,11 @@ const MOST_WAITING = 100;
 
 /** Runs jobs in this process and keeps their rows in the table; see `jobs/job-table.ts` for their states. */
 export class JobRunner {
-  readonly owner: JobOwner = { id: randomUUID(), host: hostname(), pid: process.pid };
+  readonly owner: JobOwner = {
+    id: `${Math.round(performance.timeOrigin)}.${randomUUID()}`,
+    host: hostname(),
+    pid: process.pid,
+  };
   readonly #jobs = new Map<string, RunningJob>();
   readonly #waiting: (() => void)[] = [];
   readonly #listeners = new Set<(id: string) => void>();

@@ -96,8 +96,9 @@ export interface JobProgress {
   readonly error: string | null;
 }
 
-/** The process that runs jobs. */
+/** Who runs jobs: one of a process, which may have several. */
 export interface JobOwner {
+  /** `<process>.<runner>`: the first part tells a process from an earlier one with the same pid, as containers have. */
   readonly id: string;
   readonly host: string;
   readonly pid: number;
@@ -205,11 +206,14 @@ export class JobTable {
 
   /** Ends what processes of this host have left behind that are known to be gone. */
   async interruptLost(owner: JobOwner, isAlive: (pid: number) => boolean): Promise<number> {
-    const left = await this.#run<{ id: string; pid: number }>(
-      `select id::text as id, pid from ${this.table()} where state in ('waiting', 'running') and host = $1 and owner <> $2`,
+    const left = await this.#run<{ id: string; owner: string; pid: number }>(
+      `select id::text as id, owner, pid from ${this.table()} where state in ('waiting', 'running') and host = $1 and owner <> $2`,
       [owner.host, owner.id],
     );
-    const lost = left.filter(({ pid }) => pid === owner.pid || !isAlive(pid)).map(({ id }) => id);
+    const processOf = (id: string): string => id.split('.')[0]!;
+    const lost = left
+      .filter((job) => (job.pid === owner.pid ? processOf(job.owner) !== processOf(owner.id) : !isAlive(job.pid)))
+      .map(({ id }) => id);
     if (lost.length === 0) return 0;
     await this.#run(
       `update ${this.table()} set state = 'interrupted', ended_at = seen_at where id = any($1::bigint[]) and state in ('waiting', 'running')`,
