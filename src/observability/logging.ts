@@ -112,7 +112,9 @@ class Log {
     const time = new Date().toISOString();
     if (this.#json) {
       const source = this.#source === undefined ? {} : { source: this.#source };
-      return this.#write(JSON.stringify({ time, level, event, message: text, ...source, ...fields }, replacer));
+      return this.#write(
+        escaped(JSON.stringify({ time, level, event, message: text, ...source, ...fields }, replacer)),
+      );
     }
     const source = this.#source === undefined ? '' : `[${this.#source}] `;
     this.#write(clean(`${time} ${level.toUpperCase().padEnd(5)} ${source}${text}`));
@@ -131,6 +133,11 @@ function add(one: Sum, other: Sum): Sum {
 function replacer(_key: string, value: unknown): unknown {
   if (isNativeError(value)) return describeError(value);
   return typeof value === 'bigint' ? String(value) : value;
+}
+
+// JSON leaves DEL and the control characters behind it as they are; terminals obey them.
+function escaped(json: string): string {
+  return json.replace(/[\u007f-\u009f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }
 
 // Ids and reasons come from messages: a line feed or an escape sequence in one must not forge a line.

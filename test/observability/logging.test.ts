@@ -269,14 +269,14 @@ describe('log lines', () => {
   });
 
   test('what comes from a message cannot forge a line', () => {
-    const { events, lines } = listen();
-    events.emit('cqrs.inbox.dead-lettered', {
-      ...message,
-      instancePk: '7\n2026 ERROR forged\u001b[2J',
-      reason: 'mapping',
-    });
-    expect(lines).toHaveLength(1);
-    expect(lines[0]).not.toMatch(/[\n\u001b]/);
+    const instancePk = '7\n2026 ERROR forged\u001b[2J\u009b2J\u007f';
+    for (const json of [false, true]) {
+      const { events, lines } = listen({ json });
+      events.emit('cqrs.inbox.dead-lettered', { ...message, instancePk, reason: 'mapping' });
+      expect(lines).toHaveLength(1);
+      expect(lines[0]).not.toMatch(/[\n\u001b\u007f-\u009f]/);
+      if (json) expect(JSON.parse(lines[0]!)).toMatchObject({ instancePk });
+    }
   });
 
   test('nothing is written after it was closed', () => {
