@@ -57,7 +57,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     lift: 'looking at key and version before the rest of the body is mapped.',
   },
   'django-drain': FAST_PATH,
-  'django-create': CREATE,
+  'django-create': {
+    profile:
+      'django-cqrs 3.1.0 keeps its broker connection between the saves of one script, and publishes after the commit with neither an outbox nor a confirm: it has nothing to store and nothing to wait for. What ours takes is that of `create-1`; the relay runs beside it.',
+    lift: 'nothing that keeps the promise: a message is stored with its row and forgotten once the broker has confirmed it. More connections, as an application has them, carry more (`create-8`).',
+  },
   'django-bulk-create': {
     profile:
       'Published means relayed: the rows are written at many thousands a second (`bulk-create`), and the relay carries them behind.',
