@@ -5,11 +5,15 @@ import { CqrsError } from './errors.js';
 const SCHEMA_FACTS = ['schema', 'table', 'column', 'constraint'] as const;
 const MAX_LENGTH = 300;
 const SQL_STATE = /^[0-9A-Z]{5}$/;
+/** Errors that the engine and Node throw about a value, and quote it: `BigInt(name)`, `JSON.parse(note)`, `[].map(name)`. */
+const OF_THE_ENGINE = /^(?:Syntax|Type|Range|URI)Error$/;
+const QUOTES_NOTHING = /^Cannot (?:read|set) properties of (?:undefined|null)/;
 
 /**
  * An error in one line that may be logged, stored and sent: its name, its code and what it says, unless what it says
  * may quote a row. Errors of a database driver and of MikroORM's validation do; they are told by their code and by the
- * table, column or constraint they name.
+ * table, column or constraint they name. So do the errors of the JavaScript engine; they are told by the place in the
+ * code.
  */
 export function describeError(error: unknown): string {
   if (!isNativeError(error)) return `thrown ${typeof error}`;
@@ -24,7 +28,12 @@ export function describeError(error: unknown): string {
   }
   if (/^(ValidationError|.*Exception)$/.test(error.name)) return oneLine(error.name);
   const code: unknown = Reflect.get(error, 'code');
-  return oneLine(`${error.name}${typeof code === 'string' ? ` [${code}]` : ''}: ${error.message || firstCause(error)}`);
+  const name = `${error.name}${typeof code === 'string' ? ` [${code}]` : ''}`;
+  if (OF_THE_ENGINE.test(error.name)) {
+    const says = QUOTES_NOTHING.exec(error.message)?.[0];
+    return oneLine(`${name}${says === undefined ? '' : `: ${says}`}${place(error)}`);
+  }
+  return oneLine(`${name}: ${error.message || firstCause(error)}`);
 }
 
 /** The five-character code that a PostgreSQL error carries, wrapped or not; undefined when it is another kind of error. */
@@ -50,6 +59,15 @@ export function* causes(error: unknown): Generator<Error> {
     seen.add(current);
     yield current;
   }
+}
+
+// Where it was thrown, in the user's code when it passed there. The message, which the stack repeats, may look like a frame.
+function place(error: Error): string {
+  const stack = error.stack ?? '';
+  const frames = stack.slice(stack.indexOf(error.message) + error.message.length).split('\n');
+  const places = frames.flatMap((frame) => /^ {4}at .*?((?:file:\/\/)?\/[^()]+:\d+:\d+)\)?$/.exec(frame)?.[1] ?? []);
+  const chosen = places.find((path) => !path.includes('/node_modules/')) ?? places[0];
+  return chosen === undefined ? '' : ` at ${chosen.replace('file://', '')}`;
 }
 
 // Node reports "all addresses refused" as an AggregateError without a message.

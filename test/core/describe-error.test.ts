@@ -36,6 +36,27 @@ describe('an error in one line', () => {
     );
   });
 
+  test.each([
+    ['BigInt', () => BigInt('S3CRET')],
+    ['JSON.parse', () => JSON.parse('S3CRET') as unknown],
+    ['a function that is none', () => [1].map('S3CRET' as never)],
+    ['a property of a text', () => Object.assign('S3CRET', { length: 1 })],
+    ['an invalid argument of Node', () => Buffer.from(Symbol.for('S3CRET') as never)],
+    ['a range', () => (1.5).toFixed(1_000)],
+    ['a text that looks like a frame', () => JSON.parse('\n    at /S3CRET/row.ts:1:1)\n') as unknown],
+  ])('tells an error of the engine by its place, not by the value it quotes: %s', (_, fail) => {
+    expect(describeError(thrownBy(fail))).toMatch(
+      /^(?:Syntax|Type|Range)Error(?: \[ERR_\w+\])? at \/.*describe-error\.test\.ts:\d+:\d+$/,
+    );
+  });
+
+  test('keeps of them what names no value', () => {
+    const row: { owner?: { name: string } } = {};
+    expect(describeError(thrownBy(() => row.owner!.name))).toMatch(
+      /^TypeError: Cannot read properties of undefined at .*describe-error\.test\.ts/,
+    );
+  });
+
   test('looks into an AggregateError without a message', () => {
     expect(describeError(new AggregateError([new Error('connect ::1')]))).toBe('AggregateError: connect ::1');
   });
@@ -51,3 +72,12 @@ describe('an error in one line', () => {
     expect(describeError('ada@example.org')).toBe('thrown string');
   });
 });
+
+function thrownBy(work: () => unknown): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('nothing was thrown');
+}
