@@ -213,7 +213,7 @@ export class HookPath {
       sync: payload.signalType === 'SYNC',
       mappedData: row
         ? {
-            ...propertyValues(row, payload.instanceData, platform),
+            ...propertyValues(definition, row.columns, payload.instanceData, platform),
             cqrsRevision: revision,
             cqrsUpdated: new Date(updated / 1000),
             cqrsIncarnation: incarnation,

@@ -1,13 +1,26 @@
 import type { EntityProperty, Platform } from '@mikro-orm/core';
+import { MappingError } from '../core/errors.js';
 import { parseMicroseconds } from '../core/wire-times.js';
 import { type WireObject, type WireValue } from '../core/wire-values.js';
-import type { MappedRow } from './field-mapping.js';
 import { isRelation, type ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 
-/** The data of a SAVE or SYNC → property values, as the entity's own code would assign them. */
-export function propertyValues(row: MappedRow, data: WireObject, platform: Platform): Record<string, unknown> {
-  return assignAll(row.columns, data, platform);
+/**
+ * The data of a SAVE or SYNC → values of the given columns by property, as the entity's own code would assign them.
+ * @throws MappingError when a property cannot take its value; it names the field, never the value.
+ */
+export function propertyValues(
+  { cqrsId }: ReplicaDefinition,
+  columns: readonly ReplicaColumn[],
+  data: WireObject,
+  platform: Platform,
+): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const column of columns) {
+    const name = column.wire.find((spelling) => Object.hasOwn(data, spelling))!;
+    place(values, column, toProperty(cqrsId, column, data[name]!, platform));
+  }
+  return values;
 }
 
 /** Tracked fields as they were, by property; null when there are none. Names that mean no property are left out. */
@@ -18,17 +31,8 @@ export function previousValues(
 ): Record<string, unknown> | null {
   if (previous === null) return null;
   const known = definition.columns.filter((column) => column.wire.some((name) => Object.hasOwn(previous, name)));
-  const values = assignAll(known, previous, platform);
+  const values = propertyValues(definition, known, previous, platform);
   return Object.keys(values).length > 0 ? values : null;
-}
-
-function assignAll(columns: readonly ReplicaColumn[], data: WireObject, platform: Platform): Record<string, unknown> {
-  const values: Record<string, unknown> = {};
-  for (const column of columns) {
-    const name = column.wire.find((spelling) => Object.hasOwn(data, spelling))!;
-    place(values, column, toProperty(column, data[name]!, platform));
-  }
-  return values;
 }
 
 // A leaf of an embeddable belongs into its object; a relation with a key of several columns takes an array.
@@ -39,8 +43,19 @@ function place(values: Record<string, unknown>, { path, property }: ReplicaColum
   else holder[name] = value;
 }
 
-function toProperty({ property, kind, cast }: ReplicaColumn, value: WireValue, platform: Platform): unknown {
+function toProperty(cqrsId: string, column: ReplicaColumn, value: WireValue, platform: Platform): unknown {
   if (value === null) return null;
+  try {
+    return readBy(column, value, platform);
+  } catch {
+    // Not as its cause: it may quote the value.
+    throw new MappingError(cqrsId, `'${column.wire[0]}' does not fit the type of '${column.property.name}'`, {
+      field: column.wire[0],
+    });
+  }
+}
+
+function readBy({ property, kind, cast }: ReplicaColumn, value: WireValue, platform: Platform): unknown {
   const target = isRelation(property) ? keyOf(property) : property;
   if (kind.endsWith('[]') && Array.isArray(value)) return value.map((item) => plain(kind.slice(0, -2), item));
   const given = plain(kind, value);
@@ -51,12 +66,7 @@ function toProperty({ property, kind, cast }: ReplicaColumn, value: WireValue, p
   // JSON is an object already, and MikroORM's type for it would read a string as its text.
   if (kind === 'json' || !target.customType) return given;
   const asText = kind === 'decimal' || cast === 'bigint';
-  try {
-    return target.customType.convertToJSValue((asText ? String(given) : given) as never, platform);
-  } catch {
-    // Not as its cause: it may quote the value.
-    throw new TypeError(`the type of '${property.name}' cannot read its value`);
-  }
+  return target.customType.convertToJSValue((asText ? String(given) : given) as never, platform);
 }
 
 function plain(kind: string, value: WireValue): unknown {

@@ -69,5 +69,5 @@ function unreadable({ cqrsId }: ReplicaDefinition, column: ReplicaColumn): Mappi
 /** The key as a condition that MikroORM understands. */
 export function keyCondition(definition: ReplicaDefinition, key: RowKey, platform: Platform): Record<string, unknown> {
   const data = Object.fromEntries(definition.keyColumns.map((column, index) => [column.wire[0]!, key.parts[index]!]));
-  return propertyValues({ columns: definition.keyColumns, values: [] }, data, platform);
+  return propertyValues(definition, definition.keyColumns, data, platform);
 }

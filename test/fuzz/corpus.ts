@@ -124,6 +124,7 @@ export function corpus(): Kept[] {
     }),
     kept('NaN where a number belongs', 'applied', { data: { size: 'NaN' } }),
     kept('a text for a number, through hooks', 'dead-lettered', { over: hooked, data: { amount: `"${SECRET}"` } }),
+    kept('a text for a double, through hooks', 'dead-lettered', { over: hooked, data: { size: `"${SECRET}"` } }),
     kept('a text for an integer key, through hooks', 'dead-lettered', { over: hooked, data: { id: `"${SECRET}"` } }),
     kept('retries beyond counting', 'dead-lettered', {
       over: { ...hooked, retries: '9007199254740991' },
