@@ -1,21 +1,19 @@
 import { stringifyJson, type WireValue } from '../core/wire-values.js';
-import { findRows } from '../compare/find-rows.js';
 import { reconcile } from '../maintenance/reconcile/reconcile.js';
 import type { ReconciledRow, ReconcileReport } from '../maintenance/reconcile/report.js';
+import { isOtherLife } from '../maintenance/reconcile/row-verdict.js';
 import { ApiProblem } from './api-problem.js';
 import type { AdminParts, Handle } from './call.js';
 import { type Difference, Difference as DifferenceSchema } from './contract.js';
 import type { JobHandle } from './job-runner.js';
 import { jobTable } from './job-store.js';
 import { begunJob } from './job-view.js';
-import { readSession } from './read-session.js';
 import { readKeyText } from './row-key.js';
 import type { BrowsableTable } from './tables.js';
 
 /** Compares a master with the replica at one queue, shows what differs, and repairs chosen rows: jobs of `reconcile`. */
 
 const MOST_DIFFERENCES = 10_000;
-const TIMEOUT_MS = 5_000;
 
 export const startReconcile: Handle<'reconcile'> = async (parts, { params, body, user }) => {
   const { cqrsId } = await parts.tables.master(params['cqrsId']!);
@@ -65,15 +63,8 @@ export const differences: Handle<'differences'> = async (parts, { params, query:
   if (!Number.isSafeInteger(start) || start < 0)
     throw new ApiProblem('bad-request', 'after: it is no place in this list.');
   const all = await differencesOf(parts, from.id);
-  const page = all.slice(start, start + limit);
-  const table = await parts.tables.master(from.cqrsId);
-  const revisions = await readRevisions(
-    parts,
-    table,
-    page.map(({ key }) => key),
-  );
   return {
-    differences: page.map((one, index) => ({ ...one, masterRevision: revisions[index]! })),
+    differences: all.slice(start, start + limit),
     next: start + limit < all.length ? String(start + limit) : null,
     leftOut: from.findingsLeftOut,
   };
@@ -128,13 +119,14 @@ function count(job: JobHandle, report: ReconcileReport): void {
   job.counts['differences'] = missing + extra + stale + damaged + ahead;
 }
 
-function toDifference({ key, difference, outcome }: ReconciledRow): Difference {
+function toDifference({ key, difference, master, replica, fields, outcome }: ReconciledRow): Difference {
   return {
     key: Array.isArray(key) ? stringifyJson(key.map(partText)) : partText(key),
     kind: difference === 'extra' ? 'superfluous' : difference,
-    fields: [],
-    masterRevision: null,
-    replicaRevision: null,
+    fields: fields && [...fields],
+    masterRevision: master?.revision ?? null,
+    replicaRevision: replica?.revision ?? null,
+    otherLife: master !== null && replica !== null && isOtherLife(master, replica),
     repaired: outcome === 'repaired',
   };
 }
@@ -151,18 +143,6 @@ function wireKey({ keyColumns }: BrowsableTable, key: string): WireValue {
     return Number.isSafeInteger(Number(part)) ? Number(part) : BigInt(part);
   });
   return parts.length === 1 ? parts[0]! : parts;
-}
-
-async function readRevisions(
-  { cqrs }: AdminParts,
-  table: BrowsableTable,
-  keys: readonly string[],
-): Promise<(number | null)[]> {
-  const parts = keys.map((key) => readKeyText(key, table.keyColumns.length));
-  const rows = await readSession(cqrs, TIMEOUT_MS, ({ session }) =>
-    findRows(session, table, parts, ['t.cqrs_revision']),
-  );
-  return rows.map((row) => (row ? Number(row[0]) : null));
 }
 
 async function differencesOf({ cqrs }: AdminParts, id: string): Promise<Difference[]> {

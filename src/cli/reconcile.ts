@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../core/describe-error.js';
 import { parseJson, stringifyJson, type WireValue } from '../core/wire-values.js';
 import { reconcile } from '../maintenance/reconcile/reconcile.js';
-import type { ReconcileReport } from '../maintenance/reconcile/report.js';
+import type { ReconciledRow, ReconcileReport } from '../maintenance/reconcile/report.js';
+import { isOtherLife } from '../maintenance/reconcile/row-verdict.js';
 import { durationSeconds, seconds, UsageError, wholeNumber, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { startProgress } from './progress.js';
@@ -128,7 +129,7 @@ export function reportText(report: ReconcileReport, dryRun: boolean): string {
     found === 0
       ? '  no difference'
       : `  ${KINDS.map((kind) => `${report[kind]} ${kind}`).join(', ')}; ${dryRun ? 'nothing was repaired' : `${report.repaired} repaired`}`,
-    ...sample.map(({ key, difference, outcome }) => `  ${stringifyJson(key)}: ${difference}, ${outcome}`),
+    ...sample.map((row) => `  ${stringifyJson(row.key)}: ${row.difference}${details(row)}, ${row.outcome}`),
     ...(sample.length < found ? [`  … and ${found - sample.length} more`] : []),
     ...(unsettled > 0 ? [`  ${unsettled} rows were in flight`] : []),
     ...(report.fields === null ? ['  compared by revision only'] : []),
@@ -138,6 +139,21 @@ export function reportText(report: ReconcileReport, dryRun: boolean): string {
     `  ${traffic.questions} questions and answers of ${size(traffic.questionBytes)}, ${traffic.repairs} repairs of ${size(traffic.repairBytes)}`,
   ];
   return lines.join('\n');
+}
+
+/** At which revisions, and in which fields; never their values. */
+function details({ master, replica, fields }: ReconciledRow): string {
+  const revisions = [
+    ...(master ? [`revision ${master.revision} here`] : []),
+    ...(replica ? [`${master ? '' : 'revision '}${replica.revision} there`] : []),
+  ];
+  if (!master || !replica) return ` (${revisions.join(', ')})`;
+  if (isOtherLife(master, replica)) revisions.push('of another life');
+  const [only, ...others] = fields ?? [];
+  const content =
+    fields &&
+    (only === undefined ? 'no field differs' : others.length > 0 ? `${fields.join(', ')} differ` : `${only} differs`);
+  return ` (${[revisions.join(', '), ...(content ? [content] : [])].join('; ')})`;
 }
 
 function size(bytes: number): string {

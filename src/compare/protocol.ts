@@ -14,7 +14,7 @@ import { parseJson, type WireValue } from '../core/wire-values.js';
  *   rows: what is in these slots that differ? ───────────────▶
  *        ◀──────── key, version and checksum of each row       meanwhile the master reads its own
  *   keys: what have you of these keys now? ──────────────────▶
- *        ◀──────── the same of each, null where there is none
+ *        ◀──────── the same of each, null where there is none   `each`: a checksum a field, to name those that differ
  *
  * Each question stands alone and is answered from a snapshot of its own, so that each may reach another worker. The two
  * ends read at the same time, since what is written between two looks would seem different. Equal tables cost two
@@ -28,6 +28,11 @@ export const MOST_ROWS = 50_000;
 /** The most keys that one question holds. */
 export const MOST_KEYS = 5_000;
 export const MOST_BITS = 16;
+const MOST_FIELDS = 2_000;
+/** The most keys that one question holds whose answer tells of each field. */
+export function mostKeysWithFields(fields: number): number {
+  return Math.max(1, Math.min(1_000, Math.floor(20_000 / Math.max(1, fields))));
+}
 
 const kind = z.string().min(1).max(40);
 const name = z.string().min(1).max(200);
@@ -46,13 +51,13 @@ const common = {
 };
 /** How rows are hashed: the fields by their names on the wire, with the kinds that the master's columns have. */
 const hashing = {
-  fields: z.array(z.strictObject({ name, kind })).max(2_000),
+  fields: z.array(z.strictObject({ name, kind })).max(MOST_FIELDS),
   keyKinds: z.array(kind).min(1).max(32),
   bits,
   incarnations: z.boolean(),
 };
 /** Whose content goes into checksums; null: compare versions only. */
-const checksums = { checksums: z.array(name).max(2_000).nullable() };
+const checksums = { checksums: z.array(name).max(MOST_FIELDS).nullable() };
 
 export const questionSchema = z.discriminatedUnion('ask', [
   z.strictObject({ ...common, ask: z.literal('describe') }),
@@ -79,14 +84,30 @@ export const questionSchema = z.discriminatedUnion('ask', [
       .min(1)
       .max(2 ** MOST_BITS),
   }),
-  z.strictObject({ ...common, ...checksums, ask: z.literal('keys'), keys: z.array(wire).max(MOST_KEYS) }),
+  z.strictObject({
+    ...common,
+    ...checksums,
+    ask: z.literal('keys'),
+    keys: z.array(wire).max(MOST_KEYS),
+    /** Whether the checksums are those of single fields. */
+    each: z.boolean(),
+  }),
 ]);
 
 export type Question = z.output<typeof questionSchema>;
 export type Asked<A extends Question['ask']> = Extract<Question, { ask: A }>;
 
 /** Key, revision, incarnation, `cqrs_updated` in microseconds since 1970, checksum of the content if it was asked for. */
-const row = z.tuple([wire, z.int(), z.int().nullable(), z.int(), z.string().max(64).nullable()]);
+const row = z.tuple([
+  wire,
+  z.int(),
+  z.int().nullable(),
+  z.int(),
+  z
+    .string()
+    .max(8 * MOST_FIELDS)
+    .nullable(),
+]);
 
 export const answerSchemas = {
   describe: z.strictObject({

@@ -1,5 +1,5 @@
 import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
-import { checksum } from '../compare/checksum.js';
+import { checksum, fieldChecksums } from '../compare/checksum.js';
 import { findRows } from '../compare/find-rows.js';
 import { type KeyedTable, readKey, writeKey } from '../compare/keyed-table.js';
 import { type Answer, type Asked, MOST_ROWS, type Question, questionSchema, readJson } from '../compare/protocol.js';
@@ -153,7 +153,10 @@ class Conversation {
     return {
       rows: rows.map((row) => {
         const values = expressions.map((_, index) => row[`v${index}`] ?? null);
-        return this.#row(values.slice(0, width) as string[], values.slice(width), content, question.checksums);
+        return this.#row(values.slice(0, width) as string[], values.slice(width), content, {
+          ...question,
+          each: false,
+        });
       }),
     };
   }
@@ -164,7 +167,7 @@ class Conversation {
     const stored = await findRows(this.session, this.#table, keys, this.#expressions(content));
     return {
       rows: stored
-        .map((values, index) => values && this.#row(keys[index]!, values, content, question.checksums))
+        .map((values, index) => values && this.#row(keys[index]!, values, content, question))
         .map((row) => row ?? null),
     };
   }
@@ -177,7 +180,7 @@ class Conversation {
     key: readonly string[],
     [revision, incarnation, updated, ...values]: readonly (string | null)[],
     content: readonly ContentColumn[],
-    checksums: readonly string[] | null,
+    { checksums, each }: Pick<Asked<'keys'>, 'checksums' | 'each'>,
   ): Row {
     const data = Object.fromEntries(content.map(({ field, read }, index) => [field, read(values[index] ?? null)]));
     return [
@@ -185,7 +188,7 @@ class Conversation {
       Number(revision),
       incarnation === null || incarnation === undefined ? null : Number(incarnation),
       parseMicroseconds(updated) ?? 0,
-      checksums && checksum(data, checksums),
+      checksums && (each ? fieldChecksums : checksum)(data, checksums),
     ];
   }
 

@@ -29,7 +29,7 @@ beforeEach(async () => {
       .catch(() => {});
   }
   await replica('delete from person_ref where id = 1');
-  await replica(`update person_ref set name = 'damaged' where id = 2`);
+  await replica(`update person_ref set name = 'damaged', secret = 'damaged' where id = 2`);
 });
 
 async function ended(job: JobDetail): Promise<JobDetail> {
@@ -61,8 +61,8 @@ test('differences are found, shown, and one that was chosen is repaired', async 
   const { differences } = await client.ask('differences', { params: { id: job.id } });
   const sorted = differences.toSorted((one, other) => Number(one.key) - Number(other.key));
   expect(sorted).toMatchObject([
-    { key: '1', kind: 'missing', repaired: false, masterRevision: 0 },
-    { key: '2', kind: 'damaged', repaired: false },
+    { key: '1', kind: 'missing', repaired: false, masterRevision: 0, replicaRevision: null, fields: null },
+    { key: '2', kind: 'damaged', repaired: false, masterRevision: 0, replicaRevision: 0, fields: ['name', 'secret'] },
   ]);
   expect(await names()).toEqual(['damaged', 'person 3', 'person 4']);
 

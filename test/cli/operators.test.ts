@@ -296,7 +296,7 @@ describe('reconcile', () => {
       const filled = await shell(`cqrs reconcile -c account -q ${queue} --settle-seconds 0 --sample 1 --progress`);
       expect(filled.code).toBe(0);
       expect(filled.out).toMatch(
-        /^account → \S+: 50 rows here, 0 there, compared in [\d.]+ s\n {2}50 missing, 0 extra, 0 stale, 0 damaged, 0 ahead; 50 repaired\n {2}\d+: missing, repaired\n {2}… and 49 more\n {2}\d+ questions and answers of .*, 50 repairs of .*\n$/,
+        /^account → \S+: 50 rows here, 0 there, compared in [\d.]+ s\n {2}50 missing, 0 extra, 0 stale, 0 damaged, 0 ahead; 50 repaired\n {2}\d+: missing \(revision 0 here\), repaired\n {2}… and 49 more\n {2}\d+ questions and answers of .*, 50 repairs of .*\n$/,
       );
       expect(filled.err).toMatch(/^comparing: 0 of 50 rows[^]*\nrepairing: 50 of 50 rows - 100%/);
       const [master, replica] = await tables();
@@ -308,9 +308,23 @@ describe('reconcile', () => {
       expect(JSON.parse(dry.out)).toMatchObject({
         missing: 1,
         repaired: 0,
-        sample: [{ key: 7, difference: 'missing', outcome: 'reported' }],
+        sample: [
+          { key: 7, difference: 'missing', master: { revision: 0 }, replica: null, fields: null, outcome: 'reported' },
+        ],
       });
-      expect(await shell(`cqrs reconcile -q ${queue} -c account --settle-seconds 0 --key 7`)).toMatchObject({
+
+      // names of fields, and none of their values
+      await sql(`update account_ref set name = 'wrong' where id = 8`);
+      await sql('update account_ref set cqrs_incarnation = cqrs_incarnation - 1 where id = 9');
+      const named = await shell(`cqrs reconcile -q ${queue} -c account --settle-seconds 0 --dry-run`);
+      expect(named.out).toContain('  8: damaged (revision 0 here, 0 there; name differs), reported\n');
+      expect(named.out).toContain(
+        '  9: stale (revision 0 here, 0 there, of another life; no field differs), reported\n',
+      );
+      expect(named.out).not.toContain('wrong');
+      expect(
+        await shell(`cqrs reconcile -q ${queue} -c account --settle-seconds 0 --key 7 --key 8 --key 9`),
+      ).toMatchObject({
         code: 0,
       });
     } finally {

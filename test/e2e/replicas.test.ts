@@ -40,7 +40,9 @@ test('a comparison finds a row that was damaged by hand, and a repair mends it',
   await page.getByRole('button', { name: 'Compare', exact: true }).click();
 
   const differences = page.getByRole('region', { name: 'Differences' });
-  await differences.getByRole('row', { name: /7 damaged/ }).waitFor({ timeout: 30_000 });
+  await differences
+    .getByRole('row', { name: /^Select row 7 7 damaged .* balance 0 0 no$/ })
+    .waitFor({ timeout: 30_000 });
   expect(await differences.locator('tbody tr').count()).toBe(1);
   await differences.getByRole('checkbox', { name: 'Select row 7' }).check();
   await differences.getByRole('button', { name: 'Repair selected' }).click();

@@ -78,15 +78,24 @@ describe('a table of products', () => {
     expect(dry).toMatchObject({ ...NONE, missing: 2, stale: 2, damaged: 2, extra: 1 });
     expect(dry.traffic.repairs).toBe(0);
     expect(dry.sample.toSorted((a, b) => Number(a.key) - Number(b.key))).toEqual(
-      [
-        [5, 'missing'],
-        [11, 'stale'],
-        [12, 'stale'],
-        [300, 'damaged'],
-        [301, 'damaged'],
-        [450, 'missing'],
-        [9001, 'extra'],
-      ].map(([key, difference]) => ({ key, difference, outcome: 'reported' })),
+      (
+        [
+          [5, 'missing', 2, null, null],
+          [11, 'stale', 2, 1, []],
+          [12, 'stale', 0, -1, []],
+          [300, 'damaged', 0, 0, ['name']],
+          [301, 'damaged', 1, 1, ['created_at']],
+          [450, 'missing', 0, null, null],
+          [9001, 'extra', null, 0, null],
+        ] as const
+      ).map(([key, difference, here, there, fields]) => ({
+        key,
+        difference,
+        master: here === null ? null : expect.objectContaining({ revision: here }),
+        replica: there === null ? null : expect.objectContaining({ revision: there }),
+        fields,
+        outcome: 'reported',
+      })),
     );
     expect(services.heard.slice(before).filter(({ name }) => name === 'cqrs.inbox.applied')).toEqual([]);
 
@@ -104,6 +113,17 @@ describe('a table of products', () => {
     expect(await compare('product')).toMatchObject(NONE);
   });
 
+  test('many differences name their fields, as far as the sample goes', async () => {
+    await replica(`update product_ref set name = 'damaged', price = price + 1`);
+    const report = await compare('product', { dryRun: true, sampleSize: 3 });
+    expect(report).toMatchObject({ ...NONE, damaged: 500 });
+    expect(report.sample.map(({ fields }) => fields)).toEqual([1, 2, 3].map(() => ['name', 'price']));
+    expect(await compare('product', { dryRun: true, sampleSize: 0 })).toMatchObject({ damaged: 500, sample: [] });
+    // other content in fields that are not compared is none of its business
+    const prices = await compare('product', { fields: ['price'], dryRun: true, sampleSize: 1 });
+    expect(prices.sample).toMatchObject([{ difference: 'damaged', fields: ['price'] }]);
+  });
+
   test('only the chosen keys, only the chosen fields', async () => {
     await replica(`update product_ref set name = 'damaged' where id in (1, 2, 3)`);
     expect(await compare('product', { fields: ['id', 'price'], dryRun: true })).toMatchObject(NONE);
@@ -118,7 +138,9 @@ describe('a table of products', () => {
     await replica(`update product_ref set cqrs_revision = 50, name = 'later' where id = 7`);
     const report = await compare('product');
     expect(report).toMatchObject({ ...NONE, ahead: 1, unrepaired: 1 });
-    expect(report.sample).toEqual([{ key: 7, difference: 'ahead', outcome: 'unrepaired' }]);
+    expect(report.sample).toMatchObject([
+      { key: 7, difference: 'ahead', replica: { revision: 50 }, fields: ['name'], outcome: 'unrepaired' },
+    ]);
     expect(await replica('select name from product_ref where id = 7')).toEqual([{ name: 'later' }]);
   });
 
@@ -128,7 +150,7 @@ describe('a table of products', () => {
       values ('product', '["8"]', 9007199254740991, 1, now())`);
     const report = await compare('product', { timeoutSeconds: 1 });
     expect(report).toMatchObject({ ...NONE, missing: 1, unrepaired: 1 });
-    expect(report.sample).toEqual([{ key: 8, difference: 'missing', outcome: 'unrepaired' }]);
+    expect(report.sample).toMatchObject([{ key: 8, difference: 'missing', replica: null, outcome: 'unrepaired' }]);
   });
 
   test('rows of a moment ago are no difference', async () => {
@@ -249,12 +271,12 @@ describe('a replica that does not answer, or not well', () => {
     ['a later version', '{"ask":"describe","version":2,"cqrsId":"product","timeoutMs":5}', /\(version: /],
     [
       'a key of another kind',
-      '{"ask":"keys","version":1,"cqrsId":"product","timeoutMs":5000,"checksums":null,"keys":["a"]}',
+      '{"ask":"keys","version":1,"cqrsId":"product","timeoutMs":5000,"checksums":null,"each":false,"keys":["a"]}',
       /a key does not fit/,
     ],
     [
       'a field that is not there',
-      '{"ask":"keys","version":1,"cqrsId":"product","timeoutMs":5000,"checksums":["x\\"; drop table product_ref; --"],"keys":[1]}',
+      '{"ask":"keys","version":1,"cqrsId":"product","timeoutMs":5000,"checksums":["x\\"; drop table product_ref; --"],"each":true,"keys":[1]}',
       /does not have the field/,
     ],
   ])('a question of %s is refused with the reason', async (_, question, expected) => {

@@ -33,9 +33,13 @@ export type ReconcileRequest = z.input<typeof ReconcileRequest>;
 export const Difference = z.object({
   key: text,
   kind: z.enum(['missing', 'stale', 'damaged', 'superfluous', 'ahead']),
-  fields: z.array(text).describe('of a damaged row, as far as they are known'),
-  masterRevision: count.nullable().describe('as it is now; null: the master has no such row'),
-  replicaRevision: count.nullable().describe('null: not known here, or no such row'),
+  fields: z
+    .array(text)
+    .nullable()
+    .describe('the fields whose content differs; null: not known, or only one of the two has the row'),
+  masterRevision: count.nullable().describe('as the comparison found it; null: no such row'),
+  replicaRevision: count.nullable().describe('the same of the replica'),
+  otherLife: z.boolean().describe('the key was deleted and created again between the two revisions'),
   repaired: z.boolean(),
 });
 export type Difference = z.infer<typeof Difference>;

@@ -133,13 +133,16 @@ export class BothEnds {
     });
   }
 
-  /** @param keys each part as PostgreSQL reads it. */
-  async rowsOf(keys: readonly string[][]): Promise<Rows> {
+  /**
+   * @param keys each part as PostgreSQL reads it.
+   * @param each whether the checksums are those of single fields.
+   */
+  async rowsOf(keys: readonly string[][], { each = false } = {}): Promise<Rows> {
     return this.#master.inSnapshot(async (snapshot) => {
       const asked = keys.map((key) => parseJson(writeKey(this.table, key)));
       const [told, own] = await both(
-        this.#replica.ask('keys', { keys: asked, ...this.#checksums() }),
-        this.#master.rowsOf(snapshot, this.#agreement, keys),
+        this.#replica.ask('keys', { keys: asked, each, ...this.#checksums() }),
+        this.#master.rowsOf(snapshot, this.#agreement, keys, each),
       );
       if (told.rows.length !== asked.length) throw this.#replica.nonsense('it has another number of rows');
       const rows = told.rows.filter((row) => row !== null);

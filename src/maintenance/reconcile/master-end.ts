@@ -1,4 +1,4 @@
-import { checksum } from '../../compare/checksum.js';
+import { checksum, fieldChecksums } from '../../compare/checksum.js';
 import { findRows } from '../../compare/find-rows.js';
 import { type KeyedTable, writeKey } from '../../compare/keyed-table.js';
 import {
@@ -104,6 +104,7 @@ export class MasterEnd {
       snapshot,
       agreement,
       found.map((row) => keys.map((_, index) => row[`v${index}`]!)),
+      false,
     );
   }
 
@@ -112,27 +113,29 @@ export class MasterEnd {
     snapshot: Snapshot,
     agreement: Agreement,
     keys: readonly (readonly string[])[],
+    each: boolean,
   ): Promise<Map<string, OwnRow>> {
-    return this.#look(snapshot, agreement, keys);
+    return this.#look(snapshot, agreement, keys, each);
   }
 
   async #look(
     snapshot: Snapshot,
     agreement: Agreement,
     keys: readonly (readonly string[])[],
+    each: boolean,
   ): Promise<Map<string, OwnRow>> {
     const rows = new MasterRows(this.cqrs, snapshot, this.cqrsId);
     const found = new Map<string, OwnRow>();
     for (let start = 0; start < keys.length; start += PAGE) {
       for (const row of await rows.find(keys.slice(start, start + PAGE))) {
-        const own = await this.#read(row, agreement);
+        const own = await this.#read(row, agreement, each);
         found.set(keyName(parseJson(own.pk)), own);
       }
     }
     return found;
   }
 
-  async #read(row: MasterRow, { checksums }: Agreement): Promise<OwnRow> {
+  async #read(row: MasterRow, { checksums }: Agreement, each: boolean): Promise<OwnRow> {
     const { table } = this.definition;
     const { key, image } = row;
     const pk = writeKey(this.table, key);
@@ -141,12 +144,12 @@ export class MasterEnd {
       revision: table.revision(image),
       updated: parseMicroseconds(table.value(image, UPDATED)) ?? 0,
     };
-    return { key, pk, version, checksum: checksums && (await this.#checksum(row, pk, checksums)) };
+    return { key, pk, version, checksum: checksums && (await this.#checksum(row, pk, checksums, each)) };
   }
 
-  async #checksum(row: MasterRow, pk: string, fields: readonly string[]): Promise<string | null> {
+  async #checksum(row: MasterRow, pk: string, fields: readonly string[], each: boolean): Promise<string | null> {
     try {
-      return checksum(parseJson(await row.data()) as WireObject, fields);
+      return (each ? fieldChecksums : checksum)(parseJson(await row.data()) as WireObject, fields);
     } catch (error) {
       this.onFailure(pk, describeError(error));
       return null;

@@ -1,5 +1,7 @@
+import { differentFields } from '../../compare/checksum.js';
 import { readKey, writeKey } from '../../compare/keyed-table.js';
 import { cutFor, type DifferentSlot } from '../../compare/slot-digests.js';
+import { mostKeysWithFields } from '../../compare/protocol.js';
 import { describeError } from '../../core/describe-error.js';
 import { pause } from '../../core/service.js';
 import { parseJson, type WireValue } from '../../core/wire-values.js';
@@ -181,14 +183,17 @@ class Reconciliation {
     this.#candidates = [];
     if (candidates.length === 0) return;
     await this.#untilArrived(candidates.length);
-    for (let start = 0; start < candidates.length && !this.#stopped; start += KEYS_AT_A_TIME) {
+    for (let start = 0; start < candidates.length && !this.#stopped;) {
       this.#progress('repairing', start, candidates.length);
-      const confirmed = await this.#confirm(candidates.slice(start, start + KEYS_AT_A_TIME));
+      const each = this.#sample.length < this.#sampleSize;
+      const most = each ? mostKeysWithFields(this.#ends.compared.fields?.length ?? 0) : KEYS_AT_A_TIME;
+      const confirmed = await this.#confirm(candidates.slice(start, start + most), each);
+      start += most;
       for (const { difference } of confirmed) this.#counts[difference]++;
       const repairable = confirmed.filter(({ difference }) => difference !== 'ahead');
       const still = this.options.dryRun ? undefined : await this.#repair(repairable);
       for (const row of confirmed) this.#note(row, still);
-      this.#progress('repairing', Math.min(start + KEYS_AT_A_TIME, candidates.length), candidates.length);
+      this.#progress('repairing', Math.min(start, candidates.length), candidates.length);
     }
   }
 
@@ -208,8 +213,10 @@ class Reconciliation {
     }
   }
 
-  async #confirm(candidates: readonly Candidate[]): Promise<Confirmed[]> {
-    const { own, told, settledAt } = await this.#ends.rowsOf(candidates.map((row) => this.#keyOf(row)));
+  /** @param each whether the fields that differ are to be known. */
+  async #confirm(candidates: readonly Candidate[], each: boolean): Promise<Confirmed[]> {
+    const keys = candidates.map((row) => this.#keyOf(row));
+    const { own, told, settledAt } = await this.#ends.rowsOf(keys, { each });
     const confirmed: Confirmed[] = [];
     for (const first of candidates) {
       const { name } = first;
@@ -265,12 +272,25 @@ class Reconciliation {
     }
   }
 
-  #note({ name, pk, difference }: Confirmed, still: ReadonlySet<string> | undefined): void {
+  #note({ name, pk, difference, master, replica }: Confirmed, still: ReadonlySet<string> | undefined): void {
     const outcome =
       still === undefined ? 'reported' : difference === 'ahead' || still.has(name) ? 'unrepaired' : 'repaired';
     if (outcome !== 'reported') this.#sums[outcome]++;
-    if (this.#sample.length < (this.options.sampleSize ?? SAMPLE_SIZE))
-      this.#sample.push({ key: pk, difference, outcome });
+    if (this.#sample.length >= this.#sampleSize) return;
+    const { fields: compared } = this.#ends.compared;
+    const known = compared && master?.checksum && replica?.checksum;
+    this.#sample.push({
+      key: pk,
+      difference,
+      master: master?.version ?? null,
+      replica: replica?.version ?? null,
+      fields: known ? differentFields(master.checksum!, replica.checksum!, compared) : null,
+      outcome,
+    });
+  }
+
+  get #sampleSize(): number {
+    return this.options.sampleSize ?? SAMPLE_SIZE;
   }
 
   #progress(phase: ReconcileProgress['phase'], done: number, total: number): void {

@@ -1,3 +1,4 @@
+import type { Version } from '../../core/payload.js';
 import type { WireValue } from '../../core/wire-values.js';
 import type { Difference } from './row-verdict.js';
 
@@ -47,5 +48,11 @@ export interface ReconcileReport {
 export interface ReconciledRow {
   readonly key: WireValue;
   readonly difference: Difference;
+  /** What the master has of it; null: no such row. */
+  readonly master: Version | null;
+  /** What the replica had of it, before anything was repaired. */
+  readonly replica: Version | null;
+  /** The fields whose content differs, of those that were compared; null: not known. */
+  readonly fields: readonly string[] | null;
   readonly outcome: 'repaired' | 'unrepaired' | 'reported';
 }

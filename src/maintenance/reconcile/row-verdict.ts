@@ -52,6 +52,11 @@ export function confirm(
   return verdict;
 }
 
+/** Whether the key was deleted and created again between the two. */
+export function isOtherLife(a: Version, b: Version): boolean {
+  return a.incarnation !== null && b.incarnation !== null && a.incarnation !== b.incarnation;
+}
+
 /** By life and revision; the time is no difference, since a SYNC could not repair it. An unknown life is any. */
 function orderOf(a: Version, b: Version): number {
   const lives = a.incarnation === null || b.incarnation === null ? 0 : a.incarnation - b.incarnation;

@@ -60,7 +60,6 @@ function Differences({
               cqrsId={cqrsId}
               page={page}
               onRepair={onRepair}
-
               onPrevious={pages.length > 1 ? () => setPages(pages.slice(0, -1)) : null}
               onNext={page.next === null ? null : () => setPages([...pages, page.next!])}
             />
@@ -149,7 +148,7 @@ function DifferencesView({
             </tr>
           </thead>
           <tbody>
-            {differences.map(({ key, kind, fields, masterRevision, replicaRevision, repaired }) => (
+            {differences.map(({ key, kind, fields, masterRevision, replicaRevision, otherLife, repaired }) => (
               <tr key={key} aria-selected={mayAct ? selected.has(key) : undefined}>
                 {mayAct && (
                   <td className="check">
@@ -175,9 +174,14 @@ function DifferencesView({
                   <span className={`badge ${KINDS[kind][0]}`}>{KINDS[kind][1]}</span>{' '}
                   <span className="soft">{KINDS[kind][2]}</span>
                 </td>
-                <td>{fields.length > 0 ? <code>{fields.join(', ')}</code> : <span className="null">–</span>}</td>
+                <td>
+                  <DifferentFields fields={fields} />
+                </td>
                 <td className="right">{masterRevision ?? '–'}</td>
-                <td className="right">{replicaRevision ?? '–'}</td>
+                <td className="right">
+                  {replicaRevision ?? '–'}
+                  {otherLife && <span className="soft"> of another life</span>}
+                </td>
                 <td>{repaired ? <span className="badge good">repaired</span> : <span className="soft">no</span>}</td>
               </tr>
             ))}
@@ -207,8 +211,13 @@ function DifferencesView({
         onConfirm={() => repair.mutate({ path: { id }, body: { selection: { all: true } } })}
         onClose={() => setAsking(false)}
       >
-        The master sends each of these rows once more; rows that it does not have are removed here.
+        The master sends each of these rows once more; rows that it does not have are removed there.
       </ConfirmDialog>
     </>
   );
+}
+
+function DifferentFields({ fields }: { readonly fields: Difference['fields'] }) {
+  if (fields === null) return <span className="null">–</span>;
+  return fields.length > 0 ? <code>{fields.join(', ')}</code> : <span className="soft">none</span>;
 }
