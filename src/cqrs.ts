@@ -31,6 +31,7 @@ import {
 import { HandOver } from './outbox/hand-over.js';
 import { OutboxMessage, type OutboxState, readState } from './outbox/outbox.js';
 import { Relay } from './outbox/relay.js';
+import { readSent, SentMessage, type SentMessageRow } from './outbox/sent-messages.js';
 import type { Applier } from './replica/applier.js';
 import type { ReplicaDefinition } from './replica/replica-definition.js';
 import type { ReplicaHost } from './replica/replica-entity.js';
@@ -148,7 +149,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
     const { config } = orm;
     config.registerExtension(EXTENSION, () => this);
-    const ours = [OutboxMessage, Tombstone, ActivityRow, JobRow];
+    const ours = [OutboxMessage, SentMessage, Tombstone, ActivityRow, JobRow];
     config.set('entities', [...config.get('entities'), ...ours]);
     if (config.get('entitiesTs').length > 0) config.set('entitiesTs', [...config.get('entitiesTs'), ...ours]);
     const discovery = config.get('discovery');
@@ -222,6 +223,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     return new Relay({
       client: () => this.#client(),
       table: this.#parts.master.outboxTable,
+      sentTable: this.#parts.master.sentTable,
       transport: this.transport,
       connect: () => this.connect(),
       settings: this.settings,
@@ -278,6 +280,17 @@ export class Cqrs implements MasterHost, ReplicaHost {
   /** What waits in the outbox; undefined for a service without masters. */
   async outboxState(): Promise<OutboxState | undefined> {
     return this.masters.size > 0 ? readState(await this.#client(), this.#parts.master.outboxTable) : undefined;
+  }
+
+  /**
+   * @internal For the admin page: the last messages of one row that the broker has, newest first; undefined when
+   * `relay.sentRetentionSeconds` is not set.
+   */
+  async sentOf(cqrsId: string, key: readonly string[], limit: number): Promise<SentMessageRow[] | undefined> {
+    const table = this.#parts.master.sentTable;
+    const retentionSeconds = this.settings.relay.sentRetentionSeconds;
+    if (table === undefined || retentionSeconds === null) return undefined;
+    return readSent(await this.#client(), table, { cqrsId, key: JSON.stringify(key), retentionSeconds, limit });
   }
 
   /**
@@ -354,6 +367,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     if (problems.length > 0) throw new ConfigurationError(problems);
     // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
     if (this.masters.size === 0) storage.reset(OutboxMessage.meta.class as never);
+    if (!master.keepsSent) storage.reset(SentMessage.meta.class as never);
     if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
     if (!this.#parts.activity.isRecorded) storage.reset(ActivityRow.meta.class as never);
     if (this.masters.size + this.replicas.size === 0) storage.reset(JobRow.meta.class as never);

@@ -63,7 +63,7 @@ async function asAdmin(url: string, sql: string): Promise<void> {
 
 export function openBank(stage: Stage): Promise<DemoService> {
   return open(stage, [Account, Payment], {
-    relay: { pollIntervalMs: 100 },
+    relay: { pollIntervalMs: 100, sentRetentionSeconds: 3_600 },
     admin: { name: 'bank', environment: 'demo', queues: [`${stage.exchange}_shop`] },
   });
 }

@@ -27,7 +27,7 @@ export const masterRow: Handle<'row'> = async (parts, { params, body }) => {
     const printed = row ? table.keyColumns.map((_, index) => row[`k${index}`]!) : key;
     const waiting = await readWaiting(snapshot.session, parts, table.cqrsId, printed);
     const image = row && (await readImage(snapshot, definition, table, printed));
-    if (!image) return { row, waiting, included: null, payload: null };
+    if (!image) return { key: printed, row, waiting, included: null, payload: null };
     let included: boolean | null;
     let filterError: string | null = null;
     try {
@@ -41,6 +41,7 @@ export const masterRow: Handle<'row'> = async (parts, { params, body }) => {
         ? { signalType: 'SYNC' as const, body: null, error: filterError, hidden: [] }
         : await previewPayload(cqrs, snapshot, table, { definition, image, included });
     return {
+      key: printed,
       row,
       waiting,
       included,
@@ -52,7 +53,10 @@ export const masterRow: Handle<'row'> = async (parts, { params, body }) => {
   const { row, waiting, included, payload, revision = null, incarnation = null } = seen;
   const updated = row ? isoTime(row['updated']!) : null;
   const values = Object.fromEntries(table.columns.map(({ name }, index) => [name, row?.[`v${index}`] ?? null]));
-  const sent = await lastSent(parts, table.cqrsId, { waiting, updated, revision, exists: row !== undefined });
+  const history = await readHistory(parts, table.cqrsId, seen.key);
+  const sent = history
+    ? []
+    : await lastSent(parts, table.cqrsId, { waiting, updated, revision, exists: row !== undefined });
   return {
     key: body.key,
     exists: row !== undefined,
@@ -63,7 +67,15 @@ export const masterRow: Handle<'row'> = async (parts, { params, body }) => {
     included,
     waiting,
     sent,
-    facts: await factsOf(parts, table.cqrsId, { exists: row !== undefined, included, payload, waiting, revision }),
+    history,
+    facts: await factsOf(parts, table.cqrsId, {
+      exists: row !== undefined,
+      included,
+      payload,
+      waiting,
+      revision,
+      history,
+    }),
     payload,
   };
 };
@@ -108,6 +120,23 @@ interface Seen {
   readonly payload: MasterRow['payload'];
   readonly waiting: MasterRow['waiting'];
   readonly revision: number | null;
+  readonly history: MasterRow['history'];
+}
+
+const MOST_SENT = 50;
+
+async function readHistory(
+  { cqrs }: AdminParts,
+  cqrsId: string,
+  key: readonly string[],
+): Promise<MasterRow['history']> {
+  const messages = await cqrs.sentOf(cqrsId, key, MOST_SENT);
+  if (!messages) return null;
+  return messages.map((message) => ({
+    ...message,
+    committedAt: isoTime(message.committedAt),
+    confirmedAt: isoTime(message.confirmedAt),
+  }));
 }
 
 /** The outbox forgets what the broker has confirmed: what has left is known by its absence, and by the jobs that sent it. */
@@ -188,7 +217,7 @@ async function factsOf(parts: AdminParts, cqrsId: string, seen: Seen): Promise<F
   return facts;
 }
 
-function outboxFacts({ waiting, exists, revision }: Seen): Fact[] {
+function outboxFacts({ waiting, exists, revision, history }: Seen): Fact[] {
   const failed = waiting.filter(({ failure }) => failure !== null);
   const pending = waiting.filter(({ failure }) => failure === null);
   const facts = failed.map(({ queue, failure }): Fact => ({
@@ -204,14 +233,45 @@ function outboxFacts({ waiting, exists, revision }: Seen): Fact[] {
       text: `${pending.length} of its messages wait in the outbox, since ${pending[0]!.since}.`,
       cure: 'If that stays so, look whether a relay runs and the broker answers.',
     });
-  } else if (exists) {
+  } else if (exists && history === null) {
     facts.push({
       state: 'good',
       where: 'outbox',
       text: `Nothing of it waits in the outbox: revision ${revision} has left it, if it was announced.`,
     });
+  } else if (exists) {
+    facts.push(sentFact(revision, history!));
   }
   return facts;
+}
+
+/** What the history says of the state that the row has now. */
+function sentFact(revision: number | null, history: NonNullable<MasterRow['history']>): Fact {
+  // What lies before a deletion was another life of the key, which counts its revisions anew.
+  const ended = history.findIndex(({ signalType }) => signalType === 'DELETE');
+  const life = ended < 0 ? history : history.slice(0, ended);
+  const last = life.find((message) => message.revision === revision);
+  if (!last) {
+    return {
+      state: 'unknown',
+      where: 'outbox',
+      text: `Nothing of it waits in the outbox, and as far back as is remembered revision ${revision} was not sent.`,
+      cure: 'If it changed within that time, it was written past the library; a sync sends the row all the same.',
+    };
+  }
+  const to = last.queue === null ? '' : ` for ${last.queue}`;
+  return last.unroutable
+    ? {
+        state: 'bad',
+        where: 'broker',
+        text: `Revision ${revision} reached no queue at ${last.confirmedAt}: no replica was bound to it.`,
+        cure: 'Start the replica, then sync the row.',
+      }
+    : {
+        state: 'good',
+        where: 'outbox',
+        text: `The broker has revision ${revision}, as ${last.signalType}${to}, since ${last.confirmedAt}.`,
+      };
 }
 
 async function brokerFacts({ cqrs }: AdminParts, cqrsId: string): Promise<Fact[]> {

@@ -234,6 +234,17 @@ export function stampExpires(body: string, expires: Date | null): string {
   return `${body.slice(0, -1)},"expires":${expires === null ? 'null' : `"${formatExpires(expires)}"`}}`;
 }
 
+/** The revision of a body that `bodyOf` made; null when it cannot be read. */
+export function revisionIn(body: string): number | null {
+  try {
+    const { instance_data } = parseJson(body) as { instance_data: WireObject };
+    const revision = instance_data['cqrs_revision'];
+    return isCount(revision) ? (revision as number) : null;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * Seconds precision and an explicit offset: the one form that every django-cqrs consumer survives. So is a year of four
  * digits: what lies beyond ends with it.

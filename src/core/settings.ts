@@ -132,6 +132,15 @@ const relay = z.strictObject({
     .describe(
       'How long the broker may take to confirm; then the batch is published again. A relay that the database has not heard of for twice as long loses its claim to another.',
     ),
+  sentRetentionSeconds: z
+    .number()
+    .min(1)
+    .max(2_147_483_647)
+    .nullable()
+    .default(null)
+    .describe(
+      'How long it is remembered what was sent of each row and when, for the admin page, in the table `cqrs_sent` (keys and revisions, no row data). null = not at all: it writes every message a second time.',
+    ),
 });
 
 const activity = z.strictObject({

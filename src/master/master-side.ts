@@ -7,8 +7,9 @@ import { failPoint } from '../core/fail-points.js';
 import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import { type Executor, OUTBOX_VERSION, OutboxMessage } from '../outbox/outbox.js';
+import { SENT_VERSION, SentMessage } from '../outbox/sent-messages.js';
 import { Announcer } from './announcer.js';
-import { checkTables, expectedTable } from './check-tables.js';
+import { checkTables, type ExpectedTable, expectedTable } from './check-tables.js';
 import { defineMasters } from './define-masters.js';
 import type { MasterDefinition } from './master-definition.js';
 import { MasterRuntime } from './master-runtime.js';
@@ -65,6 +66,16 @@ export class MasterSide {
     return (this.#outboxTable ??= this.tableName(OutboxMessage.meta));
   }
 
+  /** Whether it is remembered what was sent of each row. */
+  get keepsSent(): boolean {
+    return this.masters.size > 0 && this.parts.settings.relay.sentRetentionSeconds !== null;
+  }
+
+  /** Where that is remembered, as SQL names it; undefined: nowhere. */
+  get sentTable(): string | undefined {
+    return this.keepsSent ? this.tableName(SentMessage.meta) : undefined;
+  }
+
   /** An entity's table as SQL names it. */
   tableName(meta: EntityMetadata): string {
     return this.#driver.getTableName(meta, {});
@@ -87,10 +98,20 @@ export class MasterSide {
     const connection = (orm.em as SqlEntityManager).getConnection('write');
     await connection.ensureConnection();
     const client = connection.getClient() as unknown as Executor;
-    const outbox = orm.getMetadata().get(OutboxMessage.meta.class);
-    const fields = outbox.props.flatMap((property) => property.fieldNames);
+    const own = (
+      where: string,
+      { meta }: typeof OutboxMessage | typeof SentMessage,
+      version: number,
+    ): ExpectedTable => {
+      const fields = orm
+        .getMetadata()
+        .get(meta.class)
+        .props.flatMap((property) => property.fieldNames);
+      return { where, sqlName: this.tableName(meta), fields, master: false, version };
+    };
     return checkTables(client, [
-      { where: 'outbox', sqlName: this.outboxTable, fields, master: false, version: OUTBOX_VERSION },
+      own('outbox', OutboxMessage, OUTBOX_VERSION),
+      ...(this.keepsSent ? [own('relay.sentRetentionSeconds', SentMessage, SENT_VERSION)] : []),
       ...this.#tables.map((table) => expectedTable(table, this.#driver.getTableName(table.root, {}))),
     ]);
   }

@@ -7,7 +7,8 @@ import { Pulse } from '../core/pulse.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
 import type { OutgoingMessage, Transport } from '../transport/transport.js';
-import { fail, lockBuckets, type OutboxRow, readWaiting, settle } from './outbox.js';
+import { type Executor, fail, lockBuckets, type OutboxRow, readWaiting, settle } from './outbox.js';
+import { settleAndKeep } from './sent-messages.js';
 
 /** One transaction carries at most so many batches: what a crash sends once more. */
 const MOST_BATCHES = 4;
@@ -42,6 +43,8 @@ export class Relay extends Service {
       /** The database's client; asked for when the relay starts, since MikroORM connects late. */
       readonly client: () => Promise<Kysely<never>>;
       readonly table: string;
+      /** Where what has been sent is remembered; default: nowhere. */
+      readonly sentTable?: string | undefined;
       readonly transport: Pick<Transport, 'publish'>;
       /** Makes sure that the transport is connected; called before every batch. */
       readonly connect: () => Promise<void>;
@@ -121,7 +124,7 @@ export class Relay extends Service {
         );
         await failPoint(events, 'relay.before-settle');
         if (published.lost.length > 0) await fail(transaction, table, ids(published.lost), 'unroutable');
-        const settling = published.confirmed.length > 0 && settle(transaction, table, ids(published.confirmed));
+        const settling = published.confirmed.length > 0 && this.#settle(transaction, published);
         await failPoint(events, 'relay.before-commit');
         done.push(...published.confirmed, ...published.lost);
         failure = published.failure;
@@ -141,13 +144,21 @@ export class Relay extends Service {
     return full;
   }
 
+  #settle(transaction: Executor, { confirmed, unroutable }: Published): Promise<void> {
+    const { table, sentTable, settings } = this.parts;
+    const { sentRetentionSeconds } = settings.relay;
+    if (sentTable === undefined || sentRetentionSeconds === null) return settle(transaction, table, ids(confirmed));
+    const tables = { outbox: table, sent: sentTable };
+    return settleAndKeep(transaction, tables, { rows: confirmed, unroutable }, sentRetentionSeconds);
+  }
+
   /** What became of each: confirmed, lost for good (a SYNC to a queue that is not there), or to be tried again. */
   async #publish(rows: readonly OutboxRow[]): Promise<Published> {
     const { events, transport } = this.parts;
     await failPoint(events, 'relay.before-publish');
     const results = await transport.publish(rows.map((row) => this.#toMessage(row)));
     await failPoint(events, 'relay.after-confirm');
-    const published: Published = { confirmed: [], lost: [] };
+    const published: Published = { confirmed: [], unroutable: new Set(), lost: [] };
     const failedKeys = new Set<string>();
     for (const [index, row] of rows.entries()) {
       const result = results[index]!;
@@ -161,6 +172,7 @@ export class Relay extends Service {
       if (result === 'unroutable') events.emit('cqrs.relay.unroutable', describe(row));
       if (result === 'unroutable' && row.queue !== null) published.lost.push(row);
       else published.confirmed.push(row);
+      if (result === 'unroutable') published.unroutable.add(row.id);
     }
     return published;
   }
@@ -187,6 +199,8 @@ export class Relay extends Service {
 
 interface Published {
   readonly confirmed: OutboxRow[];
+  /** The ids of those among them that no queue took. */
+  readonly unroutable: Set<string>;
   readonly lost: OutboxRow[];
   failure?: Error;
 }

@@ -142,6 +142,11 @@ describe('synchronizing', () => {
         (rows) => rows.length === 1,
       ),
     ).toHaveLength(1);
+    // and the row knows of it
+    await visitor.open('#/rows/account?row=5');
+    const drawer = page.getByRole('dialog');
+    await drawer.getByText(/^SYNC of revision 0, committed .*, confirmed /).waitFor();
+    await drawer.getByText(/^The broker has revision 0, as SYNC, since /).waitFor();
   });
 });
 

@@ -71,6 +71,17 @@ export const Payload = z.object({
 });
 export type Payload = z.infer<typeof Payload>;
 
+/** A message of a row that the broker has confirmed. */
+export const SentMessage = z.object({
+  signalType: text,
+  revision: count.nullable(),
+  queue: text.nullable().describe('the one replica it was for; null: all'),
+  committedAt: time,
+  confirmedAt: time,
+  unroutable: z.boolean().describe('the broker had no queue for it'),
+});
+export type SentMessage = z.infer<typeof SentMessage>;
+
 export const MasterRow = z.object({
   key: text,
   exists: z.boolean(),
@@ -86,7 +97,13 @@ export const MasterRow = z.object({
     .describe('its messages that are still in the outbox'),
   sent: z
     .array(z.object({ at: time, what: text, by: text.nullable(), job: text.nullable() }))
-    .describe('what is known of its messages that have left, newest first'),
+    .describe('without a history, what can be told of its messages that have left, newest first'),
+  history: z
+    .array(SentMessage)
+    .nullable()
+    .describe(
+      'its last messages that the broker has, newest first, at most 50; null: they are not kept, as the setting relay.sentRetentionSeconds is not set',
+    ),
   facts: z.array(Fact),
   payload: Payload.nullable(),
 });

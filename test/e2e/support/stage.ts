@@ -39,7 +39,7 @@ export async function openStage(): Promise<Stage> {
   const wire = undo.use(await Proxy.before(amqpUrl));
   const bank = await openSite(undo, [Account, Payment], wire.through(amqpUrl), {
     exchange,
-    relay: { pollIntervalMs: 100 },
+    relay: { pollIntervalMs: 100, sentRetentionSeconds: 3_600 },
     activity: { intervalSeconds: 1 },
     admin: { name: 'bank', environment: 'staging', queues: [queue] },
   });

@@ -1,5 +1,4 @@
 import { useQuery } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
 import type { MasterInfo, MasterRow } from '../../../../src/admin/contract.ts';
 import { rowQuery } from '../../api/queries.ts';
 import { useAction } from '../../api/use-action.ts';
@@ -12,6 +11,7 @@ import { Notice } from '../../parts/notice.tsx';
 import { QueryView } from '../../parts/query-view.tsx';
 import { TimeAgo } from '../../parts/time-ago.tsx';
 import { ValueList } from '../../parts/value-list.tsx';
+import { SentSection } from './sent-section.tsx';
 
 /** One row of a master: where it stands, why a replica may lack it, and what would be sent. */
 export function RowDrawer({
@@ -85,35 +85,7 @@ function RowView({ row }: { readonly row: MasterRow }) {
           <dd>{row.included === null ? '–' : row.included ? 'yes' : 'no: isSyncInstance leaves it out'}</dd>
         </dl>
       </section>
-      <section>
-        <h2>Sent</h2>
-        {row.waiting.length + row.sent.length === 0 ? (
-          <p className="soft">Nothing is known of earlier messages: they are forgotten once the broker has them.</p>
-        ) : (
-          <ul className="timeline">
-            {row.waiting.map(({ outboxId, signalType, queue, since, failure }) => (
-              <li key={outboxId} data-state={failure ? 'bad' : 'waiting'}>
-                <strong>{signalType}</strong> waits in the outbox{queue && ` for ${queue}`}, <TimeAgo iso={since} />
-                {failure && <span className="trouble"> {failure}</span>}
-              </li>
-            ))}
-            {row.sent.map(({ at, what, by, job }) => (
-              <li key={`${at} ${what}`}>
-                {what} <TimeAgo iso={at} />
-                {by && ` by ${by}`}
-                {job && (
-                  <>
-                    {' '}
-                    <Link to="/jobs" search={{ job }}>
-                      job
-                    </Link>
-                  </>
-                )}
-              </li>
-            ))}
-          </ul>
-        )}
-      </section>
+      <SentSection row={row} />
       {row.exists && (
         <section>
           <h2>Values</h2>
