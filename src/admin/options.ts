@@ -1,5 +1,6 @@
 import { ConfigurationError, type Problem } from '../core/errors.js';
 import { didYouMean } from '../core/nearest-name.js';
+import type { AdjustSyncQuery } from '../core/settings.js';
 import type { Cqrs } from '../cqrs.js';
 import type { Role } from './contract.js';
 
@@ -19,27 +20,13 @@ export type Authorize<Native = unknown> = (
   native: Native,
 ) => AdminUser | null | undefined | Promise<AdminUser | null | undefined>;
 
-/** The query that finds the keys of the rows to be sent: MikroORM's query builder, as far as it is needed to narrow it. */
-export interface SyncQuery {
-  /** The table's alias, for raw conditions. */
-  readonly alias: string;
-  /** Adds a condition in MikroORM's query syntax, or `raw(…)`. */
-  andWhere(condition: object): this;
-}
-
-/**
- * Narrows which of the chosen rows of a master are sent, e.g. to those of the asker's tenant. Called once for every page
- * of keys; the request is the one that asked for the sync.
- */
-export type AdjustSyncQuery = (query: SyncQuery, request: Request) => SyncQuery | Promise<SyncQuery>;
-
 export interface AdminOptions<Native = unknown> {
   readonly authorize: Authorize<Native>;
   /** Where the pages live, e.g. `/admin/cqrs`; default `/`. */
   readonly basePath?: string;
   /** True: nobody may do anything but look. Default false. */
   readonly readOnly?: boolean;
-  /** By `CQRS_ID` of a master. */
+  /** By `CQRS_ID` of a master; goes before the setting of the same name, which `cqrs admin` knows as well. */
   readonly adjustSyncQuery?: Readonly<Record<string, AdjustSyncQuery>>;
   /**
    * Origins that the page is reached by, where a proxy tells this process another host, e.g. `https://admin.example.com`;
@@ -60,7 +47,8 @@ export function checkOptions<Native>(cqrs: Cqrs, options: AdminOptions<Native>):
   const problems: Problem[] = [];
   const complain = (where: string, what: string, cure: string): void =>
     void problems.push({ where: `createAdmin: ${where}`, what, cure });
-  const { authorize, basePath = '/', readOnly = false, adjustSyncQuery = {}, origins = [] } = options;
+  const { authorize, basePath = '/', readOnly = false, origins = [] } = options;
+  const adjustSyncQuery = { ...cqrs.settings.admin.adjustSyncQuery, ...options.adjustSyncQuery };
   for (const key of Object.keys(options)) {
     if (!KNOWN.includes(key)) complain(key, `unknown option '${key}'.${didYouMean(key, KNOWN)}`, 'See docs/admin.md.');
   }

@@ -36,6 +36,20 @@ export interface MetaContext {
   readonly previousData: Readonly<Record<string, WireValue>> | null;
 }
 
+/** The query that finds the keys of the rows to be sent: MikroORM's query builder, as far as it is needed to narrow it. */
+export interface SyncQuery {
+  /** The table's alias, for raw conditions. */
+  readonly alias: string;
+  /** Adds a condition in MikroORM's query syntax, or `raw(…)`. */
+  andWhere(condition: object): this;
+}
+
+/**
+ * Narrows which of the chosen rows of a master are sent, e.g. to those of the asker's tenant. Called once for every page
+ * of keys; the request is the one that asked for the sync.
+ */
+export type AdjustSyncQuery = (query: SyncQuery, request: Request) => SyncQuery | Promise<SyncQuery>;
+
 const fn = <F extends (...args: never[]) => unknown>(): z.ZodType<F, F> =>
   z.custom<F>((value) => typeof value === 'function', 'expected a function');
 
@@ -181,6 +195,12 @@ const admin = z.strictObject({
   jobRetentionSeconds: seconds
     .default(7_776_000)
     .describe('How long it is remembered who asked for what, and what became of it.'),
+  adjustSyncQuery: z
+    .record(z.string(), fn<AdjustSyncQuery>())
+    .default({})
+    .describe(
+      'By the `CQRS_ID` of a master: narrows which of the chosen rows **Synchronize selected** sends, on every page of the service, that of `cqrs admin` as well.',
+    ),
   actionsPerMinute: z.int().min(1).default(60).describe('The most actions of one user in a minute.'),
 });
 

@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { MikroORM } from '@mikro-orm/postgresql';
-import { ACTION_HEADER, type ServiceInfo } from '../../src/admin/contract.js';
+import { ACTION_HEADER, type JobDetail, type ServiceInfo } from '../../src/admin/contract.js';
 import { amqpUrl, uniqueName } from '../support/broker.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { CqrsProcess } from './cqrs-process.js';
@@ -22,6 +22,7 @@ beforeAll(async () => {
   const { default: config } = await import('./service/mikro-orm.config.js');
   const orm = await MikroORM.init(config);
   await orm.schema.create();
+  await orm.em.getConnection().execute(`insert into account (id, name) values (1, 'Ada') /* cqrs */`);
   await orm.close(true);
 });
 afterAll(async () => database.drop());
@@ -75,6 +76,27 @@ test('--read-only lets nobody act', async () => {
     body: JSON.stringify({ selection: { keys: ['1'] } }),
   });
   expect(sync.status).toBe(403);
+});
+
+test('the service’s own adjustSyncQuery holds here, too', async () => {
+  await using command = new CqrsProcess(['admin', '--port', '0'], { ...env, CLI_TEST_ONLY_FROM: '2' });
+  const [, base, path] = await command.until(ADDRESS);
+  const login = await fetch(`${base}${path}`, { redirect: 'manual' });
+  const headers = {
+    cookie: login.headers.get('set-cookie')!.split(';')[0]!,
+    'content-type': 'application/json',
+    [ACTION_HEADER]: '1',
+  };
+  const sync = await fetch(`${base}/api/masters/account/sync`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify({ selection: { keys: ['1'] } }),
+  });
+  let job = (await sync.json()) as JobDetail;
+  while (job.state === 'waiting' || job.state === 'running') {
+    job = (await (await fetch(`${base}/api/jobs/${job.id}`, { headers })).json()) as JobDetail;
+  }
+  expect(job).toMatchObject({ items: [{ key: '1', ok: false, reason: 'adjustSyncQuery leaves it out' }] });
 });
 
 test('a port that is taken is named, with the way out', async () => {

@@ -3,7 +3,14 @@ import { Cqrs } from '../../../src/index.js';
 import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
 import { Account, AccountRef, StuckRef } from './entities.js';
 
-const { CLI_TEST_DATABASE, CLI_TEST_AMQP, CLI_TEST_QUEUE, CLI_TEST_EXCHANGE, CLI_TEST_WITHOUT_CQRS } = process.env;
+const {
+  CLI_TEST_DATABASE,
+  CLI_TEST_AMQP,
+  CLI_TEST_QUEUE,
+  CLI_TEST_EXCHANGE,
+  CLI_TEST_WITHOUT_CQRS,
+  CLI_TEST_ONLY_FROM,
+} = process.env;
 
 /** A service as a user would have it: master of accounts, with replicas, the relay as a process of its own. */
 // oxlint-disable-next-line import/no-default-export -- that is how MikroORM finds it
@@ -18,6 +25,11 @@ export default defineConfig({
           exchange: CLI_TEST_EXCHANGE,
           queue: CLI_TEST_QUEUE,
           relay: { enabled: false },
+          admin: {
+            adjustSyncQuery: CLI_TEST_ONLY_FROM
+              ? { account: (query) => query.andWhere({ id: { $gte: Number(CLI_TEST_ONLY_FROM) } }) }
+              : {},
+          },
         }),
       ],
 });
