@@ -32,6 +32,7 @@ const NOTEWORTHY = [
   'cqrs.replica.clock-distrusted',
   'cqrs.replica.warned',
   'cqrs.replica.query-timed-out',
+  'cqrs.replica.compared',
 ] as const satisfies readonly CqrsEventName[];
 
 /** Of notes alike, so many are kept between two writes; of all together so many. */

@@ -35,7 +35,3 @@ export function wordsAnswer(status: number, title: string, html: string): Respon
   const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title></head><body><main><h1>${title}</h1>${html}</main></body></html>`;
   return answer(status, page, { 'content-type': 'text/html; charset=utf-8' });
 }
-
-export function escapeHtml(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
-}

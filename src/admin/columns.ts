@@ -58,7 +58,12 @@ export function describeTable(meta: EntityMetadata, travels: (field: string) => 
 
 function whyNoRows(meta: EntityMetadata, hidden: readonly EntityProperty[]): string | null {
   const key = hidden.find(({ primary }) => primary);
-  return key ? `The key '${key.name}' of ${meta.className} is hidden, so that its rows cannot be named.` : null;
+  return key ? `The key '${key.name}' of ${meta.className} is hidden, and a row can be named by its key alone.` : null;
+}
+
+/** Whether the key of an entity must not be shown. */
+export function isKeyHidden(meta: EntityMetadata): boolean {
+  return meta.props.some((property) => property.primary === true && isHidden(meta, property));
 }
 
 function isOwn({ name }: ShownColumn): boolean {

@@ -24,13 +24,13 @@ export const purgeLetters: Handle<'purgeLetters'> = async (parts, call) => {
   const { selection, expected } = call.body;
   if (!('ids' in selection)) {
     if (expected === undefined) {
-      throw new ApiProblem('bad-request', 'To remove a group or all of them say how many you expect.', {
+      throw new ApiProblem('bad-request', 'To purge a group or all of them say how many you expect.', {
         cure: 'Send `expected`: the count that you were shown.',
       });
     }
     const now = await countNow(parts, selection);
     if (now > expected) {
-      throw new ApiProblem('conflict', `There are ${now} by now, and not ${expected}: nothing was removed.`, {
+      throw new ApiProblem('conflict', `There are ${now} by now, and not ${expected}: nothing was purged.`, {
         cure: 'Look at them again.',
         details: { count: now },
       });
@@ -49,14 +49,14 @@ const retry: Deed = async ({ cqrs }, found) => {
 
 const purge: Deed = async (_, { hand }) => {
   await hand.remove();
-  return { ok: true, count: 'removed', reason: 'removed' };
+  return { ok: true, count: 'purged', reason: 'purged' };
 };
 
 type Action = 'dryRunLetters' | 'retryLetters' | 'purgeLetters';
 const VERBS = {
   'dead-letters-dry-run': 'Try out',
   'dead-letters-retry': 'Retry',
-  'dead-letters-purge': 'Remove',
+  'dead-letters-purge': 'Purge',
 } as const;
 
 async function act(

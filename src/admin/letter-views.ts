@@ -1,6 +1,6 @@
 import type { Letter as FoundLetter } from '../maintenance/dead-letters.js';
 import type { AdminParts, Handle } from './call.js';
-import { hiddenOf } from './hidden-fields.js';
+import { hiddenOf, hidesKey } from './hidden-fields.js';
 import { indentJson, NOT_SHOWN, withoutHidden } from './hidden-values.js';
 import { faultyField } from './letter-field.js';
 import { toLetter } from './letters.js';
@@ -23,7 +23,7 @@ export const showLetter: Handle<'letter'> = async (parts, { params }) => {
   const fault = await faultyField(parts.cqrs, letter);
   const { body, hidden, isHidden } = await shownBody(parts, letter);
   return {
-    ...toLetter(letter, fault?.field ?? null),
+    ...toLetter(parts.cqrs, letter, fault?.field ?? null),
     body,
     hidden,
     fieldValue: fault && isHidden(fault.field) ? JSON.stringify(NOT_SHOWN) : (fault?.value ?? null),
@@ -37,7 +37,8 @@ async function shownBody(
   // What cannot be read cannot be looked through for what is hidden either.
   if (!payload) return { body: `${body.length} characters that cannot be read`, hidden: [], isHidden: () => false };
   const wire = await hiddenOf(parts.tables, parts.cqrs, payload.cqrsId);
-  const shown = withoutHidden(payload, { wire });
+  const named = hidesKey(parts.cqrs, payload.cqrsId) ? payload.with({ instancePk: NOT_SHOWN }) : payload;
+  const shown = withoutHidden(named, { wire });
   const isHidden = (field: string): boolean => wire.includes(field);
   return { body: indentJson(shown.payload.toMessage()), hidden: [...shown.hidden], isHidden };
 }

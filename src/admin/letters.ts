@@ -3,6 +3,7 @@ import type { Cqrs } from '../cqrs.js';
 import { type Letter as FoundLetter, letterQueues, selectLetters } from '../maintenance/dead-letters.js';
 import { ApiProblem } from './api-problem.js';
 import type { Letter, LetterGroup } from './contract.js';
+import { hidesKey } from './hidden-fields.js';
 import { faultyField, fieldNamed } from './letter-field.js';
 
 /**
@@ -48,7 +49,7 @@ export class LetterBox {
         if (--left === 0) break;
       }
       throw new ApiProblem('not-found', 'There is no such dead letter any more.', {
-        cure: 'It was put back, removed, or is being looked at by somebody else.',
+        cure: 'It was put back, purged, or is being looked at by somebody else.',
       });
     });
   }
@@ -85,7 +86,7 @@ export class LetterBox {
     const fields = new Map<string, string | null>();
     for (const [id, [sample]] of byGroup) fields.set(id, (await faultyField(cqrs, sample!))?.field ?? null);
     const letters = found.map((letter) =>
-      toLetter(letter, fieldNamed(letter.error ?? '') ?? fields.get(groupOf(letter)) ?? null),
+      toLetter(cqrs, letter, fieldNamed(letter.error ?? '') ?? fields.get(groupOf(letter)) ?? null),
     );
     const look: Look = {
       queue: deadLetterQueue,
@@ -116,14 +117,14 @@ export function groupOf({ cqrsId, reason, error }: Pick<FoundLetter, 'cqrsId' | 
     .slice(0, 12);
 }
 
-export function toLetter(letter: FoundLetter, field: string | null): Letter {
+export function toLetter(cqrs: Cqrs, letter: FoundLetter, field: string | null): Letter {
   const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = letter;
   return {
     id,
     group: groupOf(letter),
     cqrsId,
     signalType,
-    key: instancePk,
+    key: hidesKey(cqrs, cqrsId) ? null : instancePk,
     retries,
     reason,
     error,

@@ -183,7 +183,7 @@ class Loop extends Service {
     const activity = await cqrs.activity({ seconds: 600, periodSeconds: 600, events: 20 });
     const processes = activity.processes.map(toProcess).map(({ id, alive, degraded }) => ({ id, alive, degraded }));
     if (this.#isNew('processes', processes)) changed.add('processes');
-    for (const event of activity.events.map(toEvent).toReversed()) {
+    for (const event of activity.events.map((noted) => toEvent(cqrs, noted)).toReversed()) {
       if (this.#isNew(`event ${event.id}`, event.text)) tell('event', event);
     }
     for (const job of await this.#jobs()) {

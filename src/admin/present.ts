@@ -1,7 +1,11 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import type { Period, ProcessActivity, RecentEvent as NotedEvent } from '../activity/read-activity.js';
+import type { Cqrs } from '../cqrs.js';
 import { LOCK_CLASS, OutboxMessage } from '../outbox/outbox.js';
 import type { Handle } from './call.js';
 import type { HistoryPoint, ProcessInfo, RecentEvent } from './contract.js';
+import { hidesKey } from './hidden-fields.js';
+import { NOT_SHOWN } from './hidden-values.js';
 import { readSession } from './read-session.js';
 import { isoTime } from './times.js';
 
@@ -92,7 +96,7 @@ export const outbox: Handle<'outbox'> = async (parts) => {
         outboxId: row['id']!,
         cqrsId: row['cqrsId']!,
         signalType: row['signal']!,
-        key: keyOf(row['key']!),
+        key: hidesKey(cqrs, row['cqrsId']!) ? NOT_SHOWN : keyOf(row['key']!),
         queue: row['queue'] ?? null,
         since: isoTime(row['since']!),
         failure: row['failure'] ?? null,
@@ -164,19 +168,27 @@ export function toProcess({
 
 export const recentEvents: Handle<'events'> = async ({ cqrs }, { query: { limit } }) => {
   const { events } = await cqrs.activity({ seconds: 7 * 86_400, periodSeconds: 86_400, events: limit });
-  return { events: events.map(toEvent) };
+  return { events: events.map((event) => toEvent(cqrs, event)) };
 };
 
-export function toEvent({ at, processId, event, level, text, cqrsId, key, more }: NotedEvent): RecentEvent {
+export function toEvent(cqrs: Cqrs, { at, processId, event, level, text, cqrsId, key, more }: NotedEvent): RecentEvent {
   const others = more > 0 ? `; ${more} more like this` : '';
+  const isHidden = key !== null && hidesKey(cqrs, cqrsId);
   return {
-    id: `${processId} ${at} ${event} ${key ?? ''}`.trim(),
+    id: `${processId} ${at} ${event} ${isHidden ? nameless(key) : (key ?? '')}`.trim(),
     at,
     level,
     event,
-    text: `${text}${others}`,
+    text: `${isHidden ? text.replaceAll(key, NOT_SHOWN) : text}${others}`,
     cqrsId,
-    key,
+    key: isHidden ? null : key,
     process: processId,
   };
+}
+
+const salt = randomBytes(16);
+
+/** Tells one key from another as long as this process lives, and says nothing of either. */
+function nameless(key: string): string {
+  return createHmac('sha256', salt).update(key).digest('base64url').slice(0, 12);
 }

@@ -5,6 +5,8 @@ import { isOtherLife } from '../maintenance/reconcile/row-verdict.js';
 import { ApiProblem } from './api-problem.js';
 import type { AdminParts, Handle } from './call.js';
 import { type Difference, Difference as DifferenceSchema } from './contract.js';
+import { hidesKey } from './hidden-fields.js';
+import { NOT_SHOWN } from './hidden-values.js';
 import type { JobHandle } from './job-runner.js';
 import { jobTable } from './job-store.js';
 import { begunJob } from './job-view.js';
@@ -66,7 +68,7 @@ export const differences: Handle<'differences'> = async (parts, { params, query:
   return {
     differences: all.slice(start, start + limit),
     next: start + limit < all.length ? String(start + limit) : null,
-    leftOut: from.findingsLeftOut,
+    leftOut: hidesKey(parts.cqrs, from.cqrsId) ? from.differences : from.findingsLeftOut,
   };
 };
 
@@ -90,13 +92,13 @@ interface What {
 async function run({ cqrs }: AdminParts, job: JobHandle, what: What): Promise<string | undefined> {
   const report = await reconcile(cqrs, {
     ...what,
-    sampleSize: MOST_DIFFERENCES,
+    sampleSize: hidesKey(cqrs, what.cqrsId) ? 0 : MOST_DIFFERENCES,
     signal: job.signal,
     onProgress: ({ done, total }) => {
       job.done = done;
       job.total = total;
     },
-    onFailure: (key, reason) => job.note({ key, ok: false, reason }),
+    onFailure: (key, reason) => job.note({ key: hidesKey(cqrs, what.cqrsId) ? NOT_SHOWN : key, ok: false, reason }),
   });
   for (const row of report.sample) job.find(toDifference(row));
   count(job, report);
@@ -111,10 +113,9 @@ async function run({ cqrs }: AdminParts, job: JobHandle, what: What): Promise<st
 function count(job: JobHandle, report: ReconcileReport): void {
   const { masterRows, replicaRows, missing, extra, stale, damaged, ahead, unsettled, repaired, unrepaired, failed } =
     report;
-  const superfluous = extra;
   job.counts['masterRows'] = masterRows;
   job.counts['replicaRows'] = replicaRows;
-  const found = { missing, superfluous, stale, damaged, ahead, unsettled, repaired, unrepaired, failed };
+  const found = { missing, extra, stale, damaged, ahead, unsettled, repaired, unrepaired, failed };
   for (const [name, value] of Object.entries(found)) job.add(name, value);
   job.counts['differences'] = missing + extra + stale + damaged + ahead;
 }
@@ -122,7 +123,7 @@ function count(job: JobHandle, report: ReconcileReport): void {
 function toDifference({ key, difference, master, replica, fields, outcome }: ReconciledRow): Difference {
   return {
     key: Array.isArray(key) ? stringifyJson(key.map(partText)) : partText(key),
-    kind: difference === 'extra' ? 'superfluous' : difference,
+    kind: difference,
     fields: fields && [...fields],
     masterRevision: master?.revision ?? null,
     replicaRevision: replica?.revision ?? null,
@@ -153,13 +154,13 @@ async function differencesOf({ cqrs }: AdminParts, id: string): Promise<Differen
 async function findReconcile(
   { cqrs, jobs }: AdminParts,
   id: string,
-): Promise<{ id: string; cqrsId: string; queue: string; findingsLeftOut: number }> {
+): Promise<{ id: string; cqrsId: string; queue: string; findingsLeftOut: number; differences: number }> {
   await jobs.prepare();
   const job = await jobTable(cqrs).find(id);
   if (!job) throw new ApiProblem('not-found', 'There is no such job.');
-  const { cqrsId, queue, findingsLeftOut } = job;
+  const { cqrsId, queue, findingsLeftOut, counts } = job;
   if (job.kind !== 'reconcile' || cqrsId === null || queue === null) {
     throw new ApiProblem('bad-request', `Job ${id} has compared nothing.`);
   }
-  return { id, cqrsId, queue, findingsLeftOut };
+  return { id, cqrsId, queue, findingsLeftOut, differences: counts['differences'] ?? 0 };
 }

@@ -1,10 +1,13 @@
+import type { Activity } from '../activity/read-activity.js';
 import type { Cqrs } from '../cqrs.js';
 import type { ReplicaDefinition } from '../replica/replica-definition.js';
 import { ApiProblem } from './api-problem.js';
 import type { AdminParts, Handle } from './call.js';
 import type { ReplicaState } from './contract.js';
 import { readSession } from './read-session.js';
+import { conditionsOf } from './row-conditions.js';
 import { countRows } from './rows.js';
+import type { BrowsableTable } from './tables.js';
 import { isoTimeOrNull } from './times.js';
 
 /** How far each replica is. */
@@ -33,20 +36,29 @@ export class ReplicaMeasures {
     const { cqrs, tables } = this.parts;
     const table = await tables.replica(cqrsId);
     if (path === 'none' || table.whyNoRows !== null) return { rows: { count: null, exact: false }, lastUpdated: null };
-    return { rows: await countRows(cqrs, table, {}), lastUpdated: await newest(cqrs, table.name) };
+    return { rows: await countRows(cqrs, table, {}), lastUpdated: await newest(cqrs, table) };
   }
 }
 
-async function newest(cqrs: Cqrs, table: string): Promise<string | null> {
+async function newest(cqrs: Cqrs, table: BrowsableTable): Promise<string | null> {
   try {
     return await readSession(cqrs, TIMEOUT_MS, async ({ session }) => {
-      const [row] = await session.run({ text: `select max(cqrs_updated)::text as last from ${table}`, parameters: [] });
+      const { text, parameters } = conditionsOf(table, {});
+      const [row] = await session.run({
+        text: `select max(cqrs_updated)::text as last from ${table.name} t where ${text}`,
+        parameters,
+      });
       return isoTimeOrNull(row?.['last']);
     });
   } catch (error) {
     if (error instanceof ApiProblem && error.code === 'timeout') return null;
     throw error;
   }
+}
+
+function lastComparison(events: Activity['events'], cqrsId: string): ReplicaState['lastComparison'] {
+  const found = events.find((noted) => noted.event === 'cqrs.replica.compared' && noted.cqrsId === cqrsId);
+  return found ? { at: found.at, text: found.text } : null;
 }
 
 export const replicas: Handle<'replicas'> = async ({ cqrs, measures }) => {
@@ -80,6 +92,7 @@ export const replicas: Handle<'replicas'> = async ({ cqrs, measures }) => {
       applied: counters?.applied ?? 0,
       skipped: reasons('cqrs.inbox.skipped', counters?.skipped ?? 0),
       retried: reasons('cqrs.inbox.retried', counters?.retried ?? 0),
+      lastComparison: lastComparison(activity.events, cqrsId),
       deadLettered: reasons('cqrs.inbox.dead-lettered', counters?.deadLettered ?? 0),
     };
   });

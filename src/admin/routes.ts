@@ -26,6 +26,8 @@ export const routes: { readonly [N in EndpointName]: Handle<N> } = {
     countRows(cqrs, await tables.master(params['cqrsId']!), body),
   replicaRows: async ({ cqrs, tables }, { params, body }) =>
     readRows(cqrs, await tables.replica(params['cqrsId']!), body),
+  countReplicaRows: async ({ cqrs, tables }, { params, body }) =>
+    countRows(cqrs, await tables.replica(params['cqrsId']!), body),
   row: masterRow,
   replicaRow,
   sync: syncRows,

@@ -7,6 +7,7 @@ import { jobTable } from './job-store.js';
 import { isIncluded, previewPayload, readImage } from './payload-preview.js';
 import { queueFacts } from './queue-facts.js';
 import { readSession } from './read-session.js';
+import { conditionsOf } from './row-conditions.js';
 import { readKeyText } from './row-key.js';
 import { assertBrowsable, selection } from './rows.js';
 import type { BrowsableTable } from './tables.js';
@@ -86,10 +87,13 @@ export async function findRow(
   table: BrowsableTable,
   key: readonly string[],
 ): Promise<Record<string, string>[]> {
-  const condition = table.keyColumns.map(({ field }, index) => `t."${field}" = $${index + 1}`);
+  const conditions = conditionsOf(table, {});
+  for (const [index, { field }] of table.keyColumns.entries()) {
+    conditions.add(`t."${field}" = ${conditions.bind(key[index])}`);
+  }
   return session.run({
-    text: `select ${selection(table, null)} from ${table.name} t where ${condition.join(' and ')}`,
-    parameters: [...key],
+    text: `select ${selection(table, null)} from ${table.name} t where ${conditions.text}`,
+    parameters: conditions.parameters,
   });
 }
 

@@ -15,6 +15,8 @@ import { parseJson, type WireValue } from '../core/wire-values.js';
  *        ◀──────── key, version and checksum of each row       meanwhile the master reads its own
  *   keys: what have you of these keys now? ──────────────────▶
  *        ◀──────── the same of each, null where there is none   `each`: a checksum a field, to name those that differ
+ *   conclude: this is what has come of it ───────────────────▶
+ *        ◀──────── heard                                        its operators can see it where the replica is
  *
  * Each question stands alone and is answered from a snapshot of its own, so that each may reach another worker. The two
  * ends read at the same time, since what is written between two looks would seem different. Equal tables cost two
@@ -92,6 +94,20 @@ export const questionSchema = z.discriminatedUnion('ask', [
     /** Whether the checksums are those of single fields. */
     each: z.boolean(),
   }),
+  z.strictObject({
+    ...common,
+    ask: z.literal('conclude'),
+    /** Whether all rows were compared, or chosen ones. */
+    whole: z.boolean(),
+    masterRows: z.int().min(0),
+    replicaRows: z.int().min(0),
+    missing: z.int().min(0),
+    extra: z.int().min(0),
+    stale: z.int().min(0),
+    damaged: z.int().min(0),
+    ahead: z.int().min(0),
+    repaired: z.int().min(0),
+  }),
 ]);
 
 export type Question = z.output<typeof questionSchema>;
@@ -127,6 +143,7 @@ export const answerSchemas = {
   }),
   rows: z.strictObject({ rows: z.array(row).max(MOST_ROWS) }),
   keys: z.strictObject({ rows: z.array(row.nullable()).max(MOST_KEYS) }),
+  conclude: z.strictObject({ heard: z.literal(true) }),
 } as const;
 
 export type Answer<A extends Question['ask']> = z.output<(typeof answerSchemas)[A]>;

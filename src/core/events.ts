@@ -79,6 +79,20 @@ export interface CqrsEvents {
   'cqrs.replica.tombstones-purged': { count: number };
   /** A master has asked about the rows here (`cqrs reconcile`); `refused` says why it got no answer. */
   'cqrs.replica.asked': { question: string; cqrsId: string; durationMs: number; refused: string | null };
+  /** A master has compared its rows with those here, and repaired what it was to repair: what it found, as it told. */
+  'cqrs.replica.compared': {
+    cqrsId: string;
+    /** False: chosen rows only. */
+    whole: boolean;
+    masterRows: number;
+    replicaRows: number;
+    missing: number;
+    extra: number;
+    stale: number;
+    damaged: number;
+    ahead: number;
+    repaired: number;
+  };
   /** A master has compared a replica with its rows, and repaired what it was to repair. */
   'cqrs.master.reconciled': {
     cqrsId: string;

@@ -163,6 +163,23 @@ export const WORDS: Words = {
         : `${cqrsId}: a master's question was refused: this replica ${refused}`,
     alike: `${cqrsId} ${question}`,
   }),
+  'cqrs.replica.compared': ({
+    cqrsId,
+    whole,
+    masterRows,
+    replicaRows,
+    missing,
+    extra,
+    stale,
+    damaged,
+    ahead,
+    repaired,
+  }) => ({
+    level: missing + extra + stale + damaged + ahead > repaired ? 'warn' : 'info',
+    text:
+      `${cqrsId} compared by its master (${whole ? '' : 'chosen rows, '}${masterRows} there, ${replicaRows} here): ` +
+      `${missing} missing, ${extra} extra, ${stale} stale, ${damaged} damaged, ${ahead} ahead; ${repaired} repaired`,
+  }),
   'cqrs.replica.tombstones-purged': ({ count }) => ({ level: 'debug', text: `${plural(count, 'tombstone')} purged` }),
 
   'cqrs.activity.failed': ({ error, retryInMs }) => ({

@@ -75,6 +75,11 @@ export class ReplicaAnswers {
     if (!definition.table) {
       throw new Refusal(`keeps no rows of '${cqrsId}'`, 'It is declared with CQRS_NO_DB_OPERATIONS.');
     }
+    if (question.ask === 'conclude') {
+      const { ask: _, version: _version, timeoutMs: _timeoutMs, ...outcome } = question;
+      this.parts.events.emit('cqrs.replica.compared', outcome);
+      return Promise.resolve({ heard: true } satisfies Answer<'conclude'>);
+    }
     return this.parts.em.fork().transactional(
       async (em) => {
         const session = new SqlSession(em);

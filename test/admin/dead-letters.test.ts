@@ -178,7 +178,7 @@ describe('several at a time', () => {
     expect((await cqrs.transport.inspect(deadLetterQueue))!.messages).toBe(3);
     expect(await act('purgeLetters', { selection, expected: 3 })).toMatchObject({
       state: 'done',
-      counts: { removed: 3 },
+      counts: { purged: 3 },
     });
     expect((await client.ask('deadLetters')).count).toBe(0);
   });
@@ -191,7 +191,7 @@ test('who did it stays written', async () => {
   await act('purgeLetters', { selection: { ids: [letter!.id] } });
   expect(await said).toMatchObject({ user: 'ada', action: 'dead-letters-purge', cqrsId: 'person' });
   const { jobs } = await client.ask('jobs');
-  expect(jobs).toMatchObject([{ kind: 'dead-letters-purge', by: 'ada', state: 'done', title: 'Remove a dead letter' }]);
+  expect(jobs).toMatchObject([{ kind: 'dead-letters-purge', by: 'ada', state: 'done', title: 'Purge a dead letter' }]);
 });
 
 test('why is this row not there? Its replica knows: the dead letter, the tombstone', async () => {

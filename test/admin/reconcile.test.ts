@@ -88,6 +88,19 @@ test('differences are found, shown, and one that was chosen is repaired', async 
   expect(await names()).toEqual(['person 1', 'person 2', 'person 3', 'person 4']);
 }, 60_000);
 
+test('the replica’s page knows how many rows it has, and what the last comparison said', async () => {
+  const shop = new AdminClient(createAdmin(services.replica.cqrs, { authorize: byHeader }));
+  await compare();
+  await services.replica.cqrs.recordActivity();
+  const { replicas } = await shop.ask('replicas');
+  expect(replicas[0]!.lastComparison?.text).toBe(
+    'person compared by its master (4 there, 3 here): 1 missing, 0 extra, 0 stale, 1 damaged, 0 ahead; 0 repaired',
+  );
+  const params = { cqrsId: 'person' };
+  expect(await shop.ask('countReplicaRows', { params, body: {} })).toEqual({ count: 3, exact: true });
+  expect(await shop.ask('countReplicaRows', { params, body: { search: 'damaged' } })).toMatchObject({ count: 1 });
+}, 60_000);
+
 test('found and repaired in one go', async () => {
   expect(await compare(true)).toMatchObject({ state: 'done', counts: { differences: 2, repaired: 2 } });
   expect(await names()).toEqual(['person 1', 'person 2', 'person 3', 'person 4']);

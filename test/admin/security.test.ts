@@ -195,6 +195,10 @@ describe('paths', () => {
     expect((await get('/')).status).toBe(404);
     expect((await get('/ops/cqrs')).status).toBe(308);
     expect((await get('/ops/cqrs/api/nothing')).status).toBe(404);
+    // an address inside the page without its `#` says so, and does not show an empty page
+    const lost = await get('/ops/cqrs/rows/account');
+    expect(lost.status).toBe(404);
+    expect(lost.body).toContain('<a href="/ops/cqrs/">');
   });
 });
 

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { connect } from 'amqplib';
 import type { Browser } from 'playwright-core';
+import { amqpUrl } from '../support/broker.js';
 import { openBrowser, visit } from './support/browser.js';
 import { LONG_REFERENCE, Payment } from './support/entities.js';
 import { eventually } from './support/eventually.js';
@@ -80,15 +82,30 @@ test('chosen ones are purged, after a question, and the audit says by whom', asy
   await page.getByRole('button', { name: 'Purge for good' }).click();
   await page
     .getByRole('article', { name: 'Job' })
-    .getByText(/2 removed/)
+    .getByText(/2 purged/)
     .waitFor();
   await group.locator('h2 .badge').getByText('1', { exact: true }).waitFor();
 
   await visitor.open('#/jobs');
-  const line = page
-    .getByRole('row')
-    .filter({ hasText: /remove/i })
-    .first();
+  const line = page.getByRole('row').filter({ hasText: /purge/i }).first();
   await line.getByRole('cell', { name: 'ada', exact: true }).waitFor();
+  expect(visitor.complaints).toEqual([]);
+});
+
+test('more than are looked at: the page says how many are in no group', async () => {
+  const name = `dead_letter_${stage.queue}`;
+  const before = (await stage.shop.cqrs.transport.inspect(name))!.messages;
+  const connection = await connect(amqpUrl);
+  const channel = await connection.createConfirmChannel();
+  for (let n = before; n < 2_007; n++) channel.sendToQueue(name, Buffer.from(`not JSON ${n}`));
+  await channel.waitForConfirms();
+  await connection.close();
+  await using visitor = await visit(browser, stage.shop);
+  const { page } = visitor;
+  await visitor.open('#/dead-letters');
+  await page.getByText('7 of 2,007 dead letters are in no group').waitFor({ timeout: 30_000 });
+  await page.getByRole('button', { name: 'Purge all' }).click();
+  await page.getByRole('button', { name: 'Purge for good' }).click();
+  await page.getByText('No dead letters').waitFor({ timeout: 30_000 });
   expect(visitor.complaints).toEqual([]);
 });

@@ -72,3 +72,24 @@ test('why a row is not there: it was deleted', async () => {
     .waitFor();
   expect(visitor.complaints).toEqual([]);
 });
+
+test('a replica’s page counts its rows, says what its master found, and how to compare again', async () => {
+  const { shop, queue } = stage;
+  await shop.cqrs.recordActivity();
+  const [rows] = await shop.sql<{ n: string }>('select count(*)::text as n from account_ref');
+  await using visitor = await visit(browser, shop);
+  const { page } = visitor;
+  await visitor.open('#/replicas');
+  const card = page.getByRole('region', { name: 'Replica account' });
+  await card.getByText(/account compared by its master \(30 there, 30 here\): 0 missing/).waitFor();
+  await card.getByText(`npx cqrs reconcile --cqrs-id account --queue ${queue}`).waitFor();
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await card.getByRole('button', { name: 'Copy' }).click();
+  await card.getByRole('button', { name: 'Copied' }).waitFor();
+  expect(await page.evaluate('navigator.clipboard.readText()')).toBe(
+    `npx cqrs reconcile --cqrs-id account --queue ${queue}`,
+  );
+  await card.getByRole('link', { name: 'account' }).click();
+  await page.getByText(`${rows!.n} shown · ${rows!.n} match`).waitFor();
+  expect(visitor.complaints).toEqual([]);
+});

@@ -59,9 +59,17 @@ describe('a table of products', () => {
       fieldsLeftOut: [],
       sample: [],
       stopped: false,
-      traffic: { questions: 2, repairs: 0, repairBytes: 0 },
+      traffic: { questions: 3, repairs: 0, repairBytes: 0 },
     });
     expect(report.traffic.questionBytes).toBeLessThan(3_000);
+    // and the replica knows of it
+    expect(services.heard.findLast(({ name }) => name === 'cqrs.replica.compared')?.fields).toEqual({
+      cqrsId: 'product',
+      whole: true,
+      masterRows: 500,
+      replicaRows: 500,
+      ...{ missing: 0, extra: 0, stale: 0, damaged: 0, ahead: 0, repaired: 0 },
+    });
     expect(await tables()).toEqual(before);
   });
 

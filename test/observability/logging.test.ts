@@ -116,6 +116,21 @@ const EXAMPLES: Examples = {
     { question: 'digests', cqrsId: 'account', durationMs: 1_500, refused: null },
     'DEBUG account: told a master its digests in 1.5 s',
   ],
+  'cqrs.replica.compared': [
+    {
+      cqrsId: 'account',
+      whole: true,
+      masterRows: 9,
+      replicaRows: 8,
+      missing: 1,
+      extra: 0,
+      stale: 2,
+      damaged: 0,
+      ahead: 0,
+      repaired: 3,
+    },
+    'INFO  account compared by its master (9 there, 8 here): 1 missing, 0 extra, 2 stale, 0 damaged, 0 ahead; 3 repaired',
+  ],
   'cqrs.replica.tombstones-purged': [{ count: 1 }, 'DEBUG 1 tombstone purged'],
   'cqrs.activity.failed': [
     { error: boom, retryInMs: 5_000 },

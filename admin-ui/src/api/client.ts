@@ -16,6 +16,7 @@ const endpoints: { readonly [N in EndpointName]: readonly [Endpoints[N]['method'
   repair: ['POST', 'jobs/{id}/repair'],
   replicas: ['GET', 'replicas'],
   replicaRows: ['POST', 'replicas/{cqrsId}/rows'],
+  countReplicaRows: ['POST', 'replicas/{cqrsId}/count'],
   replicaRow: ['POST', 'replicas/{cqrsId}/row'],
   reconcile: ['POST', 'masters/{cqrsId}/reconcile'],
   deadLetters: ['GET', 'dead-letters'],

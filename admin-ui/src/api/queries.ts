@@ -40,10 +40,11 @@ export const rowsQuery = (side: 'masters' | 'replicas', cqrsId: string, body: Ro
     placeholderData: (previous, query) => (query?.queryKey[2] === cqrsId ? previous : undefined),
   });
 
-export const countQuery = (cqrsId: string, body: Matching) =>
+export const countQuery = (side: 'masters' | 'replicas', cqrsId: string, body: Matching) =>
   queryOptions({
-    queryKey: ['count', cqrsId, body],
-    queryFn: ({ signal }) => call('countRows', { path: { cqrsId }, body, signal }),
+    queryKey: ['count', side, cqrsId, body],
+    queryFn: ({ signal }) =>
+      call(side === 'masters' ? 'countRows' : 'countReplicaRows', { path: { cqrsId }, body, signal }),
     staleTime: 30_000,
   });
 

@@ -85,8 +85,12 @@ export function DeadLettersPage() {
 function Unseen({ groups }: { readonly groups: LetterGroups }) {
   if (groups.count <= groups.lookedAt) return null;
   return (
-    <Notice tone="note" title={`The groups are those of the oldest ${formatCount(groups.lookedAt)} dead letters`}>
-      There are {formatCount(groups.count)} in {groups.queue}.
+    <Notice
+      tone="note"
+      title={`${formatCount(groups.count - groups.lookedAt)} of ${formatCount(groups.count)} dead letters are in no group`}
+    >
+      Only the oldest {formatCount(groups.lookedAt)} in {groups.queue} are looked at. “Retry all” and “Purge all” take
+      every one; those that are left are grouped once these have gone.
     </Notice>
   );
 }

@@ -5,6 +5,7 @@ import type { ReplicaState } from '../../../src/admin/contract.ts';
 import { replicasQuery } from '../api/queries.ts';
 import { useMayAct, useService } from '../api/use-service.ts';
 import { formatCount, formatDuration, formatShort } from '../format.ts';
+import { CommandLine } from '../parts/command-line.tsx';
 import { Counts } from '../parts/job-card.tsx';
 import { QueryView } from '../parts/query-view.tsx';
 import { TimeAgo } from '../parts/time-ago.tsx';
@@ -35,7 +36,7 @@ export function ReplicasPage() {
             {isReplica && 'The copies that this service keeps, and how far they are. '}
             {isMaster &&
               'Whether the copies that others keep equal their masters here: a comparison lists the rows that differ, a repair sends them once more.'}
-            {isReplica && !isMaster && 'They are compared and repaired on the page of their master’s service.'}
+            {isReplica && !isMaster && 'Their masters compare and repair them.'}
           </p>
         </div>
       </div>
@@ -74,8 +75,20 @@ function ReplicaCards({ onRow }: { readonly onRow: (cqrsId: string, key: string)
 const PATHS = { rows: 'set-based', hooks: 'hooks of its class', none: 'no table' } as const;
 
 function ReplicaCard({ replica, onRow }: { readonly replica: ReplicaState; readonly onRow: (key: string) => void }) {
-  const { cqrsId, entity, path, rows, lastApplied, lastUpdated, lagMs, applied, skipped, retried, deadLettered } =
-    replica;
+  const {
+    cqrsId,
+    entity,
+    path,
+    rows,
+    lastApplied,
+    lastUpdated,
+    lagMs,
+    applied,
+    skipped,
+    retried,
+    deadLettered,
+    lastComparison,
+  } = replica;
   return (
     <section className="panel" aria-label={`Replica ${cqrsId}`}>
       <header>
@@ -117,8 +130,19 @@ function ReplicaCard({ replica, onRow }: { readonly replica: ReplicaState; reado
           <Reasons name="skipped" counts={skipped} />
           <Reasons name="retried" counts={retried} />
           <Reasons name="dead-lettered" counts={deadLettered} isTrouble />
+          <dt>last compared</dt>
+          <dd>
+            {lastComparison ? (
+              <>
+                <TimeAgo iso={lastComparison.at} />: {lastComparison.text}
+              </>
+            ) : (
+              <span className="null">not known</span>
+            )}
+          </dd>
         </dl>
         {path !== 'none' && <LookUp cqrsId={cqrsId} onRow={onRow} />}
+        {path !== 'none' && <HowToCompare cqrsId={cqrsId} />}
       </div>
     </section>
   );
@@ -139,6 +163,18 @@ function Reasons({
       <dt>{isTrouble && !isNone ? <Link to="/dead-letters">{name}</Link> : name}</dt>
       <dd>{isNone ? <span className="soft">none</span> : <Counts counts={counts} isTrouble={isTrouble} />}</dd>
     </>
+  );
+}
+
+/** The master drives a comparison: it alone knows which rows there should be. */
+function HowToCompare({ cqrsId }: { readonly cqrsId: string }) {
+  const { queue } = useService();
+  if (queue === null) return null;
+  return (
+    <div className="field">
+      <span>Compare and repair it from the page of its master’s service, or by this command there:</span>
+      <CommandLine words={['npx', 'cqrs', 'reconcile', '--cqrs-id', cqrsId, '--queue', queue]} />
+    </div>
   );
 }
 

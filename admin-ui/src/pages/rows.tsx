@@ -2,6 +2,7 @@ import { getRouteApi, Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { MasterInfo } from '../../../src/admin/contract.ts';
 import { useMayAct, useService } from '../api/use-service.ts';
+import { CommandLine } from '../parts/command-line.tsx';
 import { Empty, Notice } from '../parts/notice.tsx';
 import type { RowsSearch } from '../search.ts';
 import { RowDrawer } from './rows/row-drawer.tsx';
@@ -84,6 +85,15 @@ function RowsOf({ master }: { readonly master: MasterInfo }) {
                 />
               )
             : undefined
+        }
+        whenUnnamed={
+          <>
+            <p>
+              All of them are sent by a command, and compared with a replica (in numbers, without naming any) and
+              repaired under <Link to="/replicas">Replicas</Link>.
+            </p>
+            <CommandLine words={['npx', 'cqrs', 'sync', '--cqrs-id', master.cqrsId]} />
+          </>
         }
         whenEmpty="As soon as the service writes some, they are shown here and announced to its replicas."
       />

@@ -22,7 +22,7 @@ export const STATE_TONES: Readonly<Record<JobState, '' | 'accent' | 'good' | 'wa
 const UNWANTED = new Set([
   'damaged',
   'stale',
-  'superfluous',
+  'extra',
   'unroutable',
   'failed',
   'missing',

@@ -143,6 +143,14 @@ export const endpoints = {
     body: RowsQuery,
     response: RowsPage,
   }),
+  countReplicaRows: endpoint({
+    method: 'POST',
+    path: 'replicas/{cqrsId}/count',
+    summary: 'How many rows of a replica match.',
+    role: 'read-only',
+    body: Matching,
+    response: RowCount,
+  }),
   replicaRow: endpoint({
     method: 'POST',
     path: 'replicas/{cqrsId}/row',
@@ -201,7 +209,7 @@ export const endpoints = {
   purgeLetters: endpoint({
     method: 'POST',
     path: 'dead-letters/purge',
-    summary: 'Remove dead letters for good; answers with the job.',
+    summary: 'Purge dead letters, for good; answers with the job.',
     role: 'operator',
     body: LettersAction,
     response: JobDetail,

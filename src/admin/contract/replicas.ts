@@ -15,6 +15,10 @@ export const ReplicaState = z.object({
   skipped: reasonCounts,
   retried: reasonCounts,
   deadLettered: reasonCounts,
+  lastComparison: z
+    .object({ at: time, text })
+    .nullable()
+    .describe('what its master has told of its last comparison with it; null: none as far back as events are kept'),
 });
 export type ReplicaState = z.infer<typeof ReplicaState>;
 
@@ -32,7 +36,7 @@ export type ReconcileRequest = z.input<typeof ReconcileRequest>;
 
 export const Difference = z.object({
   key: text,
-  kind: z.enum(['missing', 'stale', 'damaged', 'superfluous', 'ahead']),
+  kind: z.enum(['missing', 'stale', 'damaged', 'extra', 'ahead']),
   fields: z
     .array(text)
     .nullable()
@@ -47,7 +51,7 @@ export type Difference = z.infer<typeof Difference>;
 export const DifferencesPage = z.object({
   differences: z.array(Difference),
   next: z.string().nullable(),
-  leftOut: count.describe('how many more there were than are kept'),
+  leftOut: count.describe('how many more there were than are kept; all of them where the key is hidden'),
 });
 export type DifferencesPage = z.infer<typeof DifferencesPage>;
 

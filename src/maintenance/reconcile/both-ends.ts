@@ -1,12 +1,15 @@
 import { type KeyedTable, readKey, writeKey } from '../../compare/keyed-table.js';
+import type { Asked } from '../../compare/protocol.js';
 import type { DifferentSlot } from '../../compare/slot-digests.js';
-import { InputError } from '../../core/errors.js';
+import { InputError, ReplicaAnswerError } from '../../core/errors.js';
 import { formatMicroseconds } from '../../core/wire-times.js';
 import { parseJson } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
 import { countRows } from '../snapshot.js';
 import { type Agreement, MasterEnd, type OwnRow } from './master-end.js';
 import { keyName, ReplicaEnd, type ToldRow } from './replica-end.js';
+
+const CONCLUDE_MS = 5_000;
 
 /** Some rows as the two ends have them at one time, by the names of their keys. */
 export interface Rows {
@@ -147,6 +150,14 @@ export class BothEnds {
       if (told.rows.length !== asked.length) throw this.#replica.nonsense('it has another number of rows');
       const rows = told.rows.filter((row) => row !== null);
       return { own, told: this.#byName(rows), settledAt: snapshot.takenAt - this.options.settleMicros };
+    });
+  }
+
+  /** Tells the replica what has come of it, for those who look there. What was found stands, whether it hears or not. */
+  async conclude(outcome: Omit<Asked<'conclude'>, 'ask' | 'version' | 'cqrsId' | 'timeoutMs'>): Promise<void> {
+    const timeoutMs = Math.min(this.options.timeoutMs, CONCLUDE_MS);
+    await this.#replica.ask('conclude', outcome, { timeoutMs }).catch((error: unknown) => {
+      if (!(error instanceof ReplicaAnswerError)) throw error;
     });
   }
 

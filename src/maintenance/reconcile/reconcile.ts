@@ -112,10 +112,16 @@ class Reconciliation {
       if (wanted) await this.#lookAt(wanted);
       else await this.#sieve(replicaRows);
       await this.#settleCandidates();
+      if (!this.#stopped) await this.#conclude(wanted === undefined);
     } catch (error) {
       if (!this.#stopped) throw error; // whoever stops it gives up the question in hand, too
     }
     return this.#report(startedAt);
+  }
+
+  async #conclude(whole: boolean): Promise<void> {
+    const { masterRows, replicaRows, repaired } = this.#sums;
+    await this.#ends.conclude({ whole, masterRows, replicaRows, ...this.#counts, repaired });
   }
 
   get #stopped(): boolean {

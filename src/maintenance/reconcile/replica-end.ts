@@ -35,8 +35,12 @@ export class ReplicaEnd {
   ) {}
 
   /** @throws ReplicaAnswerError when nobody answers in time, when it is refused, and when the answer makes no sense. */
-  async ask<A extends Ask>(ask: A, body: Body<A>): Promise<Answer<A>> {
-    const { cqrsId, queue, timeoutMs, signal } = this.options;
+  async ask<A extends Ask>(
+    ask: A,
+    body: Body<A>,
+    { timeoutMs = this.options.timeoutMs }: { timeoutMs?: number } = {},
+  ): Promise<Answer<A>> {
+    const { cqrsId, queue, signal } = this.options;
     const question = stringifyJson({ ask, version: PROTOCOL_VERSION, cqrsId, timeoutMs, ...body });
     this.questions++;
     this.bytes += Buffer.byteLength(question);

@@ -80,7 +80,7 @@ export function LettersActions({
         onConfirm={() => purge.mutate(options)}
         onClose={() => setAsking(null)}
       >
-        The messages are removed and cannot be brought back. Their rows stay as they are here, until the master changes
+        The messages are purged and cannot be brought back. Their rows stay as they are here, until the master changes
         them again or somebody synchronizes them.
       </ConfirmDialog>
     </div>

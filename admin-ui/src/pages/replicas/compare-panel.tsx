@@ -5,7 +5,7 @@ import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 
 const OTHER = '\u0000other';
 
-/** Compares a master with the replica behind one queue: what is missing there, stale, damaged or superfluous? */
+/** Compares a master with the replica behind one queue: what is missing there, stale, damaged or extra? */
 export function ComparePanel({ onStarted }: { readonly onStarted: (job: string) => void }) {
   const { masters, queues } = useService();
   const [cqrsId, setCqrsId] = useState(masters[0]!.cqrsId);
@@ -75,8 +75,8 @@ export function ComparePanel({ onStarted }: { readonly onStarted: (job: string) 
         onConfirm={() => start(true)}
         onClose={() => setAsking(false)}
       >
-        Every row that is missing, stale, damaged or superfluous there is brought to the state of the master, by
-        messages for this queue alone.
+        Every row that is missing, stale, damaged or extra there is brought to the state of the master, by messages for
+        this queue alone.
       </ConfirmDialog>
     </section>
   );

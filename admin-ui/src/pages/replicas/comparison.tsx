@@ -15,7 +15,7 @@ const KINDS = {
   missing: ['bad', 'missing', 'the master has it, the replica does not'],
   stale: ['warn', 'stale', 'the replica has an older state'],
   damaged: ['bad', 'damaged', 'the same revision, but other content'],
-  superfluous: ['warn', 'superfluous', 'the replica has it, the master does not'],
+  extra: ['warn', 'extra', 'the replica has it, the master does not'],
   ahead: ['', 'ahead', 'the replica has a newer state than the master'],
 } as const satisfies Record<Difference['kind'], readonly [string, string, string]>;
 
@@ -48,10 +48,19 @@ function Differences({
     <section className="panel" aria-label="Differences">
       <QueryView query={query}>
         {(page) =>
-          page.differences.length === 0 ? (
+          page.differences.length + page.leftOut === 0 ? (
             <div className="body">
               <Notice tone="good" title="Master and replica are equal">
                 Nothing has to be repaired.
+              </Notice>
+            </div>
+          ) : page.differences.length === 0 ? (
+            <div className="body">
+              <Notice
+                tone="warn"
+                title={page.leftOut === 1 ? 'One row differs' : `${formatCount(page.leftOut)} rows differ`}
+              >
+                Their key is hidden, so they are counted and not listed. “Compare and repair” mends them all.
               </Notice>
             </div>
           ) : (

@@ -14,8 +14,8 @@ export function Pager({
   onNext,
 }: {
   readonly shown: number;
-  /** Undefined: it is being counted; null: nobody counts. */
-  readonly count: RowCount | undefined | null;
+  /** Undefined: it is being counted. */
+  readonly count: RowCount | undefined;
   readonly limit: number;
   readonly onLimit: (limit: number) => void;
   readonly onPrevious: (() => void) | null;
@@ -24,7 +24,7 @@ export function Pager({
   return (
     <footer className="pager">
       <span className="soft number" role="status">
-        {formatCount(shown)} shown{count !== null && ` · ${countInWords(count)}`}
+        {formatCount(shown)} shown · {countInWords(count)}
       </span>
       <div className="actions">
         <label className="soft">

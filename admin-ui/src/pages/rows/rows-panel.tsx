@@ -34,6 +34,7 @@ export function RowsPanel({
   selection,
   renderBar,
   whenEmpty,
+  whenUnnamed,
 }: {
   readonly side: 'masters' | 'replicas';
   readonly entity: Entity;
@@ -44,6 +45,8 @@ export function RowsPanel({
   readonly selection: Selection | null;
   readonly renderBar?: (shown: Shown) => ReactNode;
   readonly whenEmpty: string;
+  /** What can be done with rows that cannot be shown. */
+  readonly whenUnnamed?: ReactNode;
 }) {
   const { cqrsId } = entity;
   const [limit, setLimit] = useState(50);
@@ -62,14 +65,19 @@ export function RowsPanel({
   };
   const canLook = entity.columns.length > 0;
   const page = useQuery({ ...rowsQuery(side, cqrsId, query), enabled: canLook });
-  const count = useQuery({ ...countQuery(cqrsId, matching), enabled: canLook && side === 'masters' });
+  const count = useQuery({ ...countQuery(side, cqrsId, matching), enabled: canLook });
   const fromStart = { after: undefined, before: undefined };
 
   if (!canLook) {
     return (
-      <Notice tone="warn" title="These rows cannot be shown">
-        {entity.whyNoRows}
-      </Notice>
+      <section className="panel" aria-label={`Rows of ${cqrsId}`}>
+        <div className="body unnamed">
+          <Notice tone="note" title="These rows cannot be shown">
+            {entity.whyNoRows}
+          </Notice>
+          {whenUnnamed}
+        </div>
+      </section>
     );
   }
   return (
@@ -112,7 +120,7 @@ export function RowsPanel({
               />
               <Pager
                 shown={rows.length}
-                count={side === 'masters' ? count.data : null}
+                count={count.data}
                 limit={limit}
                 onLimit={(value) => {
                   setLimit(value);
