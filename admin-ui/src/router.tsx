@@ -36,8 +36,7 @@ const firstRows = createRoute({
   beforeLoad: async () => {
     const service = await queryClient.ensureQueryData(serviceQuery);
     const [first] = service.masters;
-    // eslint-disable-next-line typescript/only-throw-error
-    if (first) throw redirect({ to: '/rows/$cqrsId', params: { cqrsId: first.cqrsId }, replace: true });
+    if (first) redirect({ to: '/rows/$cqrsId', params: { cqrsId: first.cqrsId }, replace: true, throw: true });
   },
   component: NotFound,
 });

@@ -1,7 +1,14 @@
 import { CompiledQuery } from 'kysely';
 import type { Executor } from './activity-table.js';
 import type { Expiring } from './deaths.js';
-import { type EntityCounters, type NoteRecord, noteSchema, type ProcessRecord, processSchema } from './records.js';
+import {
+  type EntityCounters,
+  type MinuteRecord,
+  type NoteRecord,
+  noteSchema,
+  type ProcessRecord,
+  processSchema,
+} from './records.js';
 
 /** What the processes of a service have left word of. Times are ISO 8601, by the database's clock where it matters. */
 export interface Activity {
@@ -29,23 +36,9 @@ export interface ProcessActivity extends ProcessRecord {
 }
 
 /** All processes together in one period: sums; the greatest lag; what waited, as last seen. */
-export interface Period {
+export interface Period extends Omit<MinuteRecord, 'entities'> {
   /** When it began. */
   readonly at: string;
-  readonly announced: number;
-  readonly published: number;
-  readonly unroutable: number;
-  readonly applied: number;
-  readonly skipped: number;
-  readonly retried: number;
-  readonly deadLettered: number;
-  readonly unreadable: number;
-  readonly failed: number;
-  readonly relayLagMs: number | null;
-  readonly applyLagMs: number | null;
-  readonly outboxDepth: number | null;
-  readonly queueDepth: number | null;
-  readonly deadLetters: number | null;
 }
 
 export interface RecentEvent extends NoteRecord {

@@ -54,41 +54,20 @@ export async function jobDetail({ cqrs }: AdminParts, id: string): Promise<JobDe
   return { ...toJob(job), items, itemsLeftOut: job.itemsLeftOut };
 }
 
-export function toJob(job: StoredJob): Job {
-  const {
-    id,
-    title,
-    cqrsId,
-    queue,
-    by,
-    state,
-    createdAt,
-    startedAt,
-    endedAt,
-    done,
-    total,
-    cancelRequested,
-    counts,
-    error,
-  } = job;
-  const rate = job.seconds !== null && job.seconds > 0 && done > 0 ? done / job.seconds : null;
+export function toJob({
+  request: _request,
+  itemsLeftOut: _itemsLeftOut,
+  findingsLeftOut: _findingsLeftOut,
+  seconds,
+  ...job
+}: StoredJob): Job {
+  const { state, done, total } = job;
+  const rate = seconds !== null && seconds > 0 && done > 0 ? done / seconds : null;
   const left = state === 'running' && rate !== null && total !== null ? Math.max(0, total - done) : null;
   return {
-    id,
+    ...job,
     kind: JobKind.parse(job.kind),
-    title,
-    cqrsId,
-    queue,
-    by,
-    state,
-    createdAt,
-    startedAt,
-    endedAt,
-    done,
-    total,
-    cancelRequested,
-    counts: { ...counts },
-    error,
+    counts: { ...job.counts },
     ratePerSecond: rate === null ? null : round(rate),
     etaSeconds: left === null ? null : Math.ceil(left / rate!),
   };

@@ -68,7 +68,12 @@ describe('a table of products', () => {
       whole: true,
       masterRows: 500,
       replicaRows: 500,
-      ...{ missing: 0, extra: 0, stale: 0, damaged: 0, ahead: 0, repaired: 0 },
+      missing: 0,
+      extra: 0,
+      stale: 0,
+      damaged: 0,
+      ahead: 0,
+      repaired: 0,
     });
     expect(await tables()).toEqual(before);
   });

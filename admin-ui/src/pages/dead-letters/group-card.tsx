@@ -1,12 +1,12 @@
 import { useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
 import type { Letter, LetterGroup } from '../../../../src/admin/contract.ts';
 import { lettersQuery } from '../../api/queries.ts';
 import { useMayAct } from '../../api/use-service.ts';
 import { formatCount, keyLabel, plural } from '../../format.ts';
-import { Icon } from '../../parts/icons.tsx';
+import { PageButtons } from '../../parts/page-buttons.tsx';
 import { QueryView } from '../../parts/query-view.tsx';
 import { TimeAgo } from '../../parts/time-ago.tsx';
+import { useSelection } from '../../parts/use-selection.ts';
 import { LettersActions } from './letters-actions.tsx';
 
 const PAGE = 50;
@@ -90,12 +90,7 @@ function Letters({
 }) {
   const mayAct = useMayAct();
   const query = useQuery(lettersQuery(group, offset));
-  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const toggle = (id: string): void => {
-    const next = new Set(selected);
-    if (!next.delete(id)) next.add(id);
-    setSelected(next);
-  };
+  const { selected, toggle, select } = useSelection();
   return (
     <QueryView query={query}>
       {({ letters, total }) => {
@@ -124,9 +119,7 @@ function Letters({
                           type="checkbox"
                           aria-label="Select this page"
                           checked={chosen.length === letters.length && letters.length > 0}
-                          onChange={({ target }) =>
-                            setSelected(new Set(target.checked ? letters.map(({ id }) => id) : []))
-                          }
+                          onChange={({ target }) => select(target.checked ? letters.map(({ id }) => id) : [])}
                         />
                       </th>
                     )}
@@ -158,24 +151,10 @@ function Letters({
                   {formatCount(offset + 1)} to {formatCount(offset + letters.length)} of {formatCount(total)}
                 </span>
                 <div className="actions">
-                  <button
-                    type="button"
-                    className="button"
-                    disabled={offset === 0}
-                    onClick={() => onPage(Math.max(0, offset - PAGE))}
-                  >
-                    <Icon name="left" size={15} />
-                    Previous
-                  </button>
-                  <button
-                    type="button"
-                    className="button"
-                    disabled={offset + letters.length >= total}
-                    onClick={() => onPage(offset + PAGE)}
-                  >
-                    Next
-                    <Icon name="right" size={15} />
-                  </button>
+                  <PageButtons
+                    onPrevious={offset === 0 ? null : () => onPage(Math.max(0, offset - PAGE))}
+                    onNext={offset + letters.length >= total ? null : () => onPage(offset + PAGE)}
+                  />
                 </div>
               </footer>
             )}

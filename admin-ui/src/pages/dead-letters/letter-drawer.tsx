@@ -89,9 +89,9 @@ function LetterView({ letter }: { readonly letter: LetterDetail }) {
 function Body({ body, field }: { readonly body: string; readonly field: string | null }) {
   if (field === null) return body;
   const start = `${JSON.stringify(field)}:`;
-  return body.split('\n').map((line, index) => {
-    const text = index === 0 ? line : `\n${line}`;
-    // eslint-disable-next-line react/no-array-index-key
-    return line.trimStart().startsWith(start) ? <mark key={index}>{text}</mark> : text;
+  let end = 0;
+  return body.split(/(?=\n)/).map((line) => {
+    end += line.length;
+    return line.trimStart().startsWith(start) ? <mark key={end}>{line}</mark> : line;
   });
 }

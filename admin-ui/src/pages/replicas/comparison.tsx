@@ -9,7 +9,9 @@ import { formatCount, keyLabel, plural } from '../../format.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { JobCard } from '../../parts/job-card.tsx';
 import { Notice } from '../../parts/notice.tsx';
+import { PageButtons } from '../../parts/page-buttons.tsx';
 import { QueryView } from '../../parts/query-view.tsx';
+import { useSelection } from '../../parts/use-selection.ts';
 
 const KINDS = {
   missing: ['bad', 'missing', 'the master has it, the replica does not'],
@@ -95,19 +97,14 @@ function DifferencesView({
   readonly onNext: (() => void) | null;
 }) {
   const mayAct = useMayAct();
-  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const { selected, toggle, select } = useSelection();
   const [isAsking, setAsking] = useState(false);
   const repair = useAction('repair', (job) => {
     setAsking(false);
-    setSelected(new Set());
+    select([]);
     onRepair(job.id);
   });
   const open = differences.filter(({ repaired }) => !repaired);
-  const toggle = (key: string): void => {
-    const next = new Set(selected);
-    if (!next.delete(key)) next.add(key);
-    setSelected(next);
-  };
   return (
     <>
       <header>
@@ -140,7 +137,7 @@ function DifferencesView({
                     aria-label="Select this page"
                     disabled={open.length === 0}
                     checked={open.length > 0 && open.every(({ key }) => selected.has(key))}
-                    onChange={({ target }) => setSelected(new Set(target.checked ? open.map(({ key }) => key) : []))}
+                    onChange={({ target }) => select(target.checked ? open.map(({ key }) => key) : [])}
                   />
                 </th>
               )}
@@ -203,12 +200,7 @@ function DifferencesView({
             {leftOut > 0 && `${formatCount(leftOut)} more are not kept: repair all of them at once.`}
           </span>
           <div className="actions">
-            <button type="button" className="button" disabled={!onPrevious} onClick={onPrevious ?? undefined}>
-              Previous
-            </button>
-            <button type="button" className="button" disabled={!onNext} onClick={onNext ?? undefined}>
-              Next
-            </button>
+            <PageButtons onPrevious={onPrevious} onNext={onNext} />
           </div>
         </footer>
       )}

@@ -1,6 +1,6 @@
 import type { RowCount } from '../../../../src/admin/contract.ts';
 import { formatCount } from '../../format.ts';
-import { Icon } from '../../parts/icons.tsx';
+import { PageButtons } from '../../parts/page-buttons.tsx';
 
 const LIMITS = [50, 100, 200, 500];
 
@@ -35,14 +35,7 @@ export function Pager({
             ))}
           </select>
         </label>
-        <button type="button" className="button" disabled={!onPrevious} onClick={onPrevious ?? undefined}>
-          <Icon name="left" size={15} />
-          Previous
-        </button>
-        <button type="button" className="button" disabled={!onNext} onClick={onNext ?? undefined}>
-          Next
-          <Icon name="right" size={15} />
-        </button>
+        <PageButtons onPrevious={onPrevious} onNext={onNext} />
       </div>
     </footer>
   );
