@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { ConfigurationError, TransportError } from '../core/errors.js';
 import { Header } from '../core/headers.js';
 import { MemoryDeadLetters } from './memory-dead-letters.js';
@@ -128,8 +129,9 @@ export class MemoryTransport implements Transport {
     else if (newlyBound.length > 0)
       events.emit('cqrs.inbox.gap', { queue: options.queue, missing: 'binding', cqrsIds: newlyBound });
 
+    const deliver = AsyncResource.bind(onDelivery);
     const consumer: MemoryConsumer = new MemoryConsumer(queue, options.prefetch, (message) =>
-      onDelivery(
+      deliver(
         new MemoryDelivery(message, consumer, this.broker, {
           queue,
           deadLetters,
@@ -168,7 +170,8 @@ export class MemoryTransport implements Transport {
 
   async answer(queue: string, respond: Respond): Promise<Subscription> {
     this.#connected();
-    const answerer = this.broker.questions.join(queue, respond);
+    // As on every other broker: who sends or asks is in the middle of something, a transaction maybe, that is none of theirs.
+    const answerer = this.broker.questions.join(queue, AsyncResource.bind(respond));
     this.#answerers.add(answerer);
     return { cancel: () => answerer.cancel() };
   }

@@ -23,7 +23,7 @@ export interface Transport {
   /**
    * Makes the queue, its dead-letter queue and all bindings, then delivers. At most `prefetch` deliveries are
    * unsettled at a time. After a lost connection it resumes by itself; unsettled deliveries come again and settling
-   * the old ones does nothing.
+   * the old ones does nothing. `onDelivery` is called outside of the sender's asynchronous context.
    */
   consume(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<Subscription>;
 
@@ -37,7 +37,8 @@ export interface Transport {
   /**
    * Takes the questions that are put to a queue and sends back what `respond` makes of each. Several may answer for one
    * queue; each question goes to one of them at a time, and to another one if that is gone before it has answered. A
-   * `respond` that rejects leaves its question without an answer. After a lost connection it resumes by itself.
+   * `respond` that rejects leaves its question without an answer. After a lost connection it resumes by itself. Like
+   * `onDelivery` it is called outside of the asker's asynchronous context: a transaction that is open there is none of its.
    */
   answer(queue: string, respond: Respond): Promise<Subscription>;
 

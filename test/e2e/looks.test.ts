@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import { openBrowser, SIZES, visit, type Visit } from './support/browser.js';
@@ -126,10 +126,9 @@ test('the keyboard alone opens a row, and comes back', async () => {
 });
 
 test('it can be used within a second', async () => {
-  // on a machine to itself; where several want each processor everybody gets a part of it
-  const limit = 1_000 * Math.max(1, loadavg()[0]! / availableParallelism());
+  // the best of several, since others want the processors, too; the limit is the same for every one
   let best = Infinity;
-  for (let round = 0; round < 10 && best > limit; round++) {
+  for (let round = 0; round < 20 && best >= 1_000; round++) {
     await using visitor = await visit(browser, stage.bank);
     const { page } = visitor;
     const began = performance.now();
@@ -138,7 +137,7 @@ test('it can be used within a second', async () => {
     await page.getByRole('heading', { name: 'Rows' }).waitFor();
     best = Math.min(best, performance.now() - began);
   }
-  expect(best).toBeLessThan(limit);
+  expect(best).toBeLessThan(1_000);
 });
 
 test('a page that stays open keeps neither listeners nor nodes', async () => {

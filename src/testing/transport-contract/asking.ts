@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { TransportError } from '../../core/errors.js';
 import type { Transport } from '../../transport/transport.js';
 import { type Case, message } from './bench.js';
@@ -7,6 +8,18 @@ const PATIENT = { timeoutMs: 10_000 };
 
 /** What ask and answer promise. */
 export const askingCases: readonly Case[] = [
+  [
+    'ask: the answer is made outside of what the asker is in the middle of',
+    async (bench) => {
+      const { transport } = await bench.join();
+      const queue = bench.queueName();
+      const other = await bench.join();
+      // An open transaction, say, which an ORM of the answerer would take for its own.
+      const transaction = new AsyncLocalStorage<string>();
+      await other.transport.answer(queue, async () => String(transaction.getStore()));
+      assert.equal(await transaction.run('of the asker', () => ask(transport, queue, '?')), 'undefined');
+    },
+  ],
   [
     'ask: the answer comes to its question, however many are under way',
     async (bench) => {

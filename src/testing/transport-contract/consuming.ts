@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { TransportError } from '../../core/errors.js';
 import type { CqrsEvents } from '../../core/events.js';
 import { type Case, ID, message, OTHER_ID, text } from './bench.js';
@@ -22,6 +23,23 @@ export const consumingCases: readonly Case[] = [
       const results = await transport.publish(ids.map((cqrsId) => message(cqrsId, { cqrsId })));
       assert.deepEqual(results, ['unroutable', 'unroutable', 'unroutable', 'confirmed']);
       assert.equal(text(await inbox.next()), ID);
+    },
+  ],
+  [
+    'consume: a delivery comes outside of what its sender is in the middle of',
+    async (bench) => {
+      const { transport } = await bench.join();
+      const transaction = new AsyncLocalStorage<string>();
+      const inbox = await bench.consume(transport);
+      const { promise: seen, resolve } = Promise.withResolvers<string>();
+      const reader = await bench.join();
+      await inbox.subscription.cancel();
+      await reader.transport.consume(inbox.options, (delivery) => {
+        resolve(String(transaction.getStore()));
+        void delivery.ack();
+      });
+      await transaction.run('of the sender', () => bench.confirmed(transport, message('a')));
+      assert.equal(await seen, 'undefined');
     },
   ],
   [
