@@ -113,6 +113,21 @@ test('a letter, and the question before a purge, keep nobody out', async () => {
   expect(await seriousIssues(page)).toEqual([]);
 });
 
+test.each(['light', 'dark'] as const)('what the pointer is on can be read (%s)', async (colours) => {
+  await using visitor = await visit(browser, stage.bank, { colours });
+  const { page } = visitor;
+  await visitor.open('#/replicas');
+  for (const name of ['Compare', 'Compare and repair']) {
+    await page.getByRole('button', { name, exact: true }).hover();
+    expect(await seriousIssues(page)).toEqual([]);
+  }
+  await using other = await visit(browser, stage.shop, { colours });
+  await other.open('#/dead-letters');
+  await other.page.getByRole('button', { name: 'Purge all' }).click();
+  await other.page.getByRole('button', { name: 'Purge for good' }).hover();
+  expect(await seriousIssues(other.page)).toEqual([]);
+});
+
 test('the keyboard alone opens a row, and comes back', async () => {
   await using visitor = await visit(browser, stage.bank);
   const { page } = visitor;

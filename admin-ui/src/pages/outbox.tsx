@@ -16,7 +16,10 @@ export function OutboxPage() {
       <div className="page-head">
         <div>
           <h1>{isMaster ? 'Outbox and workers' : 'Workers'}</h1>
-          <p>What waits to leave this service, the processes at work, and what happened lately.</p>
+          <p>
+            {isMaster && 'What waits to leave this service, '}
+            {isMaster ? 'the' : 'The'} processes at work, and what happened lately.
+          </p>
         </div>
       </div>
       {isMaster && <QueryView query={outbox}>{(data) => <OutboxPanels outbox={data} />}</QueryView>}
