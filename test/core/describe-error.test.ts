@@ -42,7 +42,7 @@ describe('an error in one line', () => {
     ['a function that is none', () => [1].map('S3CRET' as never)],
     ['a property of a text', () => Object.assign('S3CRET', { length: 1 })],
     ['an invalid argument of Node', () => Buffer.from(Symbol.for('S3CRET') as never)],
-    ['a range', () => (1.5).toFixed(1_000)],
+    ['a range', () => (1.5).toFixed(Number('1000'))],
     ['a text that looks like a frame', () => JSON.parse('\n    at /S3CRET/row.ts:1:1)\n') as unknown],
   ])('tells an error of the engine by its place, not by the value it quotes: %s', (_, fail) => {
     expect(describeError(thrownBy(fail))).toMatch(
