@@ -14,6 +14,6 @@ await explaining(async () => {
     worst = (await passThrough(jestCommand(['test/replica/convergence']), env)) || worst;
   }
   worst = (await passThrough(['tsx', 'test/faults/main.ts'])) || worst;
-  worst = (await passThrough(['stryker', 'run', 'test/mutation/stryker.config.mjs'])) || worst;
+  worst = (await passThrough(['node', 'scripts/test-mutation.ts'])) || worst;
   return (await passThrough(['tsx', 'test/campaign/main.ts', '--minutes', String(3 * rounds)])) || worst;
 });

@@ -9,8 +9,8 @@
  * the commit rejects, and MikroORM rolls back. (Pipelined, the COMMIT of the then aborted transaction would be answered
  * with ROLLBACK, which is an error to nobody.)
  *
- * It watches the `pg` clients of MikroORM's own pool as they are taken from it. On any other driver everything is sent
- * as it comes.
+ * It watches the `pg` clients of MikroORM's own pool as they are taken from it, and keeps those out of it that no longer
+ * answer. On any other driver everything is sent as it comes.
  */
 export function saveRoundTrips(connection: NativeConnection): void {
   const begin = connection.begin.bind(connection);
@@ -60,7 +60,8 @@ class WatchedClient {
   #heldLast: string[] = [];
 
   constructor(private readonly client: PgClient) {
-    this.#stock = client.query.bind(client);
+    const stock = client.query.bind(client);
+    this.#stock = (...args) => this.#unlessGivenUp(stock(...args));
     client.query = (...args) => this.#query(args);
   }
 
@@ -68,6 +69,25 @@ class WatchedClient {
   forget(): void {
     this.#heldBegin = undefined;
     this.#heldLast = [];
+  }
+
+  /**
+   * A query that ran into the driver's `query_timeout` is still under way, or its connection is dead: `pg` would put it back
+   * into the pool as sound, and whoever gets it next would wait as long again.
+   */
+  #unlessGivenUp(answer: unknown): unknown {
+    if (answer instanceof Promise) {
+      answer.catch((error: unknown) => {
+        if (error instanceof Error && error.message === 'Query read timeout') this.#discard();
+      });
+    }
+    return answer;
+  }
+
+  /** So that the pool throws it away: at once, though the end of its socket is seen later. */
+  #discard(): void {
+    void this.client.end?.();
+    this.client.connection?.stream?.destroy();
   }
 
   #query(args: QueryArguments): unknown {
@@ -93,7 +113,7 @@ class WatchedClient {
     try {
       return await (this.#stock('rollback') as Promise<unknown>);
     } catch {
-      this.client.connection?.stream?.destroy(); // so that the pool throws it away
+      this.#discard();
       return NOTHING_DONE;
     }
   }
@@ -131,6 +151,7 @@ type QueryArguments = [query: unknown, parameters?: unknown, callback?: unknown]
 
 interface PgClient {
   query(...args: QueryArguments): unknown;
+  end?(): Promise<void>;
   readonly connection?: { readonly stream?: { destroy(): void } };
 }
 

@@ -265,7 +265,7 @@ export function jsonToText(kind: WireKind, value: WireValue): string | null {
 
 function jsonType(value: WireValue): string {
   if (JSON.isRawJSON(value)) return 'a number';
-  return value === null ? 'null' : `a ${typeof value === 'bigint' ? 'number' : typeof value}`;
+  return `a ${typeof value === 'bigint' ? 'number' : typeof value}`;
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import type { Settings } from '../core/settings.js';
 import type { Delivery, Subscription, Transport } from '../transport/transport.js';
 import { Answering, type AnsweringParts } from './answering.js';
 import { decide, type Verdict } from './failure-policy.js';
-import { isTransient } from './faults.js';
+import { isTransient, isUnanswered } from './faults.js';
 import type { Handler, Outcome } from './handler.js';
 import { Mailbox } from './mailbox.js';
 import { fieldsOf, openDelivery, reissueAsDeadLetter, reissueForRetry, type Message } from './message.js';
@@ -31,6 +31,9 @@ export interface ConsumerParts extends Pick<AnsweringParts, 'answers'> {
   /** Tells whether it moves; default: one that nobody asks. */
   readonly pulse?: Pulse;
 }
+
+/** Each on another connection, since one that did not answer is given up. */
+const UNANSWERED_ATTEMPTS = 3;
 
 /** A delivery that was read as soon as it came: while the handler waits for its database, there is time. */
 interface Opened {
@@ -73,6 +76,8 @@ export class Consumer extends Service {
   readonly #pulse: Pulse;
   #subscription: Subscription | undefined;
   #loop: Promise<void> = Promise.resolve();
+  /** How often the database has left the batch in hand, or a part of it, without an answer. */
+  #unanswered = 0;
   readonly #answering: Answering;
 
   /** @throws ConfigurationError when no queue is named, or an id has no handler. */
@@ -130,7 +135,10 @@ export class Consumer extends Service {
       const opened = await this.#mailbox.take(this.signal);
       if (opened.length === 0) return;
       const messages = await this.#sort(opened);
-      for (const [handler, batch] of this.#byHandler(messages)) await this.#apply(handler, batch);
+      for (const [handler, batch] of this.#byHandler(messages)) {
+        this.#unanswered = 0;
+        await this.#apply(handler, batch);
+      }
     }
   }
 
@@ -207,7 +215,7 @@ export class Consumer extends Service {
         if (outcomes.length === batch.length) return outcomes;
         return new Error(`The handler answered with ${outcomes.length} outcomes for ${batch.length} messages.`);
       } catch (error) {
-        if (!isTransient(error)) {
+        if (!isTransient(error) && !this.#mayBeUnanswered(error)) {
           this.#recovered(failures);
           return toError(error);
         }
@@ -215,6 +223,11 @@ export class Consumer extends Service {
         if (this.signal.aborted) return undefined;
       }
     }
+  }
+
+  /** Whether to take the silence for the database's fault: a few times a batch, and no more for the halves of it. */
+  #mayBeUnanswered(error: unknown): boolean {
+    return isUnanswered(error) && ++this.#unanswered <= UNANSWERED_ATTEMPTS;
   }
 
   async #split(handler: Handler, batch: readonly Message[], error: Error): Promise<void> {

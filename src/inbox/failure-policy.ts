@@ -44,8 +44,9 @@ const MAX_WAIT_FACTOR = 32;
  * | anything else                      | retry while attempts are left, `maxRetries` + 1 in all, counted; the entity's |
  * |                                    | own rules come first. Retried for ever means: until the message expires       |
  *
- * A database that is away never comes here: then the whole batch waits in the consumer. A connection that fails inside
- * a hook is the hook's own affair and counts.
+ * A database that is away never comes here: then the whole batch waits in the consumer. So it does where a query has no
+ * answer in the driver's own time, for a few tries; if it never has one, the message is to blame. A connection that fails
+ * inside a hook is the hook's own affair and counts.
  */
 export function decide(failure: Failure): Verdict {
   const { outcome } = failure;

@@ -41,6 +41,14 @@ const NETWORK_CODES = new Set([
 const LOST_CONNECTION =
   /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Client has encountered a connection error|Cannot use a pool after|Client was closed)/;
 
+/**
+ * Whether the driver has given a query up (`query_timeout` of `pg`). The database may be gone without a word, or the query
+ * may take so long every time: which of them cannot be told from one such error.
+ */
+export function isUnanswered(error: unknown): boolean {
+  return [...causes(error)].some(({ message }) => message === 'Query read timeout'); // it has no code
+}
+
 /** @see Fault */
 export function faultOf(error: unknown): Fault {
   const state = sqlState(error);

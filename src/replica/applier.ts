@@ -64,9 +64,7 @@ export class Applier implements Handler, ReplicaRuntime {
     batch: readonly Received[],
     { anyAge = false, within, rehearse = false }: { anyAge?: boolean; within?: EntityManager; rehearse?: boolean } = {},
   ): Promise<readonly Outcome[]> {
-    // A limit would outlive the savepoint that it is set in.
-    const queryTimeoutMs = within ? null : this.parts.settings.replica.queryTimeoutMs;
-    const work = new Batch(this.parts, batch, { anyAge, bySave: true, queryTimeoutMs });
+    const work = new Batch(this.parts, batch, { anyAge, bySave: true, ownTransaction: !within });
     const stored = work.prepared.filter(({ definition }) => definition.path !== 'none');
     if (stored.length > 0) {
       try {
@@ -108,8 +106,8 @@ export class Applier implements Handler, ReplicaRuntime {
       if (signalType === 'DELETE' || how.row || definition.overrides.has('cqrsSave')) throw withoutTable(definition);
       return callSave(definition, em, received);
     }
-    const queryTimeoutMs = em.isInTransaction() ? null : this.parts.settings.replica.queryTimeoutMs;
-    const work = new Batch(this.parts, [received], { anyAge: true, bySave: false, queryTimeoutMs });
+    const ownTransaction = !em.isInTransaction();
+    const work = new Batch(this.parts, [received], { anyAge: true, bySave: false, ownTransaction });
     const [prepared] = work.prepared;
     if (prepared) {
       await inTransaction(em, async (inner) => {

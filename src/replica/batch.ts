@@ -33,6 +33,15 @@ export interface BatchParts {
   readonly readsOthers: WeakSet<ReplicaDefinition>;
 }
 
+export interface BatchOptions {
+  /** Also create rows from messages older than tombstones are kept. */
+  readonly anyAge: boolean;
+  /** Whether `cqrsSave` is asked, which may be what has led here. */
+  readonly bySave: boolean;
+  /** Whether the transaction is ours: limits of time would outlive a savepoint of somebody else's. */
+  readonly ownTransaction: boolean;
+}
+
 /** One batch on its way: who is settled how, and what is told once it is committed. */
 export class Batch {
   readonly prepared: Prepared[] = [];
@@ -43,7 +52,7 @@ export class Batch {
   constructor(
     private readonly parts: BatchParts,
     batch: readonly Received[],
-    private readonly options: { anyAge: boolean; bySave: boolean; queryTimeoutMs?: number | null },
+    private readonly options: BatchOptions,
   ) {
     const { clockSkewToleranceSeconds, syncDowngrade, tombstoneRetentionSeconds } = parts.settings.replica;
     const now = Date.now() * 1000;
@@ -75,8 +84,10 @@ export class Batch {
       );
       for (const [index, key] of keys.entries()) group[index]!.key = key;
     }
-    await session.run(lockKeys(messages.map(toLock)));
-    const { queryTimeoutMs } = this.options;
+    const { settings } = this.parts;
+    const idleMs = this.options.ownTransaction ? settings.health.stuckSeconds * 1_000 : undefined;
+    await session.run(lockKeys(messages.map(toLock), idleMs));
+    const queryTimeoutMs = this.#queryTimeoutMs;
     // Only now: whoever waits for another worker's keys is not slow.
     if (queryTimeoutMs) await session.run({ text: `set local statement_timeout = ${queryTimeoutMs}`, parameters: [] });
     const plans: RowPlan[] = [];
@@ -107,6 +118,10 @@ export class Batch {
     }
   }
 
+  get #queryTimeoutMs(): number | null {
+    return this.options.ownTransaction ? this.parts.settings.replica.queryTimeoutMs : null;
+  }
+
   async #writeRows(session: SqlSession, definition: ReplicaDefinition, group: readonly Prepared[]): Promise<RowPlan> {
     const settle = (message: Prepared, outcome: Outcome): void => this.settle(message, outcome);
     const rest = await this.parts.straight.write(session, definition, group, settle);
@@ -131,7 +146,7 @@ export class Batch {
     try {
       return await work;
     } catch (error) {
-      const { queryTimeoutMs } = this.options;
+      const queryTimeoutMs = this.#queryTimeoutMs;
       if (queryTimeoutMs && sqlState(error) === QUERY_CANCELED) {
         const fields = { queue: this.parts.settings.queue ?? '', cqrsId, doing, timeoutMs: queryTimeoutMs };
         this.parts.events.emit('cqrs.replica.query-timed-out', fields);

@@ -1,5 +1,5 @@
 import { causes, describeError, sqlState } from '../core/describe-error.js';
-import { faultOf } from '../inbox/faults.js';
+import { faultOf, isUnanswered } from '../inbox/faults.js';
 
 /**
  * What an error of the database says about the message that was being written:
@@ -33,8 +33,7 @@ export function classifyDatabaseError(error: unknown): DatabaseFault {
  * no longer waits for may still be under way, or its connection gone without a word: all that follows would wait as long.
  */
 export function endsTransaction(error: unknown): boolean {
-  const unanswered = [...causes(error)].some(({ message }) => message === 'Query read timeout'); // pg gives it no code
-  return unanswered || classifyDatabaseError(error) === 'transient';
+  return isUnanswered(error) || classifyDatabaseError(error) === 'transient';
 }
 
 /** An error of the database, told by its state and the part of the schema it names: PostgreSQL's own quotes values. */

@@ -13,6 +13,18 @@ class Note extends masterClass(NoteSchema) {
 }
 NoteSchema.setClass(Note);
 
+test('a connection that no longer answers is given up: whoever is next does not wait for it', async () => {
+  const driverOptions = { query_timeout: 300 };
+  const service = await masterService([Note], { options: { pool: { min: 0, max: 1 }, driverOptions } });
+  await service.orm.em.fork().insert(Note, { text: 'first' });
+  const slow = service.orm.em.fork().transactional(async (em) => em.execute('select pg_sleep(20)'));
+  await expect(slow).rejects.toThrow('Query read timeout');
+  await expect(service.orm.em.fork().execute('select pg_sleep(20)')).rejects.toThrow('Query read timeout');
+  await service.orm.em.fork().insert(Note, { text: 'kept' });
+  expect((await service.take()).map((one) => one.data['text'])).toEqual(['first', 'kept']);
+  await service[Symbol.asyncDispose]();
+});
+
 test('a connection that is lost inside a transaction gives its place in the pool back', async () => {
   const service = await masterService([Note], { options: { pool: { min: 0, max: 1 } } });
   for (let round = 0; round < 3; round++) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { UniqueConstraintViolationException } from '@mikro-orm/core';
 import { TransportError } from '../../src/core/errors.js';
-import { faultOf, type Fault } from '../../src/inbox/faults.js';
+import { faultOf, type Fault, isUnanswered } from '../../src/inbox/faults.js';
 
 const withCode = (code: string): Error => Object.assign(new Error('from below'), { code });
 
@@ -30,6 +30,16 @@ const cases: [string, unknown, Fault][] = [
 describe('whose fault an error is', () => {
   test.each(cases)('%s', (_, error, fault) => {
     expect(faultOf(error)).toBe(fault);
+  });
+
+  test('a query that the driver gave up tells nothing by itself, wrapped or not', () => {
+    const error = new Error('Query read timeout');
+    expect([error, new Error('select 1', { cause: error }), new Error('no')].map(isUnanswered)).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    expect(faultOf(error)).toBe('message');
   });
 
   test('an error that is its own cause has an answer too', () => {

@@ -233,6 +233,36 @@ export function tellInboxStories(broker: TestBroker): void {
       expect(worker.log.of('cqrs.inbox.dead-lettered')).toEqual([]);
     });
 
+    test('a query without an answer is held against the database first: the batch waits, and nobody loses an attempt', async () => {
+      await using worker = await stage.work({ replica: { maxRetries: 0 } });
+      let silent = 3;
+      worker.handler.script = () => {
+        if (silent-- > 0) throw new Error('Query read timeout');
+        return undefined;
+      };
+      await stage.send(saveOf(1));
+      await worker.log.until('cqrs.inbox.applied');
+      expect(worker.log.of('cqrs.inbox.failed')).toHaveLength(3);
+      expect(worker.log.of('cqrs.inbox.recovered')).toHaveLength(1);
+      expect(worker.handler.seen.map(({ payload }) => payload.retries)).toEqual([0, 0, 0, 0]);
+      expect(worker.log.of('cqrs.inbox.dead-lettered')).toEqual([]);
+    });
+
+    test('a message whose query never has an answer does not hold up the others', async () => {
+      await using worker = await stage.work({ replica: { maxRetries: 0, batchWaitMs: 200 } });
+      worker.handler.script = (message) => {
+        if (keyOf(message) === '3') throw new Error('Query read timeout');
+        return undefined;
+      };
+      await stage.send(...numbers(6).map((id) => saveOf(id)));
+      await worker.log.until('cqrs.inbox.applied', 5);
+      expect(await worker.log.until('cqrs.inbox.dead-lettered')).toMatchObject([
+        { instancePk: '3', reason: 'max-retries' },
+      ]);
+      // For the whole batch; its halves are not waited for again.
+      expect(worker.log.of('cqrs.inbox.failed')).toHaveLength(3);
+    });
+
     test('a worker that is stopped while the database is away leaves its messages to the next', async () => {
       const first = await stage.work();
       first.handler.script = () => {

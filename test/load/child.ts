@@ -46,9 +46,9 @@ export class Child {
     await this.ended();
   }
 
-  /** How the memory went while `of` messages were handled, after the first fifth, in which everything warms up. */
+  /** How the memory went while `of` messages were handled, after the first half, in which everything warms up. */
   memory(of: number): { peakRssMb: number; rssSlopeMbPer100k: number } {
-    const warm = this.samples.filter(({ done }) => done >= of / 5 && done < of);
+    const warm = this.samples.filter(({ done }) => done >= of / 2 && done < of);
     const used = warm.length > 2 ? warm : this.samples;
     const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
     const [x, y] = [used.map(({ done }) => done / 100_000), used.map(({ rssBytes }) => rssBytes / 1e6)];

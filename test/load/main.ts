@@ -1,8 +1,9 @@
 /**
- * `npm run test:load [-- --full] [-- --messages N] [-- --letters N] [-- --seconds N] [-- --json] [-- --report]`: how the
- * relay and the worker hold up under much: a backlog, an outage, dead letters, one poison key, a slow database. Each part
- * runs in a process of its own whose memory is watched. Small by default; `--full` is a million messages and 100 000
- * dead letters. `--report` keeps the figures in test/load/report.json, from which docs/guarantees.md takes them.
+ * `npm run test:load [-- --full] [-- --messages N] [-- --letters N] [-- --seconds N] [-- --only backlog,slow,letters,
+ * poison,outbox] [-- --json] [-- --report]`: how the relay and the worker hold up under much: a backlog, an outage, dead
+ * letters, one poison key, a slow database. Each part runs in a process of its own whose memory is watched. Small by
+ * default; `--full` is a million messages and 100 000 dead letters. `--report` keeps the figures in
+ * test/load/report.json, from which docs/guarantees.md takes them.
  */
 import { parseArgs } from 'node:util';
 import { Proxy } from '../faults/proxy.ts';
@@ -10,6 +11,7 @@ import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.ts';
 import { createDatabase } from '../support/database.ts';
 import { Publisher } from './broker.ts';
 import { backlog, backPressure, deadLetters, type Load, outbox, poison, type Stage } from './loads.ts';
+import { machine } from './machine.ts';
 import { keepLoads, LOAD_HEAD, loadRow } from './report.ts';
 import { openMaster, openReplica, queueOf, queuesOf, type Scene } from './scene.ts';
 
@@ -19,6 +21,7 @@ const { values } = parseArgs({
     messages: { type: 'string' },
     letters: { type: 'string' },
     seconds: { type: 'string' },
+    only: { type: 'string' },
     json: { type: 'boolean', default: false },
     report: { type: 'boolean', default: false },
   },
@@ -27,12 +30,27 @@ const messages = Number(values.messages ?? (values.full ? 1_000_000 : 10_000));
 const letters = Number(values.letters ?? (values.full ? 100_000 : 1_000));
 const seconds = Number(values.seconds ?? (values.full ? 20 : 3));
 
+const LOADS: Readonly<Record<string, (stage: Stage) => Promise<Load | Load[]>>> = {
+  backlog: (stage) => backlog(stage, messages),
+  slow: (stage) => backPressure(stage, Math.min(messages, 20_000)),
+  letters: (stage) => deadLetters(stage, letters),
+  poison: (stage) => poison(stage, seconds),
+  outbox: (stage) => outbox(stage, messages),
+};
+const chosen = values.only?.split(',') ?? Object.keys(LOADS);
+const unknown = chosen.filter((name) => !(name in LOADS));
+if (unknown.length > 0) throw new Error(`no load is called ${unknown.join(', ')}: ${Object.keys(LOADS).join(', ')}`);
+
 const loads: Load[] = [];
-const tell = (...done: Load[]): void => {
+const tell = async ({ scene }: Stage, done: Load[]): Promise<void> => {
   loads.push(...done);
   for (const load of done) console.log(values.json ? JSON.stringify(load) : loadRow(load));
   // One by one: a run may take an hour.
-  if (values.report) keepLoads(done.filter(({ problems }) => problems.length === 0));
+  if (values.report)
+    keepLoads(
+      done.filter(({ problems }) => problems.length === 0),
+      await machine(scene),
+    );
 };
 if (!values.json) console.log(LOAD_HEAD);
 {
@@ -55,11 +73,7 @@ if (!values.json) console.log(LOAD_HEAD);
     await consumer.stop();
     await using publisher = await Publisher.join();
     const stage: Stage = { scene, master, replica, proxy, publisher };
-    tell(await backlog(stage, messages));
-    tell(await backPressure(stage, Math.min(messages, 20_000)));
-    tell(...(await deadLetters(stage, letters)));
-    tell(await poison(stage, seconds));
-    tell(await outbox(stage, messages));
+    for (const name of chosen) await tell(stage, [await LOADS[name]!(stage)].flat());
     if ((await publisher.ready(`unreadable_${queueOf(scene)}`)) > 0) throw new Error('messages could not be read');
   } finally {
     await Promise.all([master.cqrs.stop(), replica.cqrs.stop()]);
