@@ -1,5 +1,7 @@
 import { type Campaign, faultCount, readCampaign } from '../../test/campaign/report.ts';
 import { readReport } from '../../test/faults/report.ts';
+import { LOAD_HEAD, type LoadReport, loadRow, readLoads } from '../../test/load/report.ts';
+import { readScores, type Score, SCORE_HEAD, scoreRow } from '../../test/mutation/report.ts';
 import { passed, type Result, TABLE_HEAD, tableRow } from '../../test/faults/result.ts';
 import { type Claim, CLAIMS } from './claims.ts';
 
@@ -56,6 +58,24 @@ function campaignSection(campaign: Campaign | undefined): string[] {
   ];
 }
 
+function loadSection(report: LoadReport | undefined): string[] {
+  if (!report) return [];
+  return [
+    '## Load',
+    `Last kept run of \`npm run test:load -- --full --report\`, each relay and worker in a process of its own, on ${report.machine}. *Most memory* is the resident set of that process; *growth* is its slope over the second half, for each 100,000 messages, where there are enough of them to tell it from the garbage collector.`,
+    [LOAD_HEAD, ...report.loads.map(loadRow)].join('\n'),
+  ];
+}
+
+function mutantSection(scores: readonly Score[]): string[] {
+  if (scores.length === 0) return [];
+  return [
+    '## Mutants',
+    'Last kept run of `npm run test:mutation -- --report`: the rules are changed, one small thing at a time, and a test must fail for each. [test/mutation](../test/mutation/README.md) says what survived, and why.',
+    [SCORE_HEAD, ...scores.map(scoreRow)].join('\n'),
+  ];
+}
+
 /** docs/guarantees.md, made from the tags of tests and from the last report that was kept. */
 export function guaranteesPage(
   tests: readonly TaggedTest[],
@@ -64,15 +84,17 @@ export function guaranteesPage(
 ): string {
   return `${[
     '# Guarantees',
-    '<!-- Made by `npm run docs:guarantees` from scripts/docs/claims.ts, the tests, test/faults/report.json and test/campaign/report.json. -->',
+    '<!-- Made by `npm run docs:guarantees` from scripts/docs/claims.ts, the tests, and the report.json of test/faults, test/campaign, test/load and test/mutation. -->',
     'What is promised, and the tests that show it. They pass: `.ci/run` fails when one of them did not, and when a claim has none.',
     ...CLAIMS.map((claim) => section(claim, tests, report)),
     '## Faults',
     'Last kept run of `npm run test:faults -- --report`, on PostgreSQL and RabbitMQ servers of its own. At each point the process at work meets an error, is killed with `kill -9`, or hangs until it is killed; then it starts again. In the cases of the network nobody restarts it, and it must say what happened. *Lost*: rows of the master that the replica lacks or has in another state. *Resurrected*: rows that the replica has and the master has not. *Effects twice*: what hooks wrote through their EntityManager more than once.',
     [TABLE_HEAD, ...report.map(tableRow)].join('\n'),
     ...campaignSection(campaign),
+    ...loadSection(readLoads()),
+    ...mutantSection(readScores()),
     '## What the network asks of you',
-    'TCP does not tell an idle connection from a dead one. RabbitMQ is watched by heartbeats. PostgreSQL has none: give the pool limits (`driverOptions: { query_timeout, connectionTimeoutMillis, maxLifetimeSeconds, idle_in_transaction_session_timeout }`, as these tests do), or a query whose answer is swallowed waits for ever. A query that ran into `query_timeout` leaves its connection in the pool as if it were sound, which `maxLifetimeSeconds` ends. The last is for the other end: a worker that is cut off without a word holds the keys of its batch until PostgreSQL gives its transaction up. A relay sets that limit by itself, at twice `relay.publishTimeoutMs`.',
+    'TCP does not tell an idle connection from a dead one. RabbitMQ is watched by heartbeats. PostgreSQL has none: give the pool limits (`driverOptions: { query_timeout, connectionTimeoutMillis, maxLifetimeSeconds, idle_in_transaction_session_timeout }`, as these tests do), or a query whose answer is swallowed waits for ever. A connection whose query ran into `query_timeout` is given up. A worker takes such a silence for the fault of the database, and tries its batch three more times before it looks for a message that is to blame. The last limit is for the other end: a worker or relay that is cut off without a word holds its keys until PostgreSQL gives its transaction up. A worker sets that limit by itself, at `health.stuckSeconds`, where the connection has none; a relay at twice `relay.publishTimeoutMs`. A hook that leaves its transaction idle for longer (while it waits for another service, say) loses it.',
     '## Not shown',
     'All servers of these tests run on one machine: a machine that loses its power, and with it what a disk had not written, is not among the cases. Neither is RabbitMQ as a cluster, nor what a fail-over costs a replica whose own database loses commits.',
   ].join('\n\n')}\n`;

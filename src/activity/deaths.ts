@@ -1,39 +1,41 @@
 import { CompiledQuery } from 'kysely';
 import type { Events } from '../core/events.js';
+import type { Settings } from '../core/settings.js';
 import type { Executor, Row } from './activity-table.js';
 
 /**
- * When messages became dead letters, hour by hour: what tells how soon the broker will drop them, without a look into their
- * queue. One row an hour, a queue and a process (kind `death`), kept for as long as a dead letter lives.
+ * When messages became dead letters, period by period: what tells how soon the broker will drop them, without a look into
+ * their queue. One row a period, a queue and a process (kind `death`), kept for as long as a dead letter lives.
  */
 export class Deaths {
-  readonly #hours = new Map<string, { readonly hour: string; readonly queue: string; count: number }>();
+  readonly #periods = new Map<string, { readonly began: string; readonly queue: string; count: number }>();
   readonly #changed = new Set<string>();
   readonly #off: () => void;
 
-  constructor(events: Events, now: () => Date = () => new Date()) {
+  constructor(events: Events, periodSeconds: number, now: () => number = Date.now) {
+    const periodMs = periodSeconds * 1_000;
     this.#off = events.on('cqrs.inbox.dead-lettered', ({ queue }) => {
-      const hour = `${now().toISOString().slice(0, 13)}:00:00Z`;
-      const key = `${hour}/${queue}`;
-      const entry = this.#hours.get(key) ?? { hour, queue, count: 0 };
+      const began = new Date(Math.floor(now() / periodMs) * periodMs).toISOString();
+      const key = `${began}/${queue}`;
+      const entry = this.#periods.get(key) ?? { began, queue, count: 0 };
       entry.count++;
-      this.#hours.set(key, entry);
+      this.#periods.set(key, entry);
       this.#changed.add(key);
     });
   }
 
   rows(processId: string): Row[] {
     return [...this.#changed].map((key) => {
-      const { hour, queue, count } = this.#hours.get(key)!;
-      return { kind: 'death', name: `${key}/${processId}`, at: hour, data: { queue, count } };
+      const { began, queue, count } = this.#periods.get(key)!;
+      return { kind: 'death', name: `${key}/${processId}`, at: began, data: { queue, count } };
     });
   }
 
   /** All rows are in the database. */
   written(): void {
     this.#changed.clear();
-    const present = [...this.#hours.values()].at(-1)?.hour;
-    for (const [key, { hour }] of this.#hours) if (hour !== present) this.#hours.delete(key);
+    const present = [...this.#periods.values()].at(-1)?.began;
+    for (const [key, { began }] of this.#periods) if (began !== present) this.#periods.delete(key);
   }
 
   close(): void {
@@ -50,7 +52,24 @@ export interface Expiring {
 /** How long a dead letter lives, and how early its end is told. */
 export interface DeadLetterTimes {
   readonly ttlSeconds: number;
+  /** At most half of their life: nobody needs a warning of what has just happened. */
   readonly warningSeconds: number;
+}
+
+/** Undefined when nobody is to be told. */
+export function deadLetterTimes({
+  deadLetterTtlSeconds: ttlSeconds,
+  deadLetterWarningSeconds,
+}: Settings['replica']): DeadLetterTimes | undefined {
+  if (ttlSeconds === null || deadLetterWarningSeconds === null) return undefined;
+  return { ttlSeconds, warningSeconds: Math.min(deadLetterWarningSeconds, ttlSeconds / 2) };
+}
+
+const HOUR_SECONDS = 3_600;
+
+/** How exactly deaths are remembered: by the hour, or better where letters do not live for days. */
+export function deathPeriodSeconds({ deadLetterTtlSeconds: ttlSeconds }: Settings['replica']): number {
+  return ttlSeconds === null ? HOUR_SECONDS : Math.min(HOUR_SECONDS, Math.max(1, Math.floor(ttlSeconds / 24)));
 }
 
 /**
@@ -69,7 +88,7 @@ export async function findExpiringByQueue(
          from ${table}
         where kind = 'death' and at >= clock_timestamp() - make_interval(secs => $1)
           and at < clock_timestamp() - make_interval(secs => $2) group by data->>'queue'`,
-      [ttlSeconds, ttlSeconds - Math.min(warningSeconds, ttlSeconds / 2)],
+      [ttlSeconds, ttlSeconds - warningSeconds],
     ) as CompiledQuery<{ queue: string; count: number; first: number }>,
   );
   return Object.fromEntries(

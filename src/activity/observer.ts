@@ -1,7 +1,6 @@
 import type { Events } from '../core/events.js';
-import type { Settings } from '../core/settings.js';
 import { Circumstances } from './circumstances.js';
-import { type DeadLetterTimes, Deaths } from './deaths.js';
+import { Deaths } from './deaths.js';
 import { type Depths, Minutes } from './minutes.js';
 import { Notes } from './notes.js';
 import { Tally } from './tally.js';
@@ -27,11 +26,11 @@ export class Observer {
   readonly #looks = new Map<number, Look>();
   #lags: { readonly at: number; readonly lagMs: number }[] = [];
 
-  constructor(events: Events, knows: (cqrsId: string) => boolean) {
+  constructor(events: Events, knows: (cqrsId: string) => boolean, deathPeriodSeconds: number) {
     this.tally = new Tally(events, knows);
     this.notes = new Notes(events);
     this.circumstances = new Circumstances(events);
-    this.deaths = new Deaths(events);
+    this.deaths = new Deaths(events, deathPeriodSeconds);
     this.minutes = new Minutes(this.tally);
   }
 
@@ -72,13 +71,4 @@ export class Observer {
   close(): void {
     for (const part of [this.tally, this.notes, this.circumstances, this.deaths]) part.close();
   }
-}
-
-/** How long a dead letter lives and how early its end is told, in seconds; undefined when nobody is to be told. */
-export function deadLetterTimes({
-  deadLetterTtlSeconds,
-  deadLetterWarningSeconds,
-}: Settings['replica']): DeadLetterTimes | undefined {
-  if (deadLetterTtlSeconds === null || deadLetterWarningSeconds === null) return undefined;
-  return { ttlSeconds: deadLetterTtlSeconds, warningSeconds: deadLetterWarningSeconds };
 }

@@ -6,9 +6,9 @@ import type { Events } from '../core/events.js';
 import type { Settings } from '../core/settings.js';
 import { VERSION } from '../core/version.js';
 import { type Executor, purge, record, type Row } from './activity-table.js';
-import { findExpiringByQueue, mayWarn } from './deaths.js';
+import { deadLetterTimes, deathPeriodSeconds, findExpiringByQueue, mayWarn } from './deaths.js';
 import type { Note } from './notes.js';
-import { deadLetterTimes, type Look, Observer } from './observer.js';
+import { type Look, Observer } from './observer.js';
 import type { Reason } from './verdict.js';
 import { PROCESS_ROLES, type ProcessRecord, type ProcessRole } from './records.js';
 
@@ -30,6 +30,8 @@ export interface RecorderParts {
 const LOOK_EVERY_MS = 15_000;
 const TIDY_EVERY_MS = 10 * 60_000;
 const WARN_EVERY_SECONDS = 6 * 3_600;
+/** Whether a warning is due is asked so often while it would be in time. */
+const ASKED_IN_TIME = 5;
 const PROCESSES_SECONDS = 86_400;
 const MOST_EVENTS = 500;
 /** Notes that wait while the database is away. */
@@ -62,6 +64,7 @@ export class ActivityRecorder {
   #written = 0;
   #lookedAt = -Infinity;
   #tidiedAt = performance.now();
+  #askedAt = -Infinity;
   #failing = false;
   #queue: string | null = null;
   #stoppedAt: string | null = null;
@@ -87,7 +90,8 @@ export class ActivityRecorder {
 
   /** Begins to listen, if it does not yet. */
   get observer(): Observer {
-    return (this.#observer ??= new Observer(this.parts.events, this.parts.knows));
+    const { events, knows, settings } = this.parts;
+    return (this.#observer ??= new Observer(events, knows, deathPeriodSeconds(settings.replica)));
   }
 
   /** The process does this from now on. Cheap; returns at once. */
@@ -207,10 +211,11 @@ export class ActivityRecorder {
     this.#waiting = [];
     observer.minutes.written();
     observer.deaths.written();
-    await this.#tidy(client, table, observer);
+    await this.#tidy(client, table);
+    await this.#warnOfExpiry(client, table, observer.lastLook?.deadLetters ?? 0);
   }
 
-  async #tidy(client: Executor, table: string, observer: Observer): Promise<void> {
+  async #tidy(client: Executor, table: string): Promise<void> {
     if (performance.now() - this.#tidiedAt < TIDY_EVERY_MS) return;
     this.#tidiedAt = performance.now();
     const { activity, replica } = this.parts.settings;
@@ -220,14 +225,17 @@ export class ActivityRecorder {
       mostEvents: MOST_EVENTS,
       deathsSeconds: replica.deadLetterTtlSeconds ?? 0,
     });
-    await this.#warnOfExpiry(client, table, observer.lastLook?.deadLetters ?? 0);
   }
 
   async #warnOfExpiry(client: Executor, table: string, present: number): Promise<void> {
     const times = deadLetterTimes(this.parts.settings.replica);
     if (!times || this.#queue === null || present === 0) return;
+    const everyMs = Math.min(TIDY_EVERY_MS, (times.warningSeconds * 1_000) / ASKED_IN_TIME);
+    if (performance.now() - this.#askedAt < everyMs) return;
+    this.#askedAt = performance.now();
     const expiring = (await findExpiringByQueue(client, table, times))[this.#queue];
-    if (!expiring || !(await mayWarn(client, table, `expiring ${this.#queue}`, WARN_EVERY_SECONDS))) return;
+    const everySeconds = Math.min(WARN_EVERY_SECONDS, times.warningSeconds);
+    if (!expiring || !(await mayWarn(client, table, `expiring ${this.#queue}`, everySeconds))) return;
     const queue = this.parts.deadLetterQueueOf(this.#queue);
     const count = Math.min(expiring.count, present);
     this.parts.events.emit('cqrs.inbox.dead-letters-expiring', { ...expiring, queue, count });

@@ -1,8 +1,15 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
 import { ActivityRow, type Executor, record } from '../../src/activity/activity-table.js';
-import { Deaths, findExpiringByQueue, mayWarn } from '../../src/activity/deaths.js';
+import {
+  deadLetterTimes,
+  Deaths,
+  deathPeriodSeconds,
+  findExpiringByQueue,
+  mayWarn,
+} from '../../src/activity/deaths.js';
 import { Events } from '../../src/core/events.js';
+import { settingsOrThrow } from '../../src/core/settings.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 const DAY = 86_400;
@@ -25,7 +32,7 @@ afterAll(async () => {
 /** Lets messages die so long ago, and writes it down as a process does. */
 async function die(queue: string, count: number, hoursAgo: number): Promise<void> {
   const events = new Events();
-  const deaths = new Deaths(events, () => new Date(Date.now() - hoursAgo * 3_600_000));
+  const deaths = new Deaths(events, 3_600, () => Date.now() - hoursAgo * 3_600_000);
   for (let index = 0; index < count; index++) {
     events.emit('cqrs.inbox.dead-lettered', { ...message, queue, reason: 'mapping' });
   }
@@ -51,10 +58,19 @@ test('those whose time is nearly over are told by queue, with the first; the you
 
 test('the warning comes at most half of a life before the end', async () => {
   await die('short', 2, 1);
-  const times = { ttlSeconds: 4 * 3_600, warningSeconds: DAY };
+  const { replica } = settingsOrThrow({
+    replica: { deadLetterTtlSeconds: 4 * 3_600, deadLetterWarningSeconds: DAY },
+  });
+  const times = deadLetterTimes(replica)!;
   expect(await findExpiringByQueue(executor, 'cqrs_activity', times)).not.toHaveProperty('short');
   await die('short', 2, 3);
   expect(await findExpiringByQueue(executor, 'cqrs_activity', times)).toMatchObject({ short: { count: 2 } });
+});
+
+test('deaths are told apart by the hour, and better where letters live for less than a day', () => {
+  const period = (deadLetterTtlSeconds: number | null) =>
+    deathPeriodSeconds(settingsOrThrow({ replica: { deadLetterTtlSeconds } }).replica);
+  expect([null, 10 * DAY, DAY, 7_200, 30, 1].map(period)).toEqual([3_600, 3_600, 3_600, 300, 1, 1]);
 });
 
 test('of all processes one warns, and again only after a while', async () => {

@@ -11,7 +11,7 @@ test.each([
   ['mood', 'text'],
   ['a[]b', 'text'],
   ['xml', 'unsupported'],
-])('%s travels as %s', (type, kind) => expect(wireKind(type)).toBe(kind));
+])('%j travels as %s', (type, kind) => expect(wireKind(type)).toBe(kind));
 
 describe('what PostgreSQL prints → JSON', () => {
   test.each([

@@ -76,8 +76,8 @@ export class Child {
 
   /** Whether it calls itself so; it may take its time. */
   calls(itself: HealthState): Promise<boolean> {
-    // A connection that nobody needs at the moment may be in its longest back-off, of 30 seconds.
-    return eventually(45_000, async () => this.#health.at(-1) === itself);
+    // A connection that nobody needs at the moment may be in its longest back-off, of 30 seconds; what was late counts for 60.
+    return eventually(75_000, async () => this.#health.at(-1) === itself);
   }
 
   /** Whether it has said so since it was listened to; it may take its time. */

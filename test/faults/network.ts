@@ -1,8 +1,10 @@
 import { Child, type Role } from './child.ts';
 import type { Result } from './result.ts';
+import { openMaster, openReplica } from './scene.ts';
 import type { Stage } from './stage.ts';
 import { Proxy } from './proxy.ts';
 import { healthProblems } from './health.ts';
+import { Verdicts } from './verdicts.ts';
 import { eventually } from './within.ts';
 import { poisonKeys, type Round, write } from './workload.ts';
 
@@ -23,7 +25,7 @@ const TROUBLES: Readonly<Record<Trouble, (proxy: Proxy) => Promise<void>>> = {
   reset: async (proxy) => proxy.reset(),
   'black hole': async (proxy) => {
     proxy.swallow();
-    await lasting(3_000);
+    await lasting(6_000); // the longest silence that may go by is that of a query, two seconds, and of a heartbeat, four
     proxy.heal();
   },
   latency: async (proxy) => {
@@ -52,7 +54,7 @@ export const NETWORK: readonly NetworkCase[] = ROLES.flatMap((role) =>
   ),
 );
 
-/** Lasts too long to go by unnoticed; but three seconds without a word may fall between two looks at the database. */
+/** Lasts too long to go by unnoticed. */
 const DEGRADES: ReadonlySet<Trouble> = new Set(['black hole', 'flapping']);
 
 /** Within this time after the trouble everything is equal again, by the same process. */
@@ -74,6 +76,10 @@ export async function runNetworkCase(stage: Stage, one: NetworkCase, base: numbe
   await counterpart.start();
   const process = await Child.start(child, { ...stage.scene, ...troubled });
   const problems: string[] = [];
+  const verdicts = [
+    await Verdicts.of('master', () => openMaster(stage.scene)),
+    await Verdicts.of('replica', () => openReplica(stage.scene)),
+  ];
   const [first, second] = [1, 2].map((round): Round => ({ base, round, seed }));
 
   if (!(await process.calls('healthy'))) problems.push('it did not call itself healthy');
@@ -90,11 +96,8 @@ export async function runNetworkCase(stage: Stage, one: NetworkCase, base: numbe
     problems.push(`not at rest after ${RECOVERY_MS / 1_000} s`);
   const recoveryMs = Math.round(performance.now() - overAt);
   if (!process.running) problems.push('the process ended');
-  problems.push(
-    ...(await healthProblems(process, {
-      degrades: DEGRADES.has(action) && !(action === 'black hole' && server === 'database'),
-    })),
-  );
+  problems.push(...(await healthProblems(process, { degrades: DEGRADES.has(action) })));
+  for (const one of verdicts) problems.push(...(await one.end()));
   const [stopped] = await Promise.all([process.stop(), counterpart.stop()]);
   if (!stopped) problems.push('the process did not stop when told');
   const end = await stage.endOfCase(base, poison);

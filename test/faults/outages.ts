@@ -7,9 +7,10 @@ import type { Fault } from './injection.ts';
 import { withDiskFull } from './disk-full.ts';
 import { healthProblems } from './health.ts';
 import type { Result } from './result.ts';
-import { Plain, queueOf, type Scene } from './scene.ts';
+import { openMaster, openReplica, Plain, queueOf, type Scene } from './scene.ts';
 import type { Servers } from './servers/servers.ts';
 import type { Stage } from './stage.ts';
+import { Verdicts } from './verdicts.ts';
 import { eventually } from './within.ts';
 import { poisonKeys, type Round, write as writeRound } from './workload.ts';
 
@@ -20,6 +21,8 @@ interface Place {
   readonly relay: Child;
   readonly worker: Child;
   readonly base: number;
+  /** What `cqrs status` says on either side. */
+  readonly verdicts: { readonly master: Verdicts; readonly replica: Verdicts };
   /** Writes that go on while the fault does. */
   write(): Promise<void>;
   /** Resolves when nothing is on its way. */
@@ -28,13 +31,15 @@ interface Place {
 
 /** A server fails, or says no. */
 export interface OutageCase {
-  readonly name: 'network.broker' | 'network.database';
+  readonly name: 'network.broker' | 'network.database' | 'network.worker';
   readonly action: string;
   /** Brings it, lets the application write in the middle of it, and returns when it is over: how often it happened. */
   readonly bring: (place: Place) => Promise<number>;
   /** What the processes say about it. */
   readonly heard: { readonly relay?: readonly CqrsEventName[]; readonly worker?: readonly CqrsEventName[] };
   readonly settings?: Pick<Scene, 'relay' | 'replica'>;
+  /** How old a backlog may be in the eyes of either side. Default: a minute. */
+  readonly backlogSeconds?: { readonly master?: number; readonly replica?: number };
   /** What happens inside the worker meanwhile. */
   readonly worker?: Fault;
 }
@@ -50,9 +55,10 @@ export const OUTAGES: readonly OutageCase[] = [
     name: 'network.broker',
     action: 'stopped and started',
     heard: { relay: goneAndBack, worker: goneAndBack },
-    bring: async ({ servers, write }) => {
+    bring: async ({ servers, verdicts, write }) => {
       await servers.rabbitmq.pauseApp();
       await write();
+      await giveBoth(verdicts, 'broker-away');
       await servers.rabbitmq.resumeApp();
       return 1;
     },
@@ -61,9 +67,10 @@ export const OUTAGES: readonly OutageCase[] = [
     name: 'network.broker',
     action: 'crashed and started',
     heard: { relay: goneAndBack, worker: goneAndBack },
-    bring: async ({ servers, write }) => {
+    bring: async ({ servers, verdicts, write }) => {
       await servers.rabbitmq.stop('crash');
       await write();
+      await giveBoth(verdicts, 'broker-away');
       await servers.rabbitmq.start();
       return 1;
     },
@@ -72,11 +79,13 @@ export const OUTAGES: readonly OutageCase[] = [
     name: 'network.broker',
     action: 'memory alarm',
     heard: { relay: ['cqrs.transport.blocked', 'cqrs.relay.failed', 'cqrs.transport.unblocked'] },
-    bring: async ({ servers, write, relay }) => {
+    backlogSeconds: { master: 2 },
+    bring: async ({ servers, verdicts, write, relay }) => {
       await servers.rabbitmq.raiseMemoryAlarm();
       await write();
       await relay.hears('cqrs.transport.blocked');
       await relay.hears('cqrs.relay.failed');
+      await give(verdicts.master, 'blocked', 'backlog-old');
       await servers.rabbitmq.liftMemoryAlarm();
       return 1;
     },
@@ -85,12 +94,13 @@ export const OUTAGES: readonly OutageCase[] = [
     name: 'network.broker',
     action: 'queue deleted',
     heard: { worker: ['cqrs.inbox.failed', 'cqrs.inbox.gap'] },
-    bring: async ({ servers, stage, worker, write, atRest }) => {
+    bring: async ({ servers, stage, worker, verdicts, write, atRest }) => {
       await atRest(); // what is in a queue goes with it
       await servers.rabbitmq.eval(
         `{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${queueOf(stage.scene)}">>)), rabbit_amqqueue:delete(Q, false, false, <<"operator">>)`,
       );
       await worker.hears('cqrs.inbox.gap');
+      await verdicts.replica.notes('cqrs.inbox.gap');
       await write();
       return 1;
     },
@@ -130,9 +140,10 @@ export const OUTAGES: readonly OutageCase[] = [
     name: 'network.database',
     action: mode === 'fast' ? 'stopped and started' : 'crashed and started',
     heard: { relay: ['cqrs.relay.failed'] },
-    bring: async ({ servers, write, relay }) => {
+    bring: async ({ servers, verdicts, write, relay }) => {
       await servers.postgres.stop(mode);
       await relay.hears('cqrs.relay.failed');
+      await giveBoth(verdicts, 'database-away');
       await servers.postgres.start();
       await write();
       return 1;
@@ -153,6 +164,22 @@ export const OUTAGES: readonly OutageCase[] = [
         "select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'",
       );
       return ended.length;
+    },
+  },
+  {
+    name: 'network.worker',
+    action: 'stands still, and has a backlog',
+    heard: {},
+    backlogSeconds: { replica: 2 },
+    bring: async ({ stage, worker, verdicts, write }) => {
+      worker.suspend();
+      await write();
+      await eventually(10_000, async () => (await stage.master.cqrs.outboxState())!.depth === 0);
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
+      worker.resume();
+      await give(verdicts.replica, 'backlog-old');
+      await worker.calls('degraded');
+      return 1;
     },
   },
   {
@@ -261,6 +288,14 @@ export const OUTAGES: readonly OutageCase[] = [
   },
 ];
 
+async function give(verdicts: Verdicts, ...codes: Parameters<Verdicts['gives']>[0][]): Promise<void> {
+  for (const code of codes) await verdicts.gives(code);
+}
+
+async function giveBoth({ master, replica }: Place['verdicts'], code: Parameters<Verdicts['gives']>[0]): Promise<void> {
+  await Promise.all([give(master, code), give(replica, code)]);
+}
+
 /** Who says so is not ready for the moment. */
 const LASTING: ReadonlySet<CqrsEventName> = new Set([
   'cqrs.transport.disconnected',
@@ -277,10 +312,21 @@ export async function runOutage(stage: Stage, one: OutageCase, base: number, see
   const { name, action, heard, settings, worker: fault } = one;
   const { servers } = stage;
   const scene = { ...stage.scene, ...settings };
+  const [masterScene, replicaScene] = (['master', 'replica'] as const).map((side) => ({
+    ...scene,
+    health: one.backlogSeconds?.[side] ? { backlogSeconds: one.backlogSeconds[side] } : {},
+  })) as [Scene, Scene];
   if (fault) await servers.rabbitmq.setConsumerTimeout(1_500);
-  const [relay, worker] = await Promise.all([Child.start('master', scene), Child.start('worker', scene, fault)]);
+  const [relay, worker] = await Promise.all([
+    Child.start('master', masterScene),
+    Child.start('worker', replicaScene, fault),
+  ]);
   if (fault) await servers.rabbitmq.setConsumerTimeout(1_800_000);
   const problems: string[] = [];
+  const verdicts = {
+    master: await Verdicts.of('master', () => openMaster(masterScene)),
+    replica: await Verdicts.of('replica', () => openReplica(replicaScene)),
+  };
   const rounds = [1, 2].map((round): Round => ({ base, round, seed }));
   const settled = async (written: readonly Round[]): Promise<boolean> =>
     stage.settled(base, (await stage.existing(written.flatMap(poisonKeys))).length, RECOVERY_MS);
@@ -292,6 +338,7 @@ export async function runOutage(stage: Stage, one: OutageCase, base: number, see
     stage,
     relay,
     worker,
+    verdicts,
     base,
     write: async () => void (await writeRound(stage.master.orm, rounds[1]!)),
     atRest: async () => void (await settled([rounds[0]!])),
@@ -301,14 +348,20 @@ export async function runOutage(stage: Stage, one: OutageCase, base: number, see
     problems.push(`not at rest after ${RECOVERY_MS / 1_000} s: ${await stage.describe(base)}`);
   const recoveryMs = Math.round(performance.now() - overAt);
 
+  const late = one.backlogSeconds?.replica ? [worker] : [];
   for (const [child, events] of [
     [relay, heard.relay ?? []],
     [worker, heard.worker ?? []],
   ] as const) {
     for (const event of events) if (!(await child.hears(event))) problems.push(`nobody said ${event}`);
     if (!child.running) problems.push('a process ended');
-    problems.push(...(await healthProblems(child, { degrades: events.some((event) => LASTING.has(event)) })));
+    problems.push(
+      ...(await healthProblems(child, {
+        degrades: late.includes(child) || events.some((event) => LASTING.has(event)),
+      })),
+    );
   }
+  problems.push(...(await verdicts.master.end()), ...(await verdicts.replica.end()));
   const poison = await stage.existing(rounds.flatMap(poisonKeys));
   const stopped = await Promise.all([relay.stop(), worker.stop()]);
   if (stopped.includes(false)) problems.push('a process did not stop when told');

@@ -140,6 +140,7 @@ export async function openMaster(scene: Scene): Promise<Service> {
     transport: new RabbitMQTransport({ url: scene.amqpUrl, heartbeatSeconds: 2, connectTimeoutMs: 2_000 }),
     exchange: scene.exchange,
     health: { ...scene.health },
+    activity: { intervalSeconds: 1 },
     // Small batches, so that a case meets each fail point more than once.
     relay: { pollIntervalMs: 50, batchSize: 4, publishTimeoutMs: 2_000, ...scene.relay },
   });
@@ -159,6 +160,7 @@ export async function openReplica(scene: Scene): Promise<Service> {
     transport: new RabbitMQTransport({ url: scene.amqpUrl, heartbeatSeconds: 2, connectTimeoutMs: 2_000 }),
     exchange: scene.exchange,
     health: { ...scene.health },
+    activity: { intervalSeconds: 1 },
     queue: queueOf(scene),
     replica: { batchSize: 4, prefetch: 20, maxRetries: 2, retryDelaySeconds: RETRY_DELAY_MS / 1_000, ...scene.replica },
   });

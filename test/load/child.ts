@@ -36,6 +36,14 @@ export class Child {
     return this.samples.at(-1)?.done ?? 0;
   }
 
+  /** How far it is at this moment. */
+  async doneNow(): Promise<number> {
+    const answer = once(this.process, 'message');
+    this.process.send('tell');
+    await answer;
+    return this.done;
+  }
+
   async ended(): Promise<void> {
     if (this.process.exitCode === null) await once(this.process, 'exit');
     if (this.process.exitCode !== 0) throw new Error(`a part ended with ${this.process.exitCode}`);

@@ -12,6 +12,7 @@ cqrs.events.onAny((name) => {
 cqrs.events.on('cqrs.relay.published', ({ count }) => void (done += count));
 const tell = (): void => void process.send?.({ atMs: Date.now(), rssBytes: process.memoryUsage().rss, done });
 const ticking = setInterval(tell, 250);
+process.on('message', tell); // asked how far it is at this moment
 
 if (role === 'worker' || role === 'relay') {
   const service = role === 'worker' ? cqrs.createConsumer() : cqrs.createRelay();
