@@ -209,7 +209,9 @@ const health = z.strictObject({
     .number()
     .min(1)
     .default(300)
-    .describe('How long a worker or relay may take for one step (a batch, a publication) before it counts as dead.'),
+    .describe(
+      'How long a worker or relay may take for one step (a batch, a publication) before it counts as dead, and how long PostgreSQL keeps the keys of a worker that says nothing more.',
+    ),
   backlogSeconds: z
     .number()
     .min(1)

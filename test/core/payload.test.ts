@@ -1,6 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import { InvalidPayloadError } from '../../src/core/errors.js';
-import { bodyOf, formatExpires, isBody, SignalType, stampExpires, TransportPayload } from '../../src/core/payload.js';
+import {
+  bodyOf,
+  formatExpires,
+  isBody,
+  revisionIn,
+  SignalType,
+  stampExpires,
+  TransportPayload,
+} from '../../src/core/payload.js';
 
 const data = { id: 1, cqrs_revision: 3, cqrs_updated: '2026-11-21 10:00:00.123456+00:00' };
 const wire = { signal_type: 'SAVE', cqrs_id: 'account', instance_data: data };
@@ -182,4 +190,16 @@ describe('`expires` as it travels', () => {
     const seconds = [one, other, other, one].map((expires) => read({ expires }).expires!.toISOString().slice(18, 19));
     expect(seconds.join('')).toBe('0110');
   });
+});
+
+test('the revision of a body is found for those who look at the outbox, or is not', () => {
+  const body = (revision: string): string => `{"instance_data":{"cqrs_revision":${revision}}}`;
+  expect([body('3'), body('0'), body('-1'), body('"3"'), '{}', 'no JSON'].map(revisionIn)).toEqual([
+    3,
+    0,
+    null,
+    null,
+    null,
+    null,
+  ]);
 });

@@ -97,7 +97,7 @@ export async function runNetworkCase(stage: Stage, one: NetworkCase, base: numbe
   const recoveryMs = Math.round(performance.now() - overAt);
   if (!process.running) problems.push('the process ended');
   problems.push(...(await healthProblems(process, { degrades: DEGRADES.has(action) })));
-  for (const one of verdicts) problems.push(...(await one.end()));
+  for (const side of verdicts) problems.push(...(await side.end()));
   const [stopped] = await Promise.all([process.stop(), counterpart.stop()]);
   if (!stopped) problems.push('the process did not stop when told');
   const end = await stage.endOfCase(base, poison);

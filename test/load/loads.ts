@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Proxy } from '../faults/proxy.ts';
 import { type Publisher, saveOf } from './broker.ts';
 import { Child } from './child.ts';
+import { ENOUGH_FOR_GROWTH } from './report.ts';
 import { Plain, PREFETCH, queueOf, type Scene, type Service } from './scene.ts';
 
 /** What one load was, and how it went; figures of time depend on the machine, the others must not. */
@@ -37,8 +38,7 @@ async function until(what: string, ask: () => boolean | Promise<boolean>): Promi
 
 function result(name: string, child: Child, messages: number, seconds: number, note: string, problems: string[]): Load {
   const memory = child.memory(messages);
-  // With fewer the noise of the garbage collector is larger than what is measured.
-  if (messages >= 500_000 && memory.rssSlopeMbPer100k > MOST_GROWTH_MB) problems.push('its memory grows');
+  if (messages >= ENOUGH_FOR_GROWTH && memory.rssSlopeMbPer100k > MOST_GROWTH_MB) problems.push('its memory grows');
   const rounded = Number(seconds.toFixed(1));
   return { name, messages, seconds: rounded, perSecond: Math.round(messages / seconds), ...memory, note, problems };
 }
@@ -197,5 +197,5 @@ export async function poison(stage: Stage, seconds: number): Promise<Load> {
   const all = since(began);
   await worker.stop();
   const note = `${RATE} failing messages a second for ${seconds} s; the others done after ${others.toFixed(1)} s, the poison, with 3 retries each, after ${all.toFixed(1)} s`;
-  return result('one poison key', worker, total, all, note, others > seconds + 30 ? ['the others were held up'] : []);
+  return result('one poison key', worker, total, all, note, others > seconds + 10 ? ['the others were held up'] : []);
 }

@@ -8,7 +8,7 @@ export const LOAD_HEAD =
   '| load | messages | time | a second | most memory | growth per 100,000 | |\n|---|---|---|---|---|---|---|';
 
 /** With fewer messages the noise of the garbage collector is larger than what is measured. */
-export const ENOUGH_FOR_GROWTH = 100_000;
+export const ENOUGH_FOR_GROWTH = 500_000;
 
 export function loadRow({
   name,

@@ -223,6 +223,17 @@ describe('a connection that is lost', () => {
     expect(text(await next())).toBe('a');
   });
 
+  test('is told soon to whoever looks at a queue meanwhile, however long a publication may take', async () => {
+    await using proxy = await Proxy.open();
+    const transport = make({ url: proxy.url });
+    const events = await connect(transport, { publishTimeoutMs: 3_600_000 });
+    proxy.refuse(true);
+    const lost = events.next('cqrs.transport.disconnected');
+    proxy.cut();
+    await lost;
+    await expect(transport.inspect(options.queue)).rejects.toThrow(TransportError);
+  });
+
   test('fails what is published meanwhile, and later takes it', async () => {
     await using proxy = await Proxy.open();
     const transport = make({ url: proxy.url });

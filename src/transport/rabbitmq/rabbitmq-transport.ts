@@ -102,6 +102,9 @@ export class RabbitMQTransport implements Transport {
   }
 }
 
+/** Whoever looks wants to be told soon that the broker is away. */
+const LOOK_MS = 5_000;
+
 /** Everything between one `connect` and its `close`. */
 class Session {
   readonly opened: Promise<void>;
@@ -165,7 +168,7 @@ class Session {
 
   async inspect(queue: string): Promise<QueueState | undefined> {
     const connection = this.#consuming?.connection ?? this.#publishing;
-    const deadline = new Deadline(this.context.publishTimeoutMs);
+    const deadline = new Deadline(Math.min(this.context.publishTimeoutMs, LOOK_MS));
     const found = await deadline.cap(connection.findQueue(queue), connection.broker, `looking at queue '${queue}'`);
     return found && { messages: found.messageCount, consumers: found.consumerCount };
   }
