@@ -72,7 +72,14 @@ export const CLAIMS: readonly Claim[] = [
     says: 'A commit does not wait for the broker.',
     faults: ['network.relay-broker', 'network.broker'],
   },
-  { id: 'bounded-memory', says: 'A worker holds no more unsettled messages than `replica.prefetch`.' },
+  {
+    id: 'bounded-memory',
+    says: 'A worker holds no more unsettled messages than `replica.prefetch`, and [a million messages](#load) leave no trace in its memory or in that of a relay.',
+  },
+  {
+    id: 'dead-letters-announced',
+    says: 'Dead letters that the broker is about to drop are announced before.',
+  },
   { id: 'poison-isolated', says: 'A message that can never work does not hold up the others.' },
   {
     id: 'bad-input',
@@ -99,6 +106,7 @@ export const CLAIMS: readonly Claim[] = [
   { id: 'no-secrets', says: 'No password and no row data stands in log lines and errors.' },
   {
     id: 'watching',
-    says: 'A process tells healthy from degraded (broker or database away) from dead (a loop that does not move), and finds back by itself.',
+    says: 'A process, and `cqrs status` for a whole service, tell healthy from degraded (broker or database away, publishers held back, an old backlog) from dead (a loop that does not move), and find back by themselves.',
+    faults: ['network.'],
   },
 ];

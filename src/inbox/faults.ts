@@ -49,6 +49,11 @@ export function isUnanswered(error: unknown): boolean {
   return [...causes(error)].some(({ message }) => message === 'Query read timeout'); // it has no code
 }
 
+/** Whether it took longer than the driver or PostgreSQL's `statement_timeout` allows, for whoever has only asked. */
+export function isOutOfTime(error: unknown): boolean {
+  return isUnanswered(error) || sqlState(error) === '57014';
+}
+
 /** @see Fault */
 export function faultOf(error: unknown): Fault {
   const state = sqlState(error);

@@ -4,7 +4,7 @@ import { type Activity, NO_ACTIVITY } from '../activity/read-activity.js';
 import type { Health } from '../activity/verdict.js';
 import { describeError } from '../core/describe-error.js';
 import type { Cqrs } from '../cqrs.js';
-import { isTransient, isUnanswered } from '../inbox/faults.js';
+import { isOutOfTime, isTransient } from '../inbox/faults.js';
 import type { OutboxState } from '../outbox/outbox.js';
 import type { ReplicaDefinition } from '../replica/replica-definition.js';
 import type { QueueState } from '../transport/transport.js';
@@ -66,7 +66,7 @@ async function readDatabase(cqrs: Cqrs): Promise<Pick<Status, 'database' | 'outb
     const outbox = (await cqrs.outboxState()) ?? null;
     return { database: { error: null }, outbox, replicas, activity: await cqrs.activity() };
   } catch (error) {
-    if (!isTransient(error) && !isUnanswered(error)) throw error;
+    if (!isTransient(error) && !isOutOfTime(error)) throw error;
     const activity = { ...NO_ACTIVITY, now: new Date().toISOString() };
     return { database: { error: describeError(error) }, outbox: null, replicas: [], activity };
   }

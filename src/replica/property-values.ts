@@ -64,9 +64,22 @@ function readBy({ property, kind, cast }: ReplicaColumn, value: WireValue, platf
     return micros === undefined ? given : new Date(micros / 1000);
   }
   // JSON is an object already, and MikroORM's type for it would read a string as its text.
-  if (kind === 'json' || !target.customType) return given;
+  if (kind === 'json') return storable(given);
+  if (!target.customType) return given;
   const asText = kind === 'decimal' || cast === 'bigint';
   return target.customType.convertToJSValue((asText ? String(given) : given) as never, platform);
+}
+
+/**
+ * JSON as MikroORM can write it, by `JSON.stringify`: that knows no bigint, and would make null of `NaN`, which PostgreSQL
+ * refuses.
+ */
+function storable(value: unknown): unknown {
+  if (typeof value === 'bigint') return JSON.rawJSON(String(value));
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError('JSON has no such number');
+  if (typeof value !== 'object' || value === null || JSON.isRawJSON(value)) return value;
+  if (Array.isArray(value)) return value.map(storable);
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, storable(inner)]));
 }
 
 function plain(kind: string, value: WireValue): unknown {

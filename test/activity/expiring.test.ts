@@ -24,6 +24,7 @@ class AccountRef extends replicaClass(RefSchema) {
 }
 RefSchema.setClass(AccountRef);
 
+// claims: dead-letters-announced
 test('a dead letter is announced before the broker drops it, once, and then it is gone', async () => {
   const database = await createDatabase();
   const queue = uniqueName('expiring');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { UniqueConstraintViolationException } from '@mikro-orm/core';
 import { TransportError } from '../../src/core/errors.js';
-import { faultOf, type Fault, isUnanswered } from '../../src/inbox/faults.js';
+import { faultOf, type Fault, isOutOfTime, isUnanswered } from '../../src/inbox/faults.js';
 
 const withCode = (code: string): Error => Object.assign(new Error('from below'), { code });
 
@@ -40,6 +40,12 @@ describe('whose fault an error is', () => {
       false,
     ]);
     expect(faultOf(error)).toBe('message');
+    expect([error, withCode('57014'), withCode('57P01'), new Error('no')].map(isOutOfTime)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
   });
 
   test('an error that is its own cause has an answer too', () => {
