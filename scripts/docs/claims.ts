@@ -74,7 +74,7 @@ export const CLAIMS: readonly Claim[] = [
   },
   {
     id: 'bounded-memory',
-    says: 'A worker holds no more unsettled messages than `replica.prefetch`, and [a million messages](#load) leave no trace in its memory or in that of a relay.',
+    says: 'A worker holds no more unsettled messages than `replica.prefetch`. Its memory, and that of a relay, stays flat over [a million messages](#load).',
   },
   {
     id: 'dead-letters-announced',

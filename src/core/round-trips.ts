@@ -52,16 +52,21 @@ async function watchPool(connection: NativeConnection): Promise<boolean> {
 const BEGIN = /^(?:begin|start transaction isolation level [a-z ]+)$/;
 /** A comment: whoever does not know it just runs the statement. */
 const WITH_COMMIT = '/* cqrs: with commit */ ';
+/** The state of a transaction that ran into `idle_in_transaction_session_timeout`. */
+const STOOD_STILL = '25P03';
 const NOTHING_DONE = { command: '', rowCount: null, rows: [], fields: [] };
 
 class WatchedClient {
   readonly #stock: PgClient['query'];
   #heldBegin?: string;
   #heldLast: string[] = [];
+  /** What PostgreSQL said when it ended the connection. */
+  #farewell?: Error & { readonly code?: string };
 
   constructor(private readonly client: PgClient) {
     const stock = client.query.bind(client);
-    this.#stock = (...args) => this.#unlessGivenUp(stock(...args));
+    this.#stock = (...args) => this.#explaining(stock(...args));
+    client.on?.('error', (error) => void (this.#farewell ??= error));
     client.query = (...args) => this.#query(args);
   }
 
@@ -75,13 +80,14 @@ class WatchedClient {
    * A query that ran into the driver's `query_timeout` is still under way, or its connection is dead: `pg` would put it back
    * into the pool as sound, and whoever gets it next would wait as long again.
    */
-  #unlessGivenUp(answer: unknown): unknown {
-    if (answer instanceof Promise) {
-      answer.catch((error: unknown) => {
-        if (error instanceof Error && error.message === 'Query read timeout') this.#discard();
-      });
-    }
-    return answer;
+  #explaining(answer: unknown): unknown {
+    if (!(answer instanceof Promise)) return answer;
+    return answer.catch((error: unknown) => {
+      if (error instanceof Error && error.message === 'Query read timeout') this.#discard();
+      // `pg` says of the next query only that the connection is gone, as if the database were away.
+      if (this.#farewell?.code === STOOD_STILL) throw this.#farewell;
+      throw error;
+    });
   }
 
   /** So that the pool throws it away: at once, though the end of its socket is seen later. */
@@ -152,6 +158,7 @@ type QueryArguments = [query: unknown, parameters?: unknown, callback?: unknown]
 interface PgClient {
   query(...args: QueryArguments): unknown;
   end?(): Promise<void>;
+  on?(event: 'error', listener: (error: Error & { readonly code?: string }) => void): void;
   readonly connection?: { readonly stream?: { destroy(): void } };
 }
 
