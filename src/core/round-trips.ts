@@ -61,7 +61,7 @@ class WatchedClient {
   #heldBegin?: string;
   #heldLast: string[] = [];
   /** What PostgreSQL said when it ended the connection. */
-  #farewell?: Error & { readonly code?: string };
+  #farewell?: PgError;
 
   constructor(private readonly client: PgClient) {
     const stock = client.query.bind(client);
@@ -84,6 +84,8 @@ class WatchedClient {
     if (!(answer instanceof Promise)) return answer;
     return answer.catch((error: unknown) => {
       if (error instanceof Error && error.message === 'Query read timeout') this.#discard();
+      // Said to the query that was under way, or to none.
+      if ((error as PgError).code === STOOD_STILL) this.#farewell = error as PgError;
       // `pg` says of the next query only that the connection is gone, as if the database were away.
       if (this.#farewell?.code === STOOD_STILL) throw this.#farewell;
       throw error;
@@ -155,10 +157,12 @@ function simpleText([query, parameters, callback]: QueryArguments): string | und
 
 type QueryArguments = [query: unknown, parameters?: unknown, callback?: unknown];
 
+type PgError = Error & { readonly code?: string };
+
 interface PgClient {
   query(...args: QueryArguments): unknown;
   end?(): Promise<void>;
-  on?(event: 'error', listener: (error: Error & { readonly code?: string }) => void): void;
+  on?(event: 'error', listener: (error: PgError) => void): void;
   readonly connection?: { readonly stream?: { destroy(): void } };
 }
 
