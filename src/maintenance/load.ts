@@ -95,19 +95,28 @@ class Load {
     const { batchSize = 1_000, signal, onProgress } = this.options;
     let batch: Row[] = [];
     let count = 0;
+    // While the database works on one batch, the next one is read.
+    let working: Promise<void> = Promise.resolve();
     const flush = async (): Promise<void> => {
-      await this.#apply(batch, within);
+      await working;
+      onProgress?.(count - batch.length);
+      working = this.#apply(batch, within);
+      working.catch(() => {}); // it is awaited below
       batch = [];
-      onProgress?.(count);
     };
-    for await (const line of lines) {
-      const row = this.#read(line);
-      if (row) batch.push(row);
-      count++;
-      if (batch.length >= batchSize) await flush();
-      if (signal?.aborted) break;
+    try {
+      for await (const line of lines) {
+        const row = this.#read(line);
+        if (row) batch.push(row);
+        count++;
+        if (batch.length >= batchSize) await flush();
+        if (signal?.aborted) break;
+      }
+      await flush();
+    } finally {
+      await working; // nothing is left behind in a transaction that ends
     }
-    await flush();
+    onProgress?.(count);
     return { loaded: this.#loaded, kept: this.#kept, failed: this.#failed, removed: 0, newer: 0 };
   }
 
