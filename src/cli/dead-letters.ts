@@ -95,7 +95,7 @@ export async function show(values: Values<typeof SHOW_OPTIONS>): Promise<number>
     );
     shown++;
   }
-  if (shown === 0) console.error('cqrs: there is no such dead letter.');
+  if (shown === 0) console.error(`cqrs: there is no such dead letter${values.id ? `: ${values.id.join(', ')}` : ''}.`);
   return shown === 0 ? Exit.failed : Exit.done;
 }
 

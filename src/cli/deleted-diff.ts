@@ -2,6 +2,7 @@ import { deletedDiffMaster, deletedDiffReplica, deletedSyncReplica } from '../ma
 import { type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';
+import { standardInput } from './input.js';
 import { openOutput } from './output.js';
 import { startProgress } from './progress.js';
 import { loadService } from './service.js';
@@ -43,7 +44,7 @@ export async function deletedDiffMasterCommand(values: Values<typeof DELETED_DIF
   await service.cqrs.check();
   using output = openOutput(process.stdout);
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
-  const result = await deletedDiffMaster(service.cqrs, process.stdin, {
+  const result = await deletedDiffMaster(service.cqrs, standardInput(), {
     write: (text) => output.text(text),
     onProgress: (processed) => progress.show(processed),
   });
@@ -58,7 +59,7 @@ export async function deletedSyncReplicaCommand(values: Values<typeof DELETED_SY
   await using service = await loadService(values);
   await service.cqrs.check();
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
-  const result = await deletedSyncReplica(service.cqrs, process.stdin, {
+  const result = await deletedSyncReplica(service.cqrs, standardInput(), {
     signal,
     onProgress: (processed) => progress.show(processed),
     onFailure: (key, reason) => console.error(`cqrs: ${key} is not deleted: ${reason}`),

@@ -2,6 +2,7 @@ import { diffMaster, diffReplica, diffSync, SETTLE_SECONDS } from '../maintenanc
 import { seconds, UsageError, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';
+import { standardInput } from './input.js';
 import { openOutput } from './output.js';
 import { startProgress } from './progress.js';
 import { loadService } from './service.js';
@@ -71,7 +72,7 @@ export async function diffReplicaCommand(values: Values<typeof DIFF_REPLICA_OPTI
   await service.cqrs.check();
   using output = openOutput(process.stdout);
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
-  const result = await diffReplica(service.cqrs, process.stdin, {
+  const result = await diffReplica(service.cqrs, standardInput(), {
     settleSeconds,
     write: (text) => output.text(text),
     onProgress: (processed) => progress.show(processed),
@@ -91,8 +92,10 @@ export async function diffSyncCommand(values: Values<typeof DIFF_SYNC_OPTIONS>):
   const signal = onShutdown();
   await using service = await loadService(values);
   await service.cqrs.check();
+  // Told now: later on, a broker that is away is waited for.
+  await service.cqrs.connect();
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
-  const result = await diffSync(service.cqrs, process.stdin, {
+  const result = await diffSync(service.cqrs, standardInput(), {
     queue: values.queue,
     pageSize,
     signal,

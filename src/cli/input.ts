@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, fstatSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { UsageError } from './arguments.js';
 
@@ -7,7 +7,7 @@ import { UsageError } from './arguments.js';
  * @throws UsageError when the file cannot be read.
  */
 export async function openInput(path: string): Promise<AsyncIterable<Uint8Array>> {
-  if (path === '-') return process.stdin;
+  if (path === '-') return standardInput();
   const unreadable = (error: unknown): UsageError => {
     const { code } = error as NodeJS.ErrnoException;
     const why = REASONS[code ?? ''] ?? code ?? 'it cannot be read';
@@ -23,6 +23,12 @@ export async function openInput(path: string): Promise<AsyncIterable<Uint8Array>
     stream.once('error', (error) => reject(unreadable(error)));
   });
   return stream;
+}
+
+/** @throws UsageError for a directory, which Node reads as if it were empty. */
+export function standardInput(): AsyncIterable<Uint8Array> {
+  if (fstatSync(0).isDirectory()) throw new UsageError(`Standard input cannot be read: ${REASONS['EISDIR']}.`);
+  return process.stdin;
 }
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -60,9 +60,15 @@ function explain(error: unknown): { text: string; code: number } {
   if (error instanceof UsageError) return { text: error.message, code: Exit.setup };
   // By its code, too: the user's configuration may bring another copy of this package.
   const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
-  if (typeof code === 'string' && SETUP_CODES.has(code)) return { text: (error as Error).message, code: Exit.setup };
+  if (typeof code === 'string' && SETUP_CODES.has(code))
+    return { text: withoutList((error as Error).message), code: Exit.setup };
   if (error instanceof CqrsError || error instanceof BrokenPipeError) return { text: error.message, code: Exit.failed };
   return { text: describeError(error), code: Exit.failed };
+}
+
+/** One problem needs no list. */
+function withoutList(message: string): string {
+  return message.replace(/ 1 problem\.\n {2}- (?=[^\n]*$)/, ' ');
 }
 
 function print(text: string): number {

@@ -41,6 +41,8 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
   const signal = onShutdown();
   await using service = await loadService(values);
   await service.cqrs.check();
+  // Told now: later on, a broker that is away is waited for.
+  await service.cqrs.connect();
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
   let failed = 0;
   let lastKey: readonly string[] | undefined = after;

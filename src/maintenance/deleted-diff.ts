@@ -38,14 +38,17 @@ export async function deletedDiffReplica(
   const table = replicaTable(cqrs, options.cqrsId);
   let listed = 0;
   await inSnapshot(cqrs, async (snapshot) => {
-    await options.write(`${writeHeader(options.cqrsId, snapshot.takenAt)}\n`);
+    // Written with the first rows: a filter that the database refuses leaves no output.
+    let header = `${writeHeader(options.cqrsId, snapshot.takenAt)}\n`;
     for await (const page of keyPages(snapshot, table, {
       where: options.filter,
       pageSize: options.pageSize ?? 1_000,
     })) {
-      await options.write(`[${page.map(({ key }) => writeKey(table, key)).join(',')}]\n`);
+      await options.write(`${header}[${page.map(({ key }) => writeKey(table, key)).join(',')}]\n`);
+      header = '';
       options.onProgress?.((listed += page.length));
     }
+    if (header !== '') await options.write(header);
   });
   return { listed };
 }

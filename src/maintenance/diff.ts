@@ -57,7 +57,8 @@ export async function diffMaster(
   const result = { listed: 0, unsettled: 0 };
   await inSnapshot(cqrs, async (snapshot) => {
     const rows = new MasterRows(cqrs, snapshot, cqrsId);
-    await options.write(`${writeHeader(cqrsId, snapshot.takenAt, fields)}\n`);
+    // Written with the first rows: a filter that the database refuses leaves no output.
+    let header = `${writeHeader(cqrsId, snapshot.takenAt, fields)}\n`;
     const settledAt = snapshot.takenAt - settleSeconds * MICROSECONDS;
     let processed = 0;
     for await (const page of keyPages(snapshot, rows.table, {
@@ -78,10 +79,14 @@ export async function diffMaster(
             : `[${pair}]`,
         );
       }
-      if (items.length > 0) await options.write(`[${items.join(',')}]\n`);
+      if (items.length > 0) {
+        await options.write(`${header}[${items.join(',')}]\n`);
+        header = '';
+      }
       result.listed += items.length;
       options.onProgress?.((processed += page.length));
     }
+    if (header !== '') await options.write(header);
   });
   return result;
 }
