@@ -1,21 +1,42 @@
 import { parseArgs } from 'node:util';
+import { runDiff } from './diff.js';
+import { runDump } from './dump.js';
 import { runReconcile } from './reconcile.js';
+import { runSync } from './sync.js';
+import type { ScaleOptions } from './scale-options.js';
 
-/**
- * `npm run test:scale -- reconcile --rows 1000000`: what the commands promise of many rows, shown on as many as asked for.
- * Ends with 0 when the promise is kept.
- */
+const SCALES: Readonly<Record<string, (options: ScaleOptions & { writesPerSecond: number }) => Promise<boolean>>> = {
+  reconcile: runReconcile,
+  dump: runDump,
+  diff: runDiff,
+  sync: runSync,
+};
+const USAGE = `Usage: npm run test:scale -- <kind> [--rows 1000000] [--writes-per-second 50]
+
+What the commands promise of many rows, shown on as many as asked for. Ends with 0 when the promise is kept.
+
+  reconcile  ten faults are found and repaired while writes go on (--writes-per-second)
+  dump       cqrs bulk-dump: all rows, memory stays flat
+  diff       cqrs diff-master | cqrs diff-replica: five faults are found, memory of both stays flat
+  sync       cqrs sync beside cqrs relay: all rows reach the queue, memory of both stays flat`;
+
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { rows: { type: 'string', default: '1000000' }, 'writes-per-second': { type: 'string', default: '50' } },
+  options: {
+    rows: { type: 'string', default: '1000000' },
+    'writes-per-second': { type: 'string', default: '50' },
+    help: { type: 'boolean', default: false },
+  },
 });
-if (positionals.join() !== 'reconcile') {
-  console.error('Usage: npm run test:scale -- reconcile [--rows 1000000] [--writes-per-second 50]');
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+const run = SCALES[positionals.join()];
+const rows = Number(values.rows);
+if (!run || !(Number.isInteger(rows) && rows > 0)) {
+  console.error(USAGE);
   process.exit(2);
 }
-const kept = await runReconcile({
-  rows: Number(values.rows),
-  writesPerSecond: Number(values['writes-per-second']),
-  say: console.log,
-});
+const kept = await run({ rows, writesPerSecond: Number(values['writes-per-second']), say: console.log });
 process.exit(kept ? 0 : 1);

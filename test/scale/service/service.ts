@@ -1,0 +1,66 @@
+import { MikroORM } from '@mikro-orm/postgresql';
+import pg from 'pg';
+import { Cqrs } from '../../../src/index.js';
+import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { amqpUrl } from '../../support/broker.js';
+import { createDatabase } from '../../support/database.js';
+import { Payment, PaymentRef } from './entities.js';
+
+/** A service with many rows, for commands in processes of their own. */
+export interface ScaleService extends AsyncDisposable {
+  /** For the commands. */
+  readonly env: Readonly<Record<string, string>>;
+  sql(text: string): Promise<unknown>;
+}
+
+/** @param queue of a replica; without one it is a master. The queue is made. */
+export async function serviceWith(
+  rows: number,
+  { exchange, queue }: { exchange: string; queue?: string },
+): Promise<ScaleService> {
+  const database = await createDatabase();
+  const client = new pg.Client({ connectionString: database.url });
+  try {
+    await makeTables(database.url, { exchange, queue });
+    await client.connect();
+    await client.query(`set synchronous_commit = off`);
+    await client.query(`insert into payment
+      (region, number, name, balance, opened_at, cqrs_revision, cqrs_updated, cqrs_incarnation)
+      select 'R' || lpad((n / 10000)::text, 6, '0'), n, 'Payment ' || n, n * 0.25, t.at + n * interval '1 second', n % 4, t.at,
+        1700000000000000 + n
+      from generate_series(1, ${rows}) n, (values ('2024-01-02 03:04:05.123456+00'::timestamptz)) as t(at)`);
+    await client.query(`vacuum analyze payment`);
+    await client.query(`set synchronous_commit = on`);
+  } catch (error) {
+    await client.end();
+    await database.drop();
+    throw error;
+  }
+  return {
+    env: {
+      SCALE_DATABASE: database.url,
+      SCALE_AMQP: amqpUrl,
+      SCALE_EXCHANGE: exchange,
+      ...(queue === undefined ? {} : { SCALE_QUEUE: queue }),
+    },
+    sql: (text) => client.query(text),
+    async [Symbol.asyncDispose]() {
+      await client.end();
+      await database.drop();
+    },
+  };
+}
+
+async function makeTables(clientUrl: string, { exchange, queue }: { exchange: string; queue?: string | undefined }) {
+  const cqrs = new Cqrs({ transport: new RabbitMQTransport({ url: amqpUrl }), exchange, queue });
+  const orm = await MikroORM.init({ clientUrl, entities: [queue ? PaymentRef : Payment], extensions: [cqrs] });
+  await orm.schema.create();
+  if (queue) {
+    // A queue keeps nothing from before it exists.
+    await using consumer = cqrs.createConsumer();
+    await consumer.start();
+    await consumer.stop();
+  }
+  await cqrs.stop();
+  await orm.close();
+}
