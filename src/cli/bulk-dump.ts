@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { open, rename, unlink } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { describeError } from '../core/describe-error.js';
 import { dumpRows } from '../maintenance/dump.js';
 import { UsageError, type Options, type Values } from './arguments.js';
@@ -25,14 +25,17 @@ export async function bulkDump(values: Values<typeof BULK_DUMP_OPTIONS>): Promis
   const pageSize = batchSize(values);
   const filter = parseFilter(values.filter);
   const path = values.output ?? `${cqrsId}.dump`;
-  if (path !== '-' && !values.force && existsSync(path)) {
+  const present = path === '-' ? undefined : statSync(path, { throwIfNoEntry: false });
+  if (present?.isDirectory()) throw new UsageError(`${path} is a directory; name a file in it with --output.`);
+  if (present?.isFile() && !values.force) {
     throw new UsageError(`${path} exists; write over it with --force, or name another with --output.`);
   }
   const signal = onShutdown();
   await using service = await loadService(values);
   await service.cqrs.check();
   service.cqrs.masters.get(cqrsId);
-  await using target = path === '-' ? toStandardOutput() : await toFile(path);
+  await using target =
+    path === '-' ? toStandardOutput() : present && !present.isFile() ? await toDevice(path) : await toFile(path);
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
   const result = await withFilter(() =>
     dumpRows(service.cqrs, {
@@ -67,12 +70,20 @@ function toStandardOutput(): Target {
   return { write: (text) => output.text(text), keep: async () => {}, [Symbol.asyncDispose]: async () => {} };
 }
 
+/** A named pipe or a device, which a file must not take the place of: /dev/null would be one afterwards. */
+async function toDevice(path: string): Promise<Target> {
+  const device = await opened(path, path, 'w');
+  return {
+    write: (text) => device.appendFile(text),
+    keep: async () => {},
+    [Symbol.asyncDispose]: () => device.close(),
+  };
+}
+
 /** Into a file beside it, which takes its name when it is complete. */
 async function toFile(path: string): Promise<Target> {
   const draft = `${path}.${process.pid}.part`;
-  const file = await open(draft, 'wx').catch((error: unknown) => {
-    throw new UsageError(`${path} cannot be written: ${describeError(error)}`, { cause: error });
-  });
+  const file = await opened(path, draft, 'wx');
   let kept = false;
   return {
     write: (text) => file.appendFile(text),
@@ -88,4 +99,10 @@ async function toFile(path: string): Promise<Target> {
       await unlink(draft).catch(() => {});
     },
   };
+}
+
+function opened(path: string, file: string, flags: 'w' | 'wx'): Promise<FileHandle> {
+  return open(file, flags).catch((error: unknown) => {
+    throw new UsageError(`${path} cannot be written: ${describeError(error)}`, { cause: error });
+  });
 }

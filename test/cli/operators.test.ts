@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -127,6 +127,21 @@ describe('bulk-dump and bulk-load', () => {
     const piped = await shell('cqrs bulk-dump -c account -o - | cqrs bulk-load -i - --json');
     expect(piped.code).toBe(0);
     expect(JSON.parse(piped.out)).toEqual({ loaded: 0, kept: 5, failed: 0, removed: 0, newer: 0 });
+  });
+
+  test('a named pipe or a device is written to, not replaced; a directory is refused', async () => {
+    await accounts(1, 5);
+    const piped = await shell(
+      'mkfifo $DIR/d.pipe; cqrs bulk-dump -c account --force -o $DIR/d.pipe & wc -l < $DIR/d.pipe; wait $!',
+    );
+    expect(piped).toMatchObject({ code: 0, out: '5\n' });
+    expect(statSync(`${folder}/d.pipe`).isFIFO()).toBe(true);
+    expect(readdirSync(folder).filter((name) => name.startsWith('d.'))).toEqual(['d.pipe']);
+    expect(await shell('cqrs bulk-dump -c account --force -o $DIR')).toEqual({
+      code: 2,
+      out: '',
+      err: `cqrs: ${folder} is a directory; name a file in it with --output.\n`,
+    });
   });
 
   test('a reader that goes away, or a dump that fails, leaves one line and nothing half-written', async () => {
