@@ -8,7 +8,7 @@ import type { ScaleOptions } from './scale-options.js';
 import { WatchedCommand } from './watched-command.js';
 
 /** `cqrs diff-master | cqrs diff-replica`: five faults are found, and nothing else; the memory of both stays flat. */
-export async function runDiff({ rows, say }: ScaleOptions): Promise<boolean> {
+export async function runDiff({ rows, heapMb, say }: ScaleOptions): Promise<boolean> {
   const exchange = uniqueName('scale');
   const queue = `${exchange}_replica`;
   await using topology = new AsyncDisposableStack();
@@ -22,11 +22,13 @@ export async function runDiff({ rows, say }: ScaleOptions): Promise<boolean> {
   const pipe = openPipe();
   await using from = new WatchedCommand(['diff-master', '-c', 'payment', '--progress', '--json'], {
     rows,
+    heapMb,
     env: master.env,
     stdout: pipe.write,
   });
   await using to = new WatchedCommand(['diff-replica', '--progress', '--json'], {
     rows,
+    heapMb,
     env: replica.env,
     stdin: pipe.read,
   });

@@ -7,7 +7,7 @@ import { WatchedCommand } from './watched-command.js';
 const PURGE_EVERY_MS = 1_000;
 
 /** `cqrs sync` beside `cqrs relay`: every row reaches the queue, and the memory of both stays flat. */
-export async function runSync({ rows, say }: ScaleOptions): Promise<boolean> {
+export async function runSync({ rows, heapMb, say }: ScaleOptions): Promise<boolean> {
   const exchange = uniqueName('scale');
   const queue = `${exchange}_replica`;
   await using broker = new AsyncDisposableStack();
@@ -20,9 +20,10 @@ export async function runSync({ rows, say }: ScaleOptions): Promise<boolean> {
   let arrived = 0;
   // Nobody reads it, and the broker is not what is measured.
   const purge = async (): Promise<void> => void (arrived += (await channel.purgeQueue(queue)).messageCount);
-  await using relay = new WatchedCommand(['relay'], { rows, env: master.env });
+  await using relay = new WatchedCommand(['relay'], { rows, heapMb, env: master.env });
   await using sync = new WatchedCommand(['sync', '-c', 'payment', '--progress', '--json'], {
     rows,
+    heapMb,
     env: master.env,
     onProgress: (done) => relay.reached(done),
   });

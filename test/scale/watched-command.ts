@@ -33,17 +33,23 @@ export class WatchedCommand implements AsyncDisposable {
     private readonly args: readonly string[],
     private readonly options: {
       readonly rows: number;
+      readonly heapMb: number | undefined;
       readonly env: Readonly<Record<string, string>>;
       readonly stdin?: number;
       readonly stdout?: number;
       readonly onProgress?: (done: number) => void;
     },
   ) {
-    this.#child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args, '--config', CONFIG], {
-      cwd: root,
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env },
-      stdio: [options.stdin ?? 'ignore', options.stdout ?? 'pipe', 'pipe'],
-    });
+    const heap = options.heapMb === undefined ? [] : [`--max-old-space-size=${options.heapMb}`];
+    this.#child = spawn(
+      process.execPath,
+      [...heap, '--import', 'tsx', 'src/cli/main.ts', ...args, '--config', CONFIG],
+      {
+        cwd: root,
+        env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...options.env },
+        stdio: [options.stdin ?? 'ignore', options.stdout ?? 'pipe', 'pipe'],
+      },
+    );
     this.#child.stdout?.on('data', (chunk) => (this.#out += String(chunk)));
     this.#child.stderr!.on('data', (chunk) => this.#heard(String(chunk)));
     this.#looking = setInterval(() => this.reached(this.#last.done), LOOK_EVERY_MS);
