@@ -140,17 +140,32 @@ test('the keyboard alone opens a row, and comes back', async () => {
   await page.getByRole('dialog').waitFor({ state: 'detached' });
 });
 
-test('it can be used within a second', async () => {
+// Run in the page, from its first moment on: whoever drives a browser from outside measures the driver as well.
+const USE_AT_ONCE = `(() => {
+  const named = (kind) => [...document.querySelectorAll(kind)].find((element) => element.textContent.trim() === 'Rows');
+  let clicked = false;
+  const look = () => {
+    if (clicked && named('h1, h2')) return void window.usedAfter(performance.now());
+    const link = clicked ? undefined : named('a');
+    if (link) {
+      clicked = true;
+      link.click();
+    }
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})()`;
+
+test('it can be used within a second: a page has come, and the one behind its first link', async () => {
   // the best of several, since others want the processors, too; the limit is the same for every one
   let best = Infinity;
   for (let round = 0; round < 20 && best >= 1_000; round++) {
     await using visitor = await visit(browser, stage.bank);
-    const { page } = visitor;
-    const began = performance.now();
+    const { promise: used, resolve } = Promise.withResolvers<number>();
+    await visitor.page.exposeFunction('usedAfter', resolve);
+    await visitor.page.addInitScript(USE_AT_ONCE);
     await visitor.open();
-    await page.getByRole('link', { name: 'Rows' }).click();
-    await page.getByRole('heading', { name: 'Rows' }).waitFor();
-    best = Math.min(best, performance.now() - began);
+    best = Math.min(best, await used);
   }
   expect(best).toBeLessThan(1_000);
 });
