@@ -95,8 +95,7 @@ export async function show(values: Values<typeof SHOW_OPTIONS>): Promise<number>
     );
     shown++;
   }
-  if (shown === 0) console.error(`cqrs: there is no such dead letter${values.id ? `: ${values.id.join(', ')}` : ''}.`);
-  return shown === 0 ? Exit.failed : Exit.done;
+  return shown === 0 ? noneFound(values.id) : Exit.done;
 }
 
 /** `cqrs dead-letters dump`: the raw bodies, one a line, as django-cqrs prints them. */
@@ -124,6 +123,7 @@ export async function retry(values: Values<typeof RETRY_OPTIONS>): Promise<numbe
       values.json ? JSON.stringify({ ...facts(found.letter), ok, result: text }) : `${brief(found.letter)} → ${text}`,
     );
   }
+  if (count === 0 && values.id) return noneFound(values.id);
   const done = values['dry-run'] ? 'would work now' : 'put back';
   if (!values.json) console.error(`${count - failed} of ${count} dead letters ${done}.`);
   return failed > 0 ? Exit.failed : Exit.done;
@@ -147,15 +147,22 @@ export async function purge(values: Values<typeof PURGE_OPTIONS>): Promise<numbe
       removed++;
     }
   }
+  if (removed === 0 && values.id) return noneFound(values.id);
   console.log(`${removed} dead letters removed from ${letterQueues(cqrs, selection).deadLetterQueue}.`);
   return Exit.done;
+}
+
+/** What was asked for by name must be there; other conditions may match nothing. */
+function noneFound(ids: readonly string[] | undefined): number {
+  console.error(`cqrs: there is no such dead letter${ids ? `: ${ids.join(', ')}` : ''}.`);
+  return Exit.failed;
 }
 
 async function isConfirmed(cqrs: Cqrs, selection: LetterSelection): Promise<boolean> {
   let count = 0;
   for await (const _ of selectLetters(cqrs, selection)) count++;
   if (count === 0) {
-    console.error('There is no such dead letter.');
+    noneFound(selection.ids);
     return false;
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });

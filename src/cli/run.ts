@@ -62,9 +62,13 @@ function explain(error: unknown): { text: string; code: number } {
   const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
   if (typeof code === 'string' && SETUP_CODES.has(code))
     return { text: withoutList((error as Error).message), code: Exit.setup };
+  // Its cure is that of a service that runs on; a command ends.
+  if (code === 'transport') return { text: (error as Error).message.replace(CURE_OF_SERVICES, ''), code: Exit.failed };
   if (error instanceof CqrsError || error instanceof BrokenPipeError) return { text: error.message, code: Exit.failed };
   return { text: describeError(error), code: Exit.failed };
 }
+
+const CURE_OF_SERVICES = / It is tried again by itself\.$/;
 
 /** One problem needs no list. */
 function withoutList(message: string): string {

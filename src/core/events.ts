@@ -103,6 +103,8 @@ export interface CqrsEvents {
     damaged: number;
     ahead: number;
     repaired: number;
+    /** Whether the replica was told of it; false: it gave no answer, or the comparison was stopped. */
+    told: boolean;
     durationMs: number;
   };
 

@@ -45,11 +45,11 @@ export const WORDS: Words = {
     alike: entity,
   }),
 
-  'cqrs.master.reconciled': ({ cqrsId, queue, missing, extra, stale, damaged, ahead, repaired, durationMs }) => ({
+  'cqrs.master.reconciled': ({ cqrsId, queue, missing, extra, stale, damaged, ahead, repaired, told, durationMs }) => ({
     level: missing + extra + stale + damaged + ahead > 0 ? 'warn' : 'info',
     text:
       `${cqrsId} compared with ${queue} in ${duration(durationMs)}: ${missing} missing, ${extra} extra, ${stale} stale, ` +
-      `${damaged} damaged, ${ahead} ahead; ${repaired} repaired`,
+      `${damaged} damaged, ${ahead} ahead; ${repaired} repaired${told ? '' : '; the replica was not told'}`,
   }),
 
   'cqrs.relay.started': ({ owner }) => ({ level: 'info', text: `relay started (${owner})` }),

@@ -1,54 +1,25 @@
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, statSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { MikroORM } from '@mikro-orm/postgresql';
 import type { Cqrs } from '../../src/cqrs.js';
-import { EXTENSION } from '../../src/core/extension.js';
-import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
-import { createDatabase, type TestDatabase } from '../support/database.js';
 import { saveOf } from '../inbox/harness.js';
+import { CliService, type Ended } from './cli-service.js';
 
 /** The operators' commands as they are typed, in a shell, with pipes between real processes. */
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const exchange = uniqueName('operators');
-const queue = uniqueName('operators');
-const deadLetterQueue = `dead_letter_${queue}`;
-const env: Record<string, string> = {
-  CLI_TEST_AMQP: amqpUrl,
-  CLI_TEST_EXCHANGE: exchange,
-  CLI_TEST_QUEUE: queue,
-  MIKRO_ORM_CLI_CONFIG: 'test/cli/service/mikro-orm.config.ts',
-};
-let database: TestDatabase;
-let orm: MikroORM;
+const service = new CliService('operators');
+const { queue, deadLetterQueue } = service;
 let cqrs: Cqrs;
 let folder: string;
 
 beforeAll(async () => {
-  database = await createDatabase();
-  folder = await mkdtemp(join(tmpdir(), 'cqrs-operators-'));
-  Object.assign(env, { CLI_TEST_DATABASE: database.url, DIR: folder });
-  Object.assign(process.env, env);
-  const { default: config } = await import('./service/mikro-orm.config.js');
-  orm = await MikroORM.init(config);
-  await orm.schema.create();
-  cqrs = orm.config.getExtension<Cqrs>(EXTENSION)!;
+  await service.open();
+  ({ cqrs, folder } = service);
   await consume(0);
 });
-afterAll(async () => {
-  await cqrs.stop();
-  await orm.close(true);
-  await deleteTopology(exchange, [queue, deadLetterQueue, `unreadable_${queue}`]);
-  await database.drop();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => service.close());
 
-const sql = <T = Record<string, unknown>>(text: string): Promise<T[]> => orm.em.getConnection().execute(text);
+const sql = <T = Record<string, unknown>>(text: string): Promise<T[]> => service.sql<T>(text);
+const shell = (line: string, more?: Record<string, string>): Promise<Ended> => service.shell(line, more);
 
 beforeEach(async () => {
   await sql('delete from account /* cqrs */');
@@ -73,27 +44,6 @@ async function consume(count: number): Promise<void> {
   if (count > 0) await enough.promise;
   await consumer.stop();
   off();
-}
-
-interface Ended {
-  /** Of the whole pipe: that of the last command that failed. */
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs a line of shell in which `cqrs` is the command. */
-function shell(line: string, more: Record<string, string> = {}): Promise<Ended> {
-  const script = `cqrs() { "$NODE" --import tsx src/cli/main.ts "$@"; }\n${line}`;
-  const child = spawn('bash', ['-o', 'pipefail', '-c', script], {
-    cwd: root,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], NODE: process.execPath, ...env, ...more },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let [out, err] = ['', ''];
-  child.stdout.on('data', (chunk) => (out += String(chunk)));
-  child.stderr.on('data', (chunk) => (err += String(chunk)));
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code: code ?? -1, out, err })));
 }
 
 const tables = async (): Promise<[unknown[], unknown[]]> => [

@@ -175,6 +175,7 @@ export const OUTAGES: readonly OutageCase[] = [
       worker.suspend();
       await write();
       await eventually(10_000, async () => (await stage.master.cqrs.outboxState())!.depth === 0);
+      // Its age is all that is to come: nothing happens meanwhile that could be waited for.
       await new Promise((resolve) => setTimeout(resolve, 3_000));
       worker.resume();
       await give(verdicts.replica, 'backlog-old');

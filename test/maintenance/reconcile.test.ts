@@ -50,6 +50,7 @@ describe('a table of products', () => {
 
   test('that is equal costs some kilobytes and changes nothing', async () => {
     const before = await tables();
+    const said = services.master.cqrs.events.next('cqrs.master.reconciled');
     const report = await compare('product');
     expect(report).toMatchObject({
       ...NONE,
@@ -63,6 +64,7 @@ describe('a table of products', () => {
     });
     expect(report.traffic.questionBytes).toBeLessThan(3_000);
     // and the replica knows of it
+    expect(await said).toMatchObject({ told: true });
     expect(services.heard.findLast(({ name }) => name === 'cqrs.replica.compared')?.fields).toEqual({
       cqrsId: 'product',
       whole: true,

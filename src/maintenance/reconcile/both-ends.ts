@@ -153,12 +153,16 @@ export class BothEnds {
     });
   }
 
-  /** Tells the replica what has come of it, for those who look there. What was found stands, whether it hears or not. */
-  async conclude(outcome: Omit<Asked<'conclude'>, 'ask' | 'version' | 'cqrsId' | 'timeoutMs'>): Promise<void> {
+  /** Tells the replica what has come of it, for those who look there. @returns whether it has heard; what was found stands either way. */
+  async conclude(outcome: Omit<Asked<'conclude'>, 'ask' | 'version' | 'cqrsId' | 'timeoutMs'>): Promise<boolean> {
     const timeoutMs = Math.min(this.options.timeoutMs, CONCLUDE_MS);
-    await this.#replica.ask('conclude', outcome, { timeoutMs }).catch((error: unknown) => {
-      if (!(error instanceof ReplicaAnswerError)) throw error;
-    });
+    try {
+      await this.#replica.ask('conclude', outcome, { timeoutMs });
+      return true;
+    } catch (error) {
+      if (error instanceof ReplicaAnswerError) return false;
+      throw error;
+    }
   }
 
   #byName(told: Parameters<ReplicaEnd['rows']>[0]): Map<string, ToldRow> {

@@ -82,6 +82,7 @@ class Reconciliation {
   readonly #sums = { masterRows: 0, replicaRows: 0, unsettled: 0, repaired: 0, unrepaired: 0, failed: 0 };
   readonly #repairs = { messages: 0, bytes: 0 };
   readonly #sample: ReconciledRow[] = [];
+  #told = false;
   #candidates: Candidate[] = [];
 
   constructor(
@@ -121,7 +122,7 @@ class Reconciliation {
 
   async #conclude(whole: boolean): Promise<void> {
     const { masterRows, replicaRows, repaired } = this.#sums;
-    await this.#ends.conclude({ whole, masterRows, replicaRows, ...this.#counts, repaired });
+    this.#told = await this.#ends.conclude({ whole, masterRows, replicaRows, ...this.#counts, repaired });
   }
 
   get #stopped(): boolean {
@@ -307,7 +308,14 @@ class Reconciliation {
     const { cqrsId, queue } = this.options;
     const durationMs = Math.round(performance.now() - startedAt);
     const { repaired } = this.#sums;
-    this.cqrs.events.emit('cqrs.master.reconciled', { cqrsId, queue, ...this.#counts, repaired, durationMs });
+    this.cqrs.events.emit('cqrs.master.reconciled', {
+      cqrsId,
+      queue,
+      ...this.#counts,
+      repaired,
+      told: this.#told,
+      durationMs,
+    });
     return {
       cqrsId,
       queue,
