@@ -118,8 +118,9 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     lift: 'nothing in this library.',
   },
   processes: {
-    profile: 'Two processes share two cores with both servers.',
-    lift: 'more cores.',
+    profile:
+      'The cores are idle for four fifths of the time (`/proc/<pid>/stat` of workers and servers): what is missed is the start and the end of a run, where one process has its last messages alone.',
+    lift: 'a longer run.',
   },
   memory: {
     profile:

@@ -1,5 +1,9 @@
+import { setTimeout } from 'node:timers/promises';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { replicaClass, ReplicaEntity } from 'mikro-orm-cqrs';
+
+/** How long a change of a `ThrottledProductCopy` waits. */
+const THROTTLE_MS = 10;
 
 /** The columns of a copy. */
 export const copyProperties = () => ({
@@ -37,6 +41,22 @@ export class HookedProductCopy extends replicaClass(hookedSchema) {
   }
 }
 hookedSchema.setClass(HookedProductCopy);
+
+const throttledSchema = defineEntity({
+  name: 'ThrottledProductCopy',
+  tableName: 'product_copies',
+  extends: ReplicaEntity,
+  properties: copyProperties(),
+});
+/** The same, where each change waits for something that is none of the servers: a call of another service, say. */
+export class ThrottledProductCopy extends replicaClass(throttledSchema) {
+  static override CQRS_ID = 'product';
+  override async cqrsUpdate(...[em, { mappedData }]: Parameters<ReplicaEntity['cqrsUpdate']>): Promise<void> {
+    await setTimeout(THROTTLE_MS);
+    em.assign(this as object, mappedData);
+  }
+}
+throttledSchema.setClass(ThrottledProductCopy);
 
 const plainSchema = defineEntity({
   name: 'PlainProductCopy',

@@ -1,10 +1,9 @@
-import { setTimeout } from 'node:timers/promises';
 import { connect } from 'amqplib';
 import { MikroORM } from '@mikro-orm/postgresql';
 import { Cqrs } from 'mikro-orm-cqrs';
 import { RabbitMQTransport } from 'mikro-orm-cqrs/rabbitmq';
 import pg from 'pg';
-import { HookedProductCopy, ProductCopy } from '../product-copies.ts';
+import { ProductCopy, ThrottledProductCopy } from '../product-copies.ts';
 import { consumeRaw } from '../twins/consumer.ts';
 
 /**
@@ -19,13 +18,6 @@ export interface WorkerOrder {
   readonly queue: string;
   /** After so many messages it ends; null: when it is told to. */
   readonly count: number | null;
-}
-
-/** A hook that waits: what it does elsewhere is the ceiling, not the servers. */
-class ThrottledProductCopy extends HookedProductCopy {
-  override cqrsUpdate(...context: Parameters<HookedProductCopy['cqrsUpdate']>): Promise<void> {
-    return setTimeout(2).then(() => super.cqrsUpdate(...context));
-  }
 }
 
 const order = JSON.parse(process.argv[2]!) as WorkerOrder;
@@ -59,8 +51,7 @@ async function startRaw(): Promise<() => Promise<void>> {
 async function startOurs(): Promise<() => Promise<void>> {
   const { exchange, queue } = order;
   const throttled = order.kind === 'throttled';
-  const settings = throttled ? { replica: { batchSize: 20, prefetch: 20 } } : {};
-  const cqrs = new Cqrs({ transport: new RabbitMQTransport({ url: order.amqpUrl }), exchange, queue, ...settings });
+  const cqrs = new Cqrs({ transport: new RabbitMQTransport({ url: order.amqpUrl }), exchange, queue });
   const orm = await MikroORM.init({
     clientUrl: order.databaseUrl,
     entities: [throttled ? ThrottledProductCopy : ProductCopy],

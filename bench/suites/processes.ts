@@ -7,11 +7,14 @@ import { startWorker } from '../harness/worker-process.ts';
 import { rowsOf } from '../rows.ts';
 import { ProductCopy } from '../product-copies.ts';
 
-/** Workers beside each other, where each message waits for something else than the servers. */
+/**
+ * Workers beside each other, at the default batches. Each message waits for something else than the servers, so long that
+ * they and both cores are idle most of the time.
+ */
 export const processes: Suite = {
   rows: rowsOf('processes'),
   async run(bench) {
-    const size = bench.size(1_500, 800);
+    const size = bench.size(800, 400);
     await using broker = await BenchBroker.open();
     const queue = await broker.queue('shared');
     await using reader = await openReader(ProductCopy, { exchange: broker.exchange, queue });

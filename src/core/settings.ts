@@ -113,7 +113,12 @@ const replica = z.strictObject({
     .describe(
       'How long a deletion is remembered; a message older than this creates nothing and becomes a dead letter.',
     ),
-  batchSize: z.int().min(1).max(10_000).default(1_000).describe('The most messages applied in one transaction.'),
+  batchSize: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(1_000)
+    .describe('The most messages applied in one transaction; of replicas with hooks never more than 200.'),
   batchWaitMs: milliseconds
     .default(0)
     .describe(

@@ -136,8 +136,11 @@ export class Consumer extends Service {
       if (opened.length === 0) return;
       const messages = await this.#sort(opened);
       for (const [handler, batch] of this.#byHandler(messages)) {
-        this.#unanswered = 0;
-        await this.#apply(handler, batch);
+        for (const part of inParts(handler, batch)) {
+          if (this.signal.aborted) return;
+          this.#unanswered = 0;
+          await this.#apply(handler, part);
+        }
       }
     }
   }
@@ -380,6 +383,14 @@ export class Consumer extends Service {
         .finally(() => signal.removeEventListener('abort', stopped));
     });
   }
+}
+
+/** The batch, or what the handler takes of it at once. */
+function inParts(handler: Handler, batch: readonly Message[]): readonly (readonly Message[])[] {
+  const ids = new Set(batch.map(({ payload }) => payload.cqrsId));
+  const most = Math.min(...[...ids].map((id) => handler.atOnce?.(id) ?? Infinity));
+  if (batch.length <= most) return [batch];
+  return Array.from({ length: Math.ceil(batch.length / most) }, (_, at) => batch.slice(at * most, (at + 1) * most));
 }
 
 function open(delivery: Delivery, maxPayloadBytes: number): Opened {

@@ -40,5 +40,7 @@ export interface RetryRules {
 export interface Handler {
   readonly cqrsIds: readonly string[];
   handle(batch: readonly Received[]): Promise<readonly Outcome[]>;
+  /** The most messages in one call where one of them is of this id. Default: as many as a batch has. */
+  atOnce?(cqrsId: string): number;
   retryRules?(cqrsId: string): RetryRules | undefined;
 }

@@ -5,7 +5,7 @@ import { failPoint } from '../core/fail-points.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
 import type { WireObject } from '../core/wire-values.js';
 import type { Handler, Outcome, Received, RetryRules } from '../inbox/handler.js';
-import { Batch, type BatchParts } from './batch.js';
+import { Batch, type BatchParts, HOOKS_AT_ONCE } from './batch.js';
 import type { ByHand } from './by-hand.js';
 import { classifyDatabaseError, withoutValues } from './database-errors.js';
 import { mapKey } from './field-mapping.js';
@@ -32,7 +32,7 @@ export interface ApplierParts extends Omit<BatchParts, 'straight' | 'readsOthers
  * One transaction a batch. Entities whose class overrides nothing are written set by set, one statement for all new
  * and changed rows of an entity; the others message by message through the methods of their class, and what fails takes nothing with it.
  * SAVE and SYNC share their keys with other writers, and a guard in the statement keeps the newer row; DELETE and hooks
- * hold their keys alone.
+ * hold their keys alone, hooks nothing but their keys: they may take their time, and other workers work beside them.
  */
 export class Applier implements Handler, ReplicaRuntime {
   private readonly parts: ApplierParts & BatchParts;
@@ -43,6 +43,10 @@ export class Applier implements Handler, ReplicaRuntime {
 
   get cqrsIds(): readonly string[] {
     return this.parts.replicas.ids;
+  }
+
+  atOnce(cqrsId: string): number {
+    return this.parts.replicas.get(cqrsId).path === 'hooks' ? HOOKS_AT_ONCE : Infinity;
   }
 
   retryRules(cqrsId: string): RetryRules | undefined {
@@ -139,7 +143,7 @@ export class Applier implements Handler, ReplicaRuntime {
   async #unfit(em: EntityManager, { definition, key }: Prepared, row: ByHand['row']): Promise<string | undefined> {
     const session = new SqlSession(em);
     const [known] = await askForKeys(session, definition, [key.parts]);
-    await session.run(lockKeys([{ cqrsId: definition.cqrsId, key: known!.text, alone: true }]));
+    await session.run(lockKeys([{ cqrsId: definition.cqrsId, key: known!.text, hold: 'alone' }]));
     const states = await readStates(session, definition, [known!], this.parts.tombstones);
     const exists = states.get(known!.text)!.kind === 'row';
     if (exists) return row === 'absent' ? 'exists' : undefined;

@@ -8,7 +8,7 @@ import type { Outcome, Received } from '../inbox/handler.js';
 import { classifyDatabaseError, endsTransaction } from './database-errors.js';
 import { type Carried, HookPath, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
-import { lockKeys } from './key-locks.js';
+import { type KeyLock, lockKeys } from './key-locks.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { RuleOptions } from './revision-rules.js';
@@ -18,6 +18,12 @@ import { SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import type { StraightPath } from './straight-path.js';
 import { bury } from './tombstones.js';
+
+/**
+ * The most messages of replicas with hooks in one transaction: each holds a lock of its own, so that workers wait for
+ * each other at the same row only, and PostgreSQL has room for a few thousand of all transactions together.
+ */
+export const HOOKS_AT_ONCE = 200;
 
 /** What a statement ends with at `statement_timeout`. */
 const QUERY_CANCELED = '57014';
@@ -86,7 +92,7 @@ export class Batch {
     }
     const { settings } = this.parts;
     const idleMs = this.options.ownTransaction ? settings.health.stuckSeconds * 1_000 : undefined;
-    await session.run(lockKeys(messages.map(toLock), idleMs));
+    await session.run(lockKeys(this.#locks(messages), idleMs));
     const queryTimeoutMs = this.#queryTimeoutMs;
     // Only now: whoever waits for another worker's keys is not slow.
     if (queryTimeoutMs) await session.run({ text: `set local statement_timeout = ${queryTimeoutMs}`, parameters: [] });
@@ -116,6 +122,17 @@ export class Batch {
       };
       this.parts.events.emit('cqrs.replica.clock-distrusted', fields);
     }
+  }
+
+  #locks(messages: readonly Prepared[]): KeyLock[] {
+    const hooked = messages.filter(({ definition }) => definition.path === 'hooks').length;
+    // Of a transaction that is not ours nobody knows how many more will follow.
+    const forHooks = this.options.ownTransaction && hooked <= HOOKS_AT_ONCE ? 'exactly' : 'alone';
+    return messages.map(({ definition, key, incoming }) => ({
+      cqrsId: definition.cqrsId,
+      key: key.text,
+      hold: definition.path === 'hooks' ? forHooks : incoming.signalType === 'DELETE' ? 'alone' : 'shared',
+    }));
   }
 
   get #queryTimeoutMs(): number | null {
@@ -161,7 +178,9 @@ export class Batch {
     definition: ReplicaDefinition,
     group: readonly Prepared[],
   ): Promise<void> {
-    const states = await readStates(session, definition, distinctKeys(group), this.parts.tombstones);
+    // Also beside a worker of a release in which the class had no hook yet.
+    const options = { lockRows: true };
+    const states = await readStates(session, definition, distinctKeys(group), this.parts.tombstones, options);
     const path = new HookPath(definition, this.parts.tombstones, this.parts.readsOthers);
     const callAlone = async (message: Prepared): Promise<void> => {
       try {
@@ -207,14 +226,6 @@ export class Batch {
       return [];
     }
   }
-}
-
-function toLock({ definition, key, incoming }: Prepared): { cqrsId: string; key: string; alone: boolean } {
-  return {
-    cqrsId: definition.cqrsId,
-    key: key.text,
-    alone: incoming.signalType === 'DELETE' || definition.path === 'hooks',
-  };
 }
 
 function distinctKeys(messages: readonly Prepared[]): Prepared['key'][] {

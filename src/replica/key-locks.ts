@@ -2,14 +2,19 @@ import type { Statement } from './replica-table.js';
 
 /** First half of the advisory locks' key: "cqra" in ASCII, so that it is recognised in pg_locks. */
 const LOCK_CLASS = 0x63717261;
+/** The same for locks of one key: "cqrk". */
+const KEY_CLASS = 0x6371726b;
 /** A batch locks at most this many; PostgreSQL has room for a few thousand in all. */
 const BUCKETS = 512;
 
-/** How a message holds its key: shared beside other writers, or alone. */
+/**
+ * How a message holds its key: `shared` beside other writers; `alone`, and with it all keys of its bucket; or `exactly`,
+ * alone but nothing else with it, in a lock of its own.
+ */
 export interface KeyLock {
   readonly cqrsId: string;
   readonly key: string;
-  readonly alone: boolean;
+  readonly hold: 'shared' | 'alone' | 'exactly';
 }
 
 /**
@@ -22,11 +27,15 @@ export interface KeyLock {
  */
 export function lockKeys(locks: Iterable<KeyLock>, idleMs?: number): Statement {
   const buckets = new Map<number, boolean>();
-  for (const { cqrsId, key, alone } of locks) {
-    const bucket = bucketOf(`${cqrsId}\u0000${key}`);
-    buckets.set(bucket, alone || buckets.get(bucket) === true);
+  const exact = new Set<number>();
+  for (const { cqrsId, key, hold } of locks) {
+    const hash = hashOf(`${cqrsId}\u0000${key}`);
+    const bucket = hash % BUCKETS;
+    buckets.set(bucket, hold === 'alone' || buckets.get(bucket) === true);
+    // PostgreSQL's integers are signed.
+    if (hold === 'exactly') exact.add(hash | 0);
   }
-  return lockBuckets(buckets, idleMs);
+  return lockBuckets(buckets, { exact, idleMs });
 }
 
 /** Locks every key there is, for who is about to work on a whole table; the others then wait, in the same order. */
@@ -34,15 +43,21 @@ export function lockAllKeys({ alone }: { alone: boolean }): Statement {
   return lockBuckets(new Map(Array.from({ length: BUCKETS }, (_, bucket) => [bucket, alone])));
 }
 
-function lockBuckets(buckets: ReadonlyMap<number, boolean>, idleMs?: number): Statement {
-  const sorted = [...buckets].toSorted(([a], [b]) => a - b);
+function lockBuckets(
+  buckets: ReadonlyMap<number, boolean>,
+  { exact = new Set(), idleMs }: { exact?: ReadonlySet<number>; idleMs?: number | undefined } = {},
+): Statement {
+  const sorted = [
+    ...[...buckets].toSorted(([a], [b]) => a - b).map(([id, alone]) => ({ kind: LOCK_CLASS, id, alone })),
+    ...[...exact].toSorted((a, b) => a - b).map((id) => ({ kind: KEY_CLASS, id, alone: true })),
+  ];
   const lease = idleMs === undefined ? '' : `${idleLimit(idleMs)} as lease, `;
   // Without parameters, so that it shares a round trip with the BEGIN before it.
   return {
-    text: `select case when u.alone then pg_advisory_xact_lock(${LOCK_CLASS}, u.bucket)
-        else pg_advisory_xact_lock_shared(${LOCK_CLASS}, u.bucket) end is null as locked
-      from ${lease}unnest('{${sorted.map(([bucket]) => bucket).join()}}'::int[],
-        '{${sorted.map(([, alone]) => (alone ? 't' : 'f')).join()}}'::bool[]) as u(bucket, alone)`,
+    text: `select case when u.alone then pg_advisory_xact_lock(u.kind, u.id)
+        else pg_advisory_xact_lock_shared(u.kind, u.id) end is null as locked
+      from ${lease}unnest('{${sorted.map(({ kind }) => kind).join()}}'::int[], '{${sorted.map(({ id }) => id).join()}}'::int[],
+        '{${sorted.map(({ alone }) => (alone ? 't' : 'f')).join()}}'::bool[]) as u(kind, id, alone)`,
     parameters: [],
   };
 }
@@ -53,11 +68,11 @@ function idleLimit(milliseconds: number): string {
   return `set_config(${name}, case ${own} when '0' then '${Math.round(milliseconds)}' else ${own} end, true)`;
 }
 
-// FNV-1a: every process must come to the same bucket.
-function bucketOf(text: string): number {
+// FNV-1a: every process must come to the same number.
+function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) {
     hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   }
-  return ((hash ^ (hash >>> 16)) >>> 0) % BUCKETS;
+  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -104,11 +104,13 @@ export class ReplicaTable {
     cqrsId: string,
     keys: readonly { text: string; parts: readonly string[] }[],
     tombstones: string,
+    lockRows: boolean,
   ): Statement {
     const width = this.#keys.length;
     const names = this.#keyTexts('t');
+    const rows = `select ${names.join(', ')}, null as buried, ${versionTexts('t')} from ${this.#rowsByKeys()}`;
     return {
-      text: `select ${names.join(', ')}, null as buried, ${versionTexts('t')} from ${this.#rowsByKeys()}
+      text: `${lockRows ? `select * from (${rows} for no key update of t) as locked` : rows}
         union all
         select ${names.map(() => 'null').join(', ')}, d.key, ${versionTexts('d', 'plain')}
         from ${tombstones} d where d.cqrs_id = $${width + 1} and d.key = any($${width + 2}::text[])`,

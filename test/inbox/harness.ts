@@ -42,6 +42,8 @@ export class ScriptedHandler implements Handler {
   /** Awaited before each batch. */
   gate: Promise<void> = Promise.resolve();
   rules: RetryRules | undefined;
+  /** The most messages it takes at once. */
+  most = Infinity;
   #busy = 0;
   overlapped = false;
 
@@ -63,6 +65,10 @@ export class ScriptedHandler implements Handler {
     } finally {
       this.#busy--;
     }
+  }
+
+  atOnce(): number {
+    return this.most;
   }
 
   retryRules(): RetryRules | undefined {

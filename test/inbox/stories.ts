@@ -292,6 +292,24 @@ export function tellInboxStories(broker: TestBroker): void {
       expect(second.handler.applied).toEqual(['3', '4', '5', '6']);
     });
 
+    test('a handler gets no more than it takes at once, and a stop comes between two calls', async () => {
+      const { opened, open } = gate();
+      const handler = new ScriptedHandler();
+      handler.most = 2;
+      handler.gate = opened;
+      const first = await stage.work({ replica: { batchSize: 5, batchWaitMs: 300 }, handler });
+      await stage.send(...numbers(5).map((id) => saveOf(id)));
+      while (handler.batches.length === 0) await new Promise(setImmediate);
+      const stopped = first[Symbol.asyncDispose]();
+      open();
+      await stopped;
+      expect(handler.batches).toEqual([['1', '2']]);
+      handler.gate = Promise.resolve();
+      await using second = await stage.work({ replica: { batchSize: 5, batchWaitMs: 300 }, handler });
+      await second.log.until('cqrs.inbox.applied', 3);
+      expect(handler.batches.slice(1)).toEqual([['3', '4'], ['5']]);
+    });
+
     test('a foreign key that is not there yet is waited for without counting', async () => {
       await using worker = await stage.work({ replica: { maxRetries: 0 } });
       let parentArrived = false;

@@ -18,11 +18,23 @@ const HookedSchema = defineEntity({
   extends: ReplicaEntity,
   properties: { id: p.integer().primary(), name: p.string() },
 });
+/** The hooked replica as it was before it had a hook. */
+const FormerSchema = defineEntity({
+  name: 'FormerRef',
+  tableName: 'hooked_ref',
+  extends: ReplicaEntity,
+  properties: { id: p.integer().primary(), name: p.string() },
+});
+/** What a hook does before it writes. */
+let inHook = async (): Promise<void> => {};
 const entities = [
   replica(AccountSchema, { id: 'account' }),
   replica(HookedSchema, {
     id: 'hooked',
-    cqrsUpdate: (row, em, { mappedData }) => void em.assign(row, mappedData as never),
+    cqrsUpdate: async (row, em, { mappedData }) => {
+      await inHook();
+      em.assign(row, mappedData as never);
+    },
   }),
 ];
 
@@ -47,6 +59,7 @@ afterAll(async () => {
   await database.drop();
 });
 beforeEach(async () => {
+  inHook = async () => {};
   await service.rows('truncate account_ref, hooked_ref, cqrs_tombstones');
 });
 
@@ -171,6 +184,42 @@ test('history 9: hooks of one row wait for each other: nobody puts 5 over 6', as
   await other.query('rollback');
   expect(brief([...(await six), ...(await five)])).toEqual(['update', 'stale']);
   expect(await live('hooked_ref')).toEqual(['six 6']);
+});
+
+test('hooks of other rows do not wait: a worker whose hook takes its time holds up nobody else', async () => {
+  const hooked: MessageOptions = { cqrsId: 'hooked' };
+  await service.handle([save('four', { ...hooked, revision: 4 })]);
+  await other.query('begin; select 1 from hooked_ref for update');
+  const slow = service.handle([save('five', { ...hooked, revision: 5 })]);
+  await untilWaiting(1);
+  // So many that some share a bucket with the first, whatever the buckets are.
+  for (let from = 2; from < 2_000; from += 200) {
+    const ids = Array.from({ length: 200 }, (_, index) => from + index);
+    await service.handle(ids.map((id) => save('one', { ...hooked, revision: 1 }, id)));
+  }
+  expect(await live('hooked_ref')).toHaveLength(2_001);
+  await other.query('rollback');
+  expect(brief(await slow)).toEqual(['update']);
+});
+
+// claims: row-order
+test('a worker of a release without the hook waits for the row, too: nobody puts 5 over 6', async () => {
+  const former = await ReplicaService.start(database.url, [replica(FormerSchema, { id: 'hooked' })]);
+  try {
+    await service.handle([save('four', { cqrsId: 'hooked', revision: 4 })]);
+    const entered = Promise.withResolvers<void>();
+    const leave = Promise.withResolvers<void>();
+    inHook = () => (entered.resolve(), leave.promise);
+    const five = service.handle([save('five', { cqrsId: 'hooked', revision: 5 })]);
+    await entered.promise;
+    const six = former.handle([save('six', { cqrsId: 'hooked', revision: 6 })]);
+    await untilWaiting(1);
+    leave.resolve();
+    expect(brief([...(await five), ...(await six)])).toEqual(['update', 'update']);
+    expect(await live('hooked_ref')).toEqual(['six 6']);
+  } finally {
+    await former.stop();
+  }
 });
 
 test('overlapping batches of several workers never wait in a circle', async () => {
