@@ -41,7 +41,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     because: 'it ships to authors of transports, who have neither masters nor replicas',
   },
   master: {
-    mayImport: ['core', 'outbox'],
+    mayImport: ['core', 'compare', 'outbox'],
     because: 'no change may reach a broker except through the outbox',
   },
   replica: {

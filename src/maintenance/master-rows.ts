@@ -5,7 +5,7 @@ import { INCARNATION, type RowImage } from '../master/master-table.js';
 import { instanceJson, needsEntity } from '../master/serializer.js';
 import type { TransactionContext } from '../master/transaction-log.js';
 import type { Cqrs } from '../cqrs.js';
-import { keyTypes } from '../compare/find-rows.js';
+import { amongKeys, keyArrays, keyTypes } from '../compare/find-rows.js';
 import type { KeyedTable } from '../compare/keyed-table.js';
 import { masterTable } from './keyed-table.js';
 import type { Snapshot } from './snapshot.js';
@@ -65,13 +65,9 @@ export class MasterRows {
     const { table } = this.#definition;
     const types = await (this.#types ??= keyTypes(this.#snapshot.session, this.table));
     const fields = table.keyColumns.map(({ field }) => quoted(field)).join(', ');
-    const arrays = types.map((_, index) => `$${index + 1}::text[]`).join(', ');
-    const names = types.map((_, index) => `c${index}`);
     const rows = await this.#snapshot.session.run({
-      text: `select ${table.returning} from ${this.table.name} where (${fields}) in (
-          select ${names.map((name, index) => `u.${name}::${types[index]}`).join(', ')} from unnest(${arrays}) as u(${names.join(', ')})
-        ) order by ${fields}`,
-      parameters: types.map((_, index) => keys.map((key) => key[index])),
+      text: `select ${table.returning} from ${this.table.name} where ${amongKeys(table, types)} order by ${fields}`,
+      parameters: keyArrays(keys, types),
     });
     return rows.map((row) => table.takeImage(row));
   }

@@ -24,11 +24,10 @@ export async function readWhere(
   { connection, transaction, table }: Place,
   from: string,
   where: { sql: string; params: readonly unknown[] } | undefined,
-  lock: 'for update' | 'for share' = 'for update',
 ): Promise<BeforeImages> {
   const condition = where?.sql ? ` where ${where.sql}` : '';
   const rows = await connection.execute<Row[]>(
-    `select ${table.returning} from ${from}${condition} ${lock} ${CAPTURED}`,
+    `select ${table.returning} from ${from}${condition} for update ${CAPTURED}`,
     where?.params ?? [],
     'all',
     transaction,

@@ -1,17 +1,19 @@
 import { type EntityManager, type FilterQuery, raw } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
+import { CompiledQuery } from 'kysely';
+import { amongKeys, keyArrays, keyTypes, type TextSession } from '../compare/find-rows.js';
 import { sqlState, toError } from '../core/describe-error.js';
 import { InputError } from '../core/errors.js';
 import { quoted } from '../core/identifiers.js';
 import { bodyOf, SignalType, type Version } from '../core/payload.js';
 import { formatMicroseconds } from '../core/wire-times.js';
-import type { OutboxEntry } from '../outbox/outbox.js';
+import type { Executor, OutboxEntry } from '../outbox/outbox.js';
 import type { Turn } from '../outbox/hand-over.js';
 import type { Announcer } from './announcer.js';
-import { type BeforeImages, readWhere } from './before-images.js';
+import type { BeforeImages } from './before-images.js';
 import { CAPTURED } from './captured-statement.js';
 import type { MasterDefinition } from './master-definition.js';
-import type { CapturedDriver, Row } from './mikro-orm-internals.js';
+import type { CapturedDriver } from './mikro-orm-internals.js';
 import { OwnColumns } from './own-columns.js';
 import type { Announcement } from './serializer.js';
 import type { TransactionContext, TransactionLog } from './transaction-log.js';
@@ -47,6 +49,8 @@ export type SyncFailure = (key: readonly string[], error: Error) => void;
  * are locked FOR UPDATE in the same order and begin a new life there, which is later than any state a replica can have.
  */
 export class MasterSync {
+  #keyTypes?: Promise<string[]>;
+
   constructor(
     private readonly em: EntityManager,
     private readonly announcer: Announcer,
@@ -143,29 +147,30 @@ export class MasterSync {
     keys: readonly (readonly string[])[],
     newIncarnation: boolean,
   ): Promise<BeforeImages> {
-    const connection = this.#connection();
-    const from = this.#driver().getTableName(meta, {});
-    const fields = table.keyColumns.map((column) => quoted(column.field)).join(', ');
-    const among = (count: number): string =>
-      `(${fields}) in (${Array(count)
-        .fill(`(${table.keyColumns.map(() => '?').join(', ')})`)
-        .join(', ')})`;
-    const images = await readWhere(
-      { connection, transaction, table },
-      from,
-      { sql: `${among(keys.length)} order by ${fields}`, params: keys.flat() },
-      newIncarnation ? 'for update' : 'for share',
+    if (keys.length === 0) return new Map();
+    const session = sessionOf(transaction);
+    const name = this.#driver().getTableName(meta, {});
+    const { keyColumns } = table;
+    const types = await (this.#keyTypes ??= keyTypes(session, { name, keyColumns }));
+    const read = async (text: string, parameters: string[][]): Promise<BeforeImages> => {
+      const rows = await session.run({ text: `${text} ${CAPTURED}`, parameters });
+      return new Map(rows.map((row) => table.takeImage(row)).map((image) => [table.keyOf(image), image]));
+    };
+    const fields = keyColumns.map(({ field }) => quoted(field)).join(', ');
+    const among = amongKeys(table, types);
+    const images = await read(
+      `select ${table.returning} from ${name} where ${among} order by ${fields} for ${newIncarnation ? 'update' : 'share'}`,
+      keyArrays(keys, types),
     );
     if (!newIncarnation || images.size === 0) return images;
     // An UPDATE alone would lock in no order of its own, and two of them could wait for each other.
-    const rows = await connection.execute<Row[]>(
-      `update ${from} set ${OwnColumns.reborn().join(', ')} where ${among(images.size)} returning ${table.returning} ${CAPTURED}`,
-      [...images.values()].flatMap((image) => table.keyValues(image)),
-      'all',
-      transaction,
+    return read(
+      `update ${name} set ${OwnColumns.reborn().join(', ')} where ${among} returning ${table.returning}`,
+      keyArrays(
+        [...images.values()].map((image) => table.keyValues(image)),
+        types,
+      ),
     );
-    const reborn = rows.map((row) => table.takeImage(row));
-    return new Map(reborn.map((image) => [table.keyOf(image), image]));
   }
 
   /**
@@ -253,6 +258,18 @@ export class MasterSync {
   #connection(): ReturnType<CapturedDriver['getConnection']> {
     return this.#driver().getConnection('write');
   }
+}
+
+/** Bound, which what MikroORM executes is not. */
+function sessionOf(transaction: TransactionContext): TextSession {
+  return {
+    async run({ text, parameters }) {
+      const { rows } = await (transaction as unknown as Executor).executeQuery(
+        CompiledQuery.raw(text, [...parameters]),
+      );
+      return rows as Record<string, string | null>[];
+    },
+  };
 }
 
 function* inPages<T>(items: readonly T[], size: number): Generator<readonly T[]> {

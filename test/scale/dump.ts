@@ -5,12 +5,11 @@ import type { ScaleOptions } from './scale-options.js';
 import { WatchedCommand } from './watched-command.js';
 
 /** `cqrs bulk-dump` of all rows: every one is written, and memory stays flat. */
-export async function runDump({ rows, heapMb, say }: ScaleOptions): Promise<boolean> {
-  await using master = await serviceWith(rows, { exchange: uniqueName('scale') });
+export async function runDump({ rows, table, say }: ScaleOptions): Promise<boolean> {
+  await using master = await serviceWith(rows, { table, exchange: uniqueName('scale') });
   const nowhere = openSync('/dev/null', 'w');
-  await using dump = new WatchedCommand(['bulk-dump', '-c', 'payment', '--output', '-', '--progress', '--json'], {
+  await using dump = new WatchedCommand(['bulk-dump', '-c', table, '--output', '-', '--progress', '--json'], {
     rows,
-    heapMb,
     env: master.env,
     stdout: nowhere,
   });

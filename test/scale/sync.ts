@@ -7,12 +7,12 @@ import { WatchedCommand } from './watched-command.js';
 const PURGE_EVERY_MS = 1_000;
 
 /** `cqrs sync` beside `cqrs relay`: every row reaches the queue, and the memory of both stays flat. */
-export async function runSync({ rows, heapMb, say }: ScaleOptions): Promise<boolean> {
+export async function runSync({ rows, table, say }: ScaleOptions): Promise<boolean> {
   const exchange = uniqueName('scale');
   const queue = `${exchange}_replica`;
   await using broker = new AsyncDisposableStack();
   broker.defer(() => deleteTopology(exchange, [queue, `dead_letter_${queue}`, `unreadable_${queue}`]));
-  await using master = await serviceWith(rows, { exchange });
+  await using master = await serviceWith(rows, { table, exchange });
   await using _replica = await serviceWith(0, { exchange, queue });
   const connection = await connect(amqpUrl);
   broker.defer(() => connection.close());
@@ -20,10 +20,9 @@ export async function runSync({ rows, heapMb, say }: ScaleOptions): Promise<bool
   let arrived = 0;
   // Nobody reads it, and the broker is not what is measured.
   const purge = async (): Promise<void> => void (arrived += (await channel.purgeQueue(queue)).messageCount);
-  await using relay = new WatchedCommand(['relay'], { rows, heapMb, env: master.env });
-  await using sync = new WatchedCommand(['sync', '-c', 'payment', '--progress', '--json'], {
+  await using relay = new WatchedCommand(['relay'], { rows, env: master.env });
+  await using sync = new WatchedCommand(['sync', '-c', table, '--progress', '--json'], {
     rows,
-    heapMb,
     env: master.env,
     onProgress: (done) => relay.reached(done),
   });

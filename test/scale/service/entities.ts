@@ -1,22 +1,22 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { masterClass, MasterEntity, replicaClass, ReplicaEntity } from '../../../src/index.js';
 
-// A key of two columns, one of them a text: the one that paging finds hardest.
-const columns = {
-  region: p.string().primary(),
-  number: p.integer().primary().autoincrement(false),
+// Two kinds of key that paging finds hard: of two columns, one of them a text; and in no order at all.
+const content = {
   name: p.string(),
   balance: p.decimal('string').precision(12).scale(2),
   openedAt: p.datetime().columnType('timestamptz(6)'),
 };
+const payment = { region: p.string().primary(), number: p.integer().primary().autoincrement(false), ...content };
+const transfer = { id: p.uuid().primary(), number: p.integer(), ...content };
 
 const PaymentSchema = defineEntity({
   name: 'ScalePayment',
   tableName: 'payment',
   extends: MasterEntity,
-  properties: columns,
+  properties: payment,
 });
-export class Payment extends masterClass(PaymentSchema) {
+class Payment extends masterClass(PaymentSchema) {
   static override CQRS_ID = 'payment';
 }
 PaymentSchema.setClass(Payment);
@@ -25,9 +25,34 @@ const PaymentRefSchema = defineEntity({
   name: 'ScalePaymentRef',
   tableName: 'payment',
   extends: ReplicaEntity,
-  properties: columns,
+  properties: payment,
 });
-export class PaymentRef extends replicaClass(PaymentRefSchema) {
+class PaymentRef extends replicaClass(PaymentRefSchema) {
   static override CQRS_ID = 'payment';
 }
 PaymentRefSchema.setClass(PaymentRef);
+
+const TransferSchema = defineEntity({
+  name: 'ScaleTransfer',
+  tableName: 'transfer',
+  extends: MasterEntity,
+  properties: transfer,
+});
+class Transfer extends masterClass(TransferSchema) {
+  static override CQRS_ID = 'transfer';
+}
+TransferSchema.setClass(Transfer);
+
+const TransferRefSchema = defineEntity({
+  name: 'ScaleTransferRef',
+  tableName: 'transfer',
+  extends: ReplicaEntity,
+  properties: transfer,
+});
+class TransferRef extends replicaClass(TransferRefSchema) {
+  static override CQRS_ID = 'transfer';
+}
+TransferRefSchema.setClass(TransferRef);
+
+export const MASTERS = [Payment, Transfer];
+export const REPLICAS = [PaymentRef, TransferRef];

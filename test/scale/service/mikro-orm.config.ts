@@ -1,7 +1,7 @@
 import { defineConfig } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../../src/index.js';
 import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
-import { Payment, PaymentRef } from './entities.js';
+import { MASTERS, REPLICAS } from './entities.js';
 
 const { SCALE_DATABASE, SCALE_AMQP, SCALE_EXCHANGE, SCALE_QUEUE } = process.env;
 
@@ -9,7 +9,7 @@ const { SCALE_DATABASE, SCALE_AMQP, SCALE_EXCHANGE, SCALE_QUEUE } = process.env;
 // oxlint-disable-next-line import/no-default-export -- that is how MikroORM finds it
 export default defineConfig({
   clientUrl: SCALE_DATABASE,
-  entities: SCALE_QUEUE ? [PaymentRef] : [Payment],
+  entities: SCALE_QUEUE ? REPLICAS : MASTERS,
   extensions: [
     new Cqrs({
       transport: new RabbitMQTransport({ url: SCALE_AMQP! }),

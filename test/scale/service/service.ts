@@ -4,19 +4,26 @@ import { Cqrs } from '../../../src/index.js';
 import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
 import { amqpUrl } from '../../support/broker.js';
 import { createDatabase } from '../../support/database.js';
-import { Payment, PaymentRef } from './entities.js';
+import { MASTERS, REPLICAS } from './entities.js';
+
+/** The two tables, by what is put into their keys for the row `n`. Its number is in each. */
+const KEYS = {
+  payment: { columns: 'region, number', values: `'R' || lpad((n / 10000)::text, 6, '0'), n` },
+  transfer: { columns: 'id, number', values: 'md5(n::text)::uuid, n' },
+};
+export type ScaleTable = keyof typeof KEYS;
 
 /** A service with many rows, for commands in processes of their own. */
 export interface ScaleService extends AsyncDisposable {
   /** For the commands. */
   readonly env: Readonly<Record<string, string>>;
-  sql(text: string): Promise<unknown>;
+  sql(text: string): Promise<Record<string, string>[]>;
 }
 
 /** @param queue of a replica; without one it is a master. The queue is made. */
 export async function serviceWith(
   rows: number,
-  { exchange, queue }: { exchange: string; queue?: string },
+  { exchange, queue, table = 'payment' }: { exchange: string; queue?: string; table?: ScaleTable },
 ): Promise<ScaleService> {
   const database = await createDatabase();
   const client = new pg.Client({ connectionString: database.url });
@@ -24,12 +31,13 @@ export async function serviceWith(
     await makeTables(database.url, { exchange, queue });
     await client.connect();
     await client.query(`set synchronous_commit = off`);
-    await client.query(`insert into payment
-      (region, number, name, balance, opened_at, cqrs_revision, cqrs_updated, cqrs_incarnation)
-      select 'R' || lpad((n / 10000)::text, 6, '0'), n, 'Payment ' || n, n * 0.25, t.at + n * interval '1 second', n % 4, t.at,
+    const { columns, values } = KEYS[table];
+    await client.query(`insert into ${table}
+      (${columns}, name, balance, opened_at, cqrs_revision, cqrs_updated, cqrs_incarnation)
+      select ${values}, 'Payment ' || n, n * 0.25, t.at + n * interval '1 second', n % 4, t.at,
         1700000000000000 + n
       from generate_series(1, ${rows}) n, (values ('2024-01-02 03:04:05.123456+00'::timestamptz)) as t(at)`);
-    await client.query(`vacuum analyze payment`);
+    await client.query(`vacuum analyze ${table}`);
     await client.query(`set synchronous_commit = on`);
   } catch (error) {
     await client.end();
@@ -43,7 +51,7 @@ export async function serviceWith(
       SCALE_EXCHANGE: exchange,
       ...(queue === undefined ? {} : { SCALE_QUEUE: queue }),
     },
-    sql: (text) => client.query(text),
+    sql: async (text) => (await client.query<Record<string, string>>(text)).rows,
     async [Symbol.asyncDispose]() {
       await client.end();
       await database.drop();
@@ -53,7 +61,7 @@ export async function serviceWith(
 
 async function makeTables(clientUrl: string, { exchange, queue }: { exchange: string; queue?: string | undefined }) {
   const cqrs = new Cqrs({ transport: new RabbitMQTransport({ url: amqpUrl }), exchange, queue });
-  const orm = await MikroORM.init({ clientUrl, entities: [queue ? PaymentRef : Payment], extensions: [cqrs] });
+  const orm = await MikroORM.init({ clientUrl, entities: queue ? REPLICAS : MASTERS, extensions: [cqrs] });
   await orm.schema.create();
   if (queue) {
     // A queue keeps nothing from before it exists.
