@@ -23,6 +23,19 @@ const FAST_PATH: Explanation = {
   lift: 'columns read out of the JSON text without making objects; one event a batch instead of one a message.',
 };
 
+const CREATE_CONNECTING: Explanation = {
+  profile: 'Ours is that of `create-1`, one transaction after the other on one connection: its own time is the COMMIT.',
+  lift: 'more connections, as an application has them (`create-8`).',
+};
+
+const BULK_CONNECTING: Explanation = { profile: 'As for `django-bulk-create`.', lift: 'what lifts `relay`.' };
+
+const STALE: Explanation = {
+  profile:
+    'Profile (`node --cpu-prof` of such a drain): nothing is written, and Node is idle for a third of the time, but broker, database and Node share two cores, and handing out and reading a message cost the same for old news. Of the busy time the bodies take 16 %, the garbage collector 14 %, mapping and looking up what is stored 20 % (the columns beside key and version 3 %), sockets and amqplib most of the rest.',
+  lift: 'cores of its own for the broker.',
+};
+
 export const explanations: Readonly<Record<string, Explanation>> = {
   'create-1': CREATE,
   'create-8': CREATE,
@@ -51,26 +64,32 @@ export const explanations: Readonly<Record<string, Explanation>> = {
       'Profile (`node --cpu-prof` of a drain): MikroORM takes 52 %, as for the twin; ours 16 %, the garbage of both 10 %. Beside the flush ours reads what is stored before it decides, gives each hook its context, and stamps all rows with their exact versions in a second UPDATE, since a `Date` has no microseconds.',
     lift: 'writing the version with the flush itself, through a type for `cqrs_updated` that keeps microseconds.',
   },
-  'consume-stale': {
+  'consume-stale-classic': {
     profile:
-      'Nothing is written, so that the database has little to do; what is left is RabbitMQ handing out messages and Node reading them (profile of the fast path), which cost the same for old news.',
-    lift: 'looking at key and version before the rest of the body is mapped.',
+      'RabbitMQ hands out messages of a classic queue no faster than creates are written (the raw consumer gets no more either): what old news leaves out is waited for elsewhere.',
+    lift: 'quorum queues, which are handed out faster.',
   },
+  'consume-stale-quorum': STALE,
   'django-drain': FAST_PATH,
   'django-create': {
     profile:
-      'django-cqrs 3.1.0 keeps its broker connection between the saves of one script, and publishes after the commit with neither an outbox nor a confirm: it has nothing to store and nothing to wait for. What ours takes is that of `create-1`; the relay runs beside it.',
+      'django-cqrs 3.1.0 over pika keeps its broker connection between the saves of one script, and publishes after the commit with neither an outbox nor a confirm: what is not sent when the process dies is lost. It has nothing to store and nothing to wait for. What ours takes is that of `create-1`; the relay runs beside it, and all is confirmed at the end. Ways that open a connection for each message are in the two rows below.',
     lift: 'nothing that keeps the promise: a message is stored with its row and forgotten once the broker has confirmed it. More connections, as an application has them, carry more (`create-8`).',
   },
+  'django-create-kombu': CREATE_CONNECTING,
+  'django-create-3.0': CREATE_CONNECTING,
   'django-bulk-create': {
     profile:
-      'Published means relayed: the rows are written at many thousands a second (`bulk-create`), and the relay carries them behind.',
+      'Published means relayed and confirmed: the rows are written at many thousands a second (`bulk-create`), and the relay carries them behind. The goal was set when django-cqrs opened a connection for each message, as in the two rows below.',
     lift: 'what lifts `relay`: begun while the rows are written, it would have to wait for their COMMIT all the same.',
   },
+  'django-bulk-create-kombu': BULK_CONNECTING,
+  'django-bulk-create-3.0': BULK_CONNECTING,
   'django-sync': {
     profile: 'The way of a SYNC is that of a change: row, outbox, relay; the outbox is written and emptied again.',
     lift: 'what lifts `relay`.',
   },
+  'django-sync-kombu': { profile: 'As for `django-sync`.', lift: 'what lifts `relay`.' },
   'latency-p50': {
     profile:
       'Both ways make the same steps: commit, wake, claim, publish, deliver, apply, commit. On two cores that writer, relay, worker and both servers share, ours waits longer for its turn at each, since it takes twice the processor time for a single message.',

@@ -3,6 +3,7 @@
 Prints {"perSecond": …}. Connections to the database are kept: its best setting.
 
 Where: BENCH_DATABASE_URL, BENCH_AMQP_URL, BENCH_EXCHANGE, BENCH_QUEUE; for load BENCH_DUMP.
+How: BENCH_TRANSPORT, a class of dj_cqrs.transport.
 """
 
 import json
@@ -35,7 +36,7 @@ settings.configure(
         }
     },
     CQRS={
-        'transport': 'dj_cqrs.transport.RabbitMQTransport',
+        'transport': f'dj_cqrs.transport.{os.environ["BENCH_TRANSPORT"]}',
         'url': os.environ['BENCH_AMQP_URL'],
         'exchange': os.environ['BENCH_EXCHANGE'],
         'queue': os.environ['BENCH_QUEUE'],

@@ -1,15 +1,27 @@
 import { fileURLToPath } from 'node:url';
 import { amqpUrl } from '../../test/support/broker.ts';
 import { createDatabase } from '../../test/support/database.ts';
-import { interopPython, PythonMissing } from '../../scripts/interop/virtualenv.ts';
+import { interopPython, pythonOf, PythonMissing } from '../../scripts/interop/virtualenv.ts';
 import { capture } from '../../scripts/support/command.ts';
 
 const program = fileURLToPath(new URL('../django/measure.py', import.meta.url));
 
-/** A Python that has django-cqrs; undefined where there is none that could. */
-export async function findPython(say: (line: string) => void): Promise<string | undefined> {
+const former = {
+  name: 'django-cqrs-3.0-venv',
+  requirements: fileURLToPath(new URL('../django/requirements-3.0.txt', import.meta.url)),
+};
+
+export interface Pythons {
+  /** With the newest django-cqrs. */
+  readonly newest: string;
+  /** With its last release that opened a connection to the broker for each message it published. */
+  readonly former: string;
+}
+
+/** Pythons that have django-cqrs; undefined where there is none that could. */
+export async function findPythons(say: (line: string) => void): Promise<Pythons | undefined> {
   try {
-    return await interopPython(say);
+    return { newest: await interopPython(say), former: await pythonOf(former, say) };
   } catch (error) {
     if (error instanceof PythonMissing) return undefined;
     throw error;
@@ -20,7 +32,13 @@ export async function findPython(say: (line: string) => void): Promise<string | 
 export async function measureDjango(
   python: string,
   work: 'create' | 'bulk' | 'sync' | 'drain' | 'load',
-  options: { count: number; exchange: string; queue: string; dump?: string },
+  options: {
+    count: number;
+    exchange: string;
+    queue: string;
+    dump?: string;
+    transport?: 'RabbitMQTransport' | 'KombuTransport';
+  },
 ): Promise<number> {
   const database = await createDatabase();
   try {
@@ -34,6 +52,7 @@ export async function measureDjango(
         BENCH_EXCHANGE: options.exchange,
         BENCH_QUEUE: options.queue,
         BENCH_DUMP: options.dump ?? '',
+        BENCH_TRANSPORT: options.transport ?? 'RabbitMQTransport',
       },
     });
     const line = printed.split('\n').find((one) => one.startsWith('{"perSecond"'))!;

@@ -1,12 +1,11 @@
 import { MikroORM } from '@mikro-orm/postgresql';
-import pg from 'pg';
 import { createDatabase } from '../../test/support/database.ts';
 import { bodies } from '../harness/bodies.ts';
 import { BenchBroker, type QueueType } from '../harness/broker.ts';
+import { openRawReader } from '../harness/raw-reader.ts';
 import { openReader } from '../harness/replica-services.ts';
 import { type Bench, pair, type Suite } from '../harness/suite.ts';
 import { HookedProductCopy, PlainProductCopy, ProductCopy } from '../product-copies.ts';
-import { consumeRaw, REPLICA_DDL } from '../twins/consumer.ts';
 import { rowsOf } from '../rows.ts';
 import { consumeByFlush } from '../twins/flush-consumer.ts';
 
@@ -20,12 +19,12 @@ export const consumer: Suite = {
     'consume-create-quorum',
     'consume-update-quorum',
     'consume-hooks',
-    'consume-stale',
+    'consume-stale-classic',
+    'consume-stale-quorum',
   ),
   async run(bench) {
     for (const type of TYPES) {
-      const names = [`consume-create-${type}`, `consume-update-${type}`];
-      if (type === 'classic') names.push('consume-stale');
+      const names = ['create', 'update', 'stale'].map((work) => `consume-${work}-${type}`);
       if (bench.wants(...names)) await fastPath(bench, type);
     }
     if (bench.wants('consume-hooks')) await hookPath(bench);
@@ -56,9 +55,9 @@ async function fastPath(bench: Bench, type: QueueType): Promise<void> {
     const updates = await work(1);
     if (round >= 0) bench.record(`consume-create-${type}`, creates);
     if (round >= 0) bench.record(`consume-update-${type}`, updates);
-    if (type !== 'classic' || !bench.wants('consume-stale')) continue;
+    if (!bench.wants(`consume-stale-${type}`)) continue;
     const stale = await work(0);
-    if (round >= 0) bench.record('consume-stale', { ours: stale.ours, twin: creates.ours });
+    if (round >= 0) bench.record(`consume-stale-${type}`, { ours: stale.ours, twin: creates.ours });
   }
 }
 
@@ -91,38 +90,4 @@ async function hookPath(bench: Bench): Promise<void> {
     await orm.close();
     await database.drop();
   }
-}
-
-interface RawReader extends AsyncDisposable {
-  clear(): Promise<void>;
-  drain(count: number): Promise<number>;
-}
-
-async function openRawReader(broker: BenchBroker, queue: string): Promise<RawReader> {
-  const database = await createDatabase();
-  const client = new pg.Client({ connectionString: database.url });
-  await client.connect();
-  await client.query(REPLICA_DDL);
-  return {
-    clear: async () => void (await client.query('truncate product_copies')),
-    async drain(count) {
-      const channel = await broker.connection.createChannel();
-      let applied = 0;
-      const { promise: done, resolve } = Promise.withResolvers<void>();
-      const startedAt = performance.now();
-      const running = await consumeRaw(channel, queue, client, (keys) => {
-        applied += keys.length;
-        if (applied >= count) resolve();
-      });
-      await done;
-      const rate = (count / (performance.now() - startedAt)) * 1000;
-      await running.stop();
-      await channel.close();
-      return rate;
-    },
-    async [Symbol.asyncDispose]() {
-      await client.end();
-      await database.drop();
-    },
-  };
 }

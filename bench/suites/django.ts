@@ -5,19 +5,32 @@ import { amqpUrl } from '../../test/support/broker.ts';
 import { createDatabase } from '../../test/support/database.ts';
 import { bodies } from '../harness/bodies.ts';
 import { BenchBroker } from '../harness/broker.ts';
-import { findPython, measureDjango } from '../harness/django.ts';
+import { findPythons, measureDjango } from '../harness/django.ts';
 import { openReader } from '../harness/replica-services.ts';
 import { inTurns, perSecond, type Suite } from '../harness/suite.ts';
 import { ProductCopy } from '../product-copies.ts';
 import { rowsOf } from '../rows.ts';
 import { Product, productData } from '../products.ts';
 
-/** Beside django-cqrs from PyPI on the same servers and rows, at its best setting: connections that stay. */
+/**
+ * Beside django-cqrs from PyPI on the same servers and rows: at its best setting, where connections stay, and the ways
+ * that open one to the broker for each message they publish (KombuTransport, and all releases up to 3.0.1).
+ */
 export const django: Suite = {
-  rows: rowsOf('django-drain', 'django-create', 'django-bulk-create', 'django-sync'),
+  rows: rowsOf(
+    'django-drain',
+    'django-create',
+    'django-create-kombu',
+    'django-create-3.0',
+    'django-bulk-create',
+    'django-bulk-create-kombu',
+    'django-bulk-create-3.0',
+    'django-sync',
+    'django-sync-kombu',
+  ),
   async run(bench) {
-    const python = await findPython(bench.say);
-    if (python === undefined) {
+    const pythons = await findPythons(bench.say);
+    if (pythons === undefined) {
       for (const { name } of this.rows) bench.skip(name, 'there is no Python 3.10 or later with venv and pip');
       return;
     }
@@ -32,46 +45,58 @@ export const django: Suite = {
     // Seconds for each of theirs are enough; what they take grows with the count and nothing else.
     const rounds = Math.max(1, Math.ceil(bench.rounds / 2));
     for (let round = 0; round < rounds; round++) {
-      const measure = async (name: string, ours: () => Promise<number>, twin: () => Promise<number>): Promise<void> => {
-        if (!bench.wants(`django-${name}`)) return;
+      /** One measure of ours, and beside it each of theirs by the name of its row. */
+      const measure = async (
+        ours: () => Promise<number>,
+        twins: Record<string, () => Promise<number>>,
+      ): Promise<void> => {
+        const wanted = Object.keys(twins).filter((name) => bench.wants(name));
+        if (wanted.length === 0) return;
         await master.clear();
         await reader.clear();
-        const [mine, theirs] = await inTurns(round, [ours, twin]);
-        bench.record(`django-${name}`, { ours: mine!, twin: theirs! });
+        const [mine, ...theirs] = await inTurns(round, [ours, ...wanted.map((name) => twins[name]!)]);
+        for (const [index, name] of wanted.entries()) bench.record(name, { ours: mine!, twin: theirs[index]! });
         await purge();
       };
-      await measure(
-        'create',
-        () => master.creates(1_000),
-        () => measureDjango(python, 'create', { count: 1_000, ...names }),
-      );
-      await measure(
-        'bulk-create',
-        () => master.bulk(10_000),
-        () => measureDjango(python, 'bulk', { count: 5_000, ...names }),
-      );
-      await measure(
-        'sync',
-        () => master.sync(20_000),
-        () => measureDjango(python, 'sync', { count: 2_000, ...names }),
-      );
+      const newest = (work: 'create' | 'bulk' | 'sync' | 'drain', count: number): Promise<number> =>
+        measureDjango(pythons.newest, work, { count, ...names });
+      const kombu = (work: 'create' | 'bulk' | 'sync'): Promise<number> =>
+        measureDjango(pythons.newest, work, { count: FEW, transport: 'KombuTransport', ...names });
+      const former = (work: 'create' | 'bulk'): Promise<number> =>
+        measureDjango(pythons.former, work, { count: FEW, ...names });
+      await measure(() => master.creates(1_000), {
+        'django-create': () => newest('create', 1_000),
+        'django-create-kombu': () => kombu('create'),
+        'django-create-3.0': () => former('create'),
+      });
+      await measure(() => master.bulk(10_000), {
+        'django-bulk-create': () => newest('bulk', 10_000),
+        'django-bulk-create-kombu': () => kombu('bulk'),
+        'django-bulk-create-3.0': () => former('bulk'),
+      });
+      await measure(() => master.sync(20_000), {
+        'django-sync': () => newest('sync', 2_000),
+        'django-sync-kombu': () => kombu('sync'),
+      });
       const small = 1_000;
       const large = bench.size(20_000, 5_000);
-      await measure(
-        'drain',
-        async () => {
-          await broker.fill(bodies(large, 0));
-          return reader.drain(large);
-        },
-        async () => {
+      const drainOurs = async (): Promise<number> => {
+        await broker.fill(bodies(large, 0));
+        return reader.drain(large);
+      };
+      await measure(drainOurs, {
+        'django-drain': async () => {
           await broker.purge(queues.twin);
           await broker.fill(bodies(small, 0));
-          return measureDjango(python, 'drain', { count: small, ...names });
+          return newest('drain', small);
         },
-      );
+      });
     }
   },
 };
+
+/** Messages of a way that opens a connection for each: enough for some seconds. */
+const FEW = 300;
 
 /** A master with its relay; each measure ends when the broker has confirmed everything. */
 async function openMaster(exchange: string, queue: string) {

@@ -3,11 +3,16 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { capture, CommandFailed, run } from '../support/command.ts';
 import { cache, root } from '../support/paths.ts';
 
-/** The virtual environment that has django-cqrs; made once, and anew when the requirements or Python change. */
+/** Virtual environments that have django-cqrs; each made once, and anew when its requirements or Python change. */
 
-const requirements = `${root}/test/interop/django/requirements.txt`;
-const folder = `${cache}/interop-venv`;
-const stamp = `${folder}/made-from`;
+export interface Environment {
+  /** Its folder in the cache. */
+  readonly name: string;
+  /** Path of its requirements.txt. */
+  readonly requirements: string;
+}
+
+const interop: Environment = { name: 'interop-venv', requirements: `${root}/test/interop/django/requirements.txt` };
 /** Where the packages' wheels are made for; `CQRS_TEST_PYTHON` names one that is called otherwise. */
 const NAMES = ['python3', 'python3.14', 'python3.13', 'python3.12', 'python3.11', 'python3.10', 'python'];
 
@@ -16,8 +21,15 @@ export class PythonMissing extends Error {
   override readonly name = 'PythonMissing';
 }
 
+/** The interpreter of the environment that the interoperation is tested with. @throws PythonMissing */
+export function interopPython(say: (line: string) => void): Promise<string> {
+  return pythonOf(interop, say);
+}
+
 /** The path of the interpreter inside. @throws PythonMissing */
-export async function interopPython(say: (line: string) => void): Promise<string> {
+export async function pythonOf({ name, requirements }: Environment, say: (line: string) => void): Promise<string> {
+  const folder = `${cache}/${name}`;
+  const stamp = `${folder}/made-from`;
   const { command, version } = await findPython();
   const python = process.platform === 'win32' ? `${folder}/Scripts/python.exe` : `${folder}/bin/python`;
   const wanted = createHash('sha256')
@@ -26,7 +38,7 @@ export async function interopPython(say: (line: string) => void): Promise<string
     .digest('hex');
   if (existsSync(python) && existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return python;
 
-  say(`python: installing django-cqrs and what it needs for Python ${version}`);
+  say(`python: installing django-cqrs and what it needs for Python ${version} (${name})`);
   rmSync(folder, { recursive: true, force: true });
   await run([command, '-m', 'venv', folder]);
   await run([python, '-m', 'pip', 'install', '--disable-pip-version-check', '--quiet', '--requirement', requirements]);

@@ -118,7 +118,7 @@ const replica = z.strictObject({
     .min(1)
     .max(10_000)
     .default(1_000)
-    .describe('The most messages applied in one transaction; of replicas with hooks never more than 200.'),
+    .describe('The most messages applied in one transaction; of replicas with hooks never more than 500.'),
   batchWaitMs: milliseconds
     .default(0)
     .describe(

@@ -23,7 +23,7 @@ import { bury } from './tombstones.js';
  * The most messages of replicas with hooks in one transaction: each holds a lock of its own, so that workers wait for
  * each other at the same row only, and PostgreSQL has room for a few thousand of all transactions together.
  */
-export const HOOKS_AT_ONCE = 200;
+export const HOOKS_AT_ONCE = 500;
 
 /** What a statement ends with at `statement_timeout`. */
 const QUERY_CANCELED = '57014';

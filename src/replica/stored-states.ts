@@ -3,6 +3,7 @@ import type { ReplicaDefinition } from './replica-definition.js';
 import type { Stored } from './revision-rules.js';
 import { rowKey, type RowKey } from './row-keys.js';
 import type { SqlSession, TextRow } from './sql-session.js';
+import { unpack } from './text-columns.js';
 
 /**
  * What is stored of each key, by the key's text. The row counts; a tombstone only where there is none.
@@ -18,23 +19,48 @@ export async function readStates(
   const states = new Map<string, Stored>(keys.map((key) => [key.text, { kind: 'none' }]));
   const statement = definition.table!.readStates(definition.cqrsId, keys, tombstones, lockRows);
   const rows: TextRow[] = await session.run(statement);
-  for (const row of rows) {
-    if (row['buried'] !== null) {
-      if (states.get(row['buried']!)?.kind !== 'row')
-        states.set(row['buried']!, { kind: 'tombstone', version: toVersion(row) });
-      continue;
-    }
-    const key = rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!));
-    states.set(key.text, { kind: 'row', version: toVersion(row) });
-  }
+  const width = definition.keyColumns.length;
+  for (const { key, version } of rows.flatMap((row) => tombstonesIn(row)))
+    states.set(key, { kind: 'tombstone', version });
+  for (const { key, version } of rows.flatMap((row) => rowsIn(row, width))) states.set(key, { kind: 'row', version });
   return states;
 }
 
-function toVersion(row: TextRow): Version {
-  const incarnation = row['incarnation'];
+interface Found {
+  readonly key: string;
+  readonly version: Version;
+}
+
+function tombstonesIn(row: TextRow): Found[] {
+  if ('dead' in row)
+    return inGroups(unpack(row['dead']!), 4).map(([key, ...version]) => ({ key: key!, version: toVersion(version) }));
+  return row['buried'] === null ? [] : [{ key: row['buried']!, version: toVersion(versionOf(row)) }];
+}
+
+function rowsIn(row: TextRow, width: number): Found[] {
+  if ('living' in row) {
+    return inGroups(unpack(row['living']!), width + 3).map((texts) => ({
+      key: rowKey(texts.slice(0, width)).text,
+      version: toVersion(texts.slice(width)),
+    }));
+  }
+  if (row['buried'] !== null) return [];
+  const parts = Array.from({ length: width }, (_, index) => row[`k${index}`]!);
+  return [{ key: rowKey(parts).text, version: toVersion(versionOf(row)) }];
+}
+
+function versionOf(row: TextRow): (string | null)[] {
+  return [row['revision']!, row['updated']!, row['incarnation']!];
+}
+
+function inGroups(texts: readonly string[], size: number): string[][] {
+  return Array.from({ length: texts.length / size }, (_, at) => texts.slice(at * size, (at + 1) * size));
+}
+
+function toVersion([revision, updated, incarnation]: readonly (string | null)[]): Version {
   return {
-    incarnation: incarnation == null ? null : Number(incarnation),
-    revision: Number(row['revision']),
-    updated: Number(row['updated']),
+    incarnation: incarnation ? Number(incarnation) : null,
+    revision: Number(revision),
+    updated: Number(updated),
   };
 }

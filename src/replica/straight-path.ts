@@ -37,8 +37,8 @@ export class StraightPath {
     settle: Settle,
   ): Promise<readonly Prepared[]> {
     const wary = this.#wary.get(definition) ?? 0;
-    const plan = planStraight(messages);
-    if (!plan || wary > 0) {
+    const plan = wary > 0 ? undefined : planStraight(messages);
+    if (!plan) {
       this.#wary.set(definition, Math.max(0, wary - 1));
       return messages;
     }
