@@ -30,6 +30,18 @@ const CREATE_CONNECTING: Explanation = {
 
 const BULK_CONNECTING: Explanation = { profile: 'As for `django-bulk-create`.', lift: 'what lifts `relay`.' };
 
+const LONG_CLASSIC: Explanation = {
+  profile:
+    'RabbitMQ 3.10 keeps a classic queue in memory until it is short of it (`rabbitmqctl list_queues messages_ram`; a million of these messages take 2 GB), and from then on reads it back from disk. The raw consumer on the same queue grows as much (`grow-queue-classic-raw`): it is the broker’s part.',
+  lift: 'memory for the broker.',
+};
+
+const LONG_QUORUM: Explanation = {
+  profile:
+    'A quorum queue keeps its bodies on disk and reads a long backlog back from its segments. The raw consumer on the same queue grows as much (`grow-queue-quorum-raw`): it is the broker’s part, none of it ours.',
+  lift: 'faster disks.',
+};
+
 const STALE: Explanation = {
   profile:
     'Profile (`node --cpu-prof` of such a drain): nothing is written, and Node is idle for a third of the time, but broker, database and Node share two cores, and handing out and reading a message cost the same for old news. Of the busy time the bodies take 16 %, the garbage collector 14 %, mapping and looking up what is stored 20 % (the columns beside key and version 3 %), sockets and amqplib most of the rest.',
@@ -123,10 +135,10 @@ export const explanations: Readonly<Record<string, Explanation>> = {
       'The oldest messages are read by the primary key; what grows is the part of its index that settled messages leave behind until vacuum comes.',
     lift: 'vacuuming the outbox more often than other tables.',
   },
-  'grow-queue': {
-    profile: 'RabbitMQ keeps a long classic queue on disk and reads it back; our part of the way is the same.',
-    lift: 'quorum queues, faster disks.',
-  },
+  'grow-queue-classic': LONG_CLASSIC,
+  'grow-queue-classic-raw': LONG_CLASSIC,
+  'grow-queue-quorum': LONG_QUORUM,
+  'grow-queue-quorum-raw': LONG_QUORUM,
   'grow-entities': {
     profile:
       'A batch of 1,000 messages of 50 entities is 50 statements of 20 rows, one round trip, parse and plan each; the work on rows is the same. The cost of a message grows with statements a batch.',

@@ -20,7 +20,7 @@ ratios. A name, or its beginning, chooses single benchmarks: npm run bench -- cr
 Examples:
   npm run bench -- --json > bench/results.json     # all, for docs/performance.md; less than half an hour
   npm run bench -- relay consume --rounds 3        # some, quickly
-  npm run bench:short                              # --short --against bench/short-results.json
+  npm run bench:short                              # --short --rounds 7 --against bench/short-results.json
   npm run bench:record                             # both files of results, and the page`;
 
 const { values, positionals } = parseArgs({

@@ -52,8 +52,9 @@ async function fastPath(bench: Bench, type: QueueType): Promise<void> {
       );
     };
     const creates = await work(0);
-    const updates = await work(1);
     if (round >= 0) bench.record(`consume-create-${type}`, creates);
+    if (!bench.wants(`consume-update-${type}`, `consume-stale-${type}`)) continue;
+    const updates = await work(1);
     if (round >= 0) bench.record(`consume-update-${type}`, updates);
     if (!bench.wants(`consume-stale-${type}`)) continue;
     const stale = await work(0);

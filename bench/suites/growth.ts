@@ -5,9 +5,10 @@ import pg from 'pg';
 import { amqpUrl } from '../../test/support/broker.ts';
 import { createDatabase } from '../../test/support/database.ts';
 import { bodies } from '../harness/bodies.ts';
-import { BenchBroker } from '../harness/broker.ts';
+import { BenchBroker, type QueueType } from '../harness/broker.ts';
 import { drain } from '../harness/drain.ts';
 import { fillOutbox } from '../harness/outbox-backlog.ts';
+import { openRawReader } from '../harness/raw-reader.ts';
 import { openReader } from '../harness/replica-services.ts';
 import { relayAll } from '../harness/relay.ts';
 import { type Bench, inTurns, type Suite } from '../harness/suite.ts';
@@ -17,10 +18,18 @@ import { Product } from '../products.ts';
 
 /** What a message costs when there is more of everything: ours is the cost at the large end, the twin at the small. */
 export const growth: Suite = {
-  rows: rowsOf('grow-outbox', 'grow-queue', 'grow-entities', 'grow-bodies'),
+  rows: rowsOf(
+    'grow-outbox',
+    'grow-queue-classic',
+    'grow-queue-classic-raw',
+    'grow-queue-quorum',
+    'grow-queue-quorum-raw',
+    'grow-entities',
+    'grow-bodies',
+  ),
   async run(bench) {
     if (bench.wants('grow-outbox')) await growOutbox(bench);
-    if (bench.wants('grow-queue')) await growQueue(bench);
+    for (const type of ['classic', 'quorum'] as const) await growQueue(bench, type);
     if (bench.wants('grow-entities')) await growEntities(bench);
     if (bench.wants('grow-bodies')) await growBodies(bench);
   },
@@ -73,38 +82,44 @@ async function openOutbox(exchange: string, size: number) {
   };
 }
 
-/** The first ten thousand of a short and of a long queue. */
-async function growQueue(bench: Bench): Promise<void> {
+/**
+ * The first messages of a short and of a long queue: ours, and the leanest consumer, whose growth is the broker's alone.
+ * Both read from the same queues, in turns.
+ */
+async function growQueue(bench: Bench, type: QueueType): Promise<void> {
+  const names = { ours: `grow-queue-${type}`, raw: `grow-queue-${type}-raw` };
+  if (!bench.wants(...Object.values(names))) return;
   const large = bench.size(1_000_000, 50_000);
-  await using short = await openQueue();
-  await using long = await openQueue();
+  await using short = await openQueue(type);
+  await using long = await openQueue(type);
   await long.broker.fill(bodies(large, 0));
   for (let round = 0; round < Math.min(3, bench.rounds); round++) {
     await short.broker.purge(short.queue);
-    await short.broker.fill(bodies(SAMPLE, 0));
-    await Promise.all([short.reader.clear(), long.reader.clear()]);
-    const [few, many] = await inTurns(
-      round,
-      [short, long].map(
-        ({ reader }) =>
-          () =>
-            reader.drain(SAMPLE),
-      ),
-    );
-    bench.record('grow-queue', { ours: costPerMessage(many!), twin: costPerMessage(few!) });
+    await short.broker.fill(bodies(3 * SAMPLE, 0));
+    await Promise.all([short, long].flatMap(({ readers }) => readers.map((reader) => reader.clear())));
+    const [few, many, rawFew, rawMany] = await inTurns(round, [
+      () => short.readers[0].drain(SAMPLE),
+      () => long.readers[0].drain(SAMPLE),
+      () => short.readers[1].drain(SAMPLE),
+      () => long.readers[1].drain(SAMPLE),
+    ]);
+    bench.record(names.ours, { ours: costPerMessage(many!), twin: costPerMessage(few!) });
+    bench.record(names.raw, { ours: costPerMessage(rawMany!), twin: costPerMessage(rawFew!) });
   }
 }
 
-async function openQueue() {
+async function openQueue(type: QueueType) {
   const broker = await BenchBroker.open();
-  const queue = await broker.queue('waiting');
-  const reader = await openReader(ProductCopy, { exchange: broker.exchange, queue });
+  const queue = await broker.queue('waiting', type);
+  const reader = await openReader(ProductCopy, { exchange: broker.exchange, queue, queueType: type });
+  const raw = await openRawReader(broker, queue);
   return {
     broker,
     queue,
-    reader,
+    readers: [reader, raw] as const,
     async [Symbol.asyncDispose]() {
       await reader[Symbol.asyncDispose]();
+      await raw[Symbol.asyncDispose]();
       await broker[Symbol.asyncDispose]();
     },
   };

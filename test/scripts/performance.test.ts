@@ -1,8 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
-import { fallenTwice, hasFallen } from '../../bench/harness/against.ts';
+import { fallenTwice, hasFallen, readResults } from '../../bench/harness/against.ts';
 import type { Result, Row } from '../../bench/harness/row.ts';
+import { shortRows } from '../../bench/rows.ts';
 import { djangoChart, ratioChart } from '../../scripts/docs/performance-charts.ts';
 import { BEGIN, END, insert, performanceProblems, resultsPart } from '../../scripts/docs/performance-page.ts';
+import { root } from '../../scripts/support/paths.ts';
 
 const rows: Row[] = [
   { name: 'relay', work: 'relaying', against: 'raw', unit: 'msg/s', goal: 0.9, beside: 'django-relay' },
@@ -60,6 +62,10 @@ describe('the short form', () => {
     [1.21, 1, true, true],
   ])('%d after %d (atMost %j) has fallen: %j', (ratio, before, atMost, expected) => {
     expect(hasFallen({ ratio, atMost }, { ratio: before })).toBe(expected);
+  });
+
+  test('has a committed ratio of each of its benchmarks, and of no other', () => {
+    expect(readResults(`${root}/bench/short-results.json`).map(({ name }) => name)).toEqual(shortRows);
   });
 
   test('fails only for what fell twice in a row', async () => {
