@@ -10,6 +10,7 @@ import { Answering, type AnsweringParts } from './answering.js';
 import { decide, type Verdict } from './failure-policy.js';
 import { isTransient, isUnanswered } from './faults.js';
 import type { Handler, Outcome } from './handler.js';
+import { inParts } from './in-parts.js';
 import { Mailbox } from './mailbox.js';
 import { fieldsOf, openDelivery, reissueAsDeadLetter, reissueForRetry, type Message } from './message.js';
 import { supersededInVain } from './superseded.js';
@@ -383,14 +384,6 @@ export class Consumer extends Service {
         .finally(() => signal.removeEventListener('abort', stopped));
     });
   }
-}
-
-/** The batch, or what the handler takes of it at once. */
-function inParts(handler: Handler, batch: readonly Message[]): readonly (readonly Message[])[] {
-  const ids = new Set(batch.map(({ payload }) => payload.cqrsId));
-  const most = Math.min(...[...ids].map((id) => handler.atOnce?.(id) ?? Infinity));
-  if (batch.length <= most) return [batch];
-  return Array.from({ length: Math.ceil(batch.length / most) }, (_, at) => batch.slice(at * most, (at + 1) * most));
 }
 
 function open(delivery: Delivery, maxPayloadBytes: number): Opened {

@@ -2,7 +2,8 @@ import { crc32 } from 'node:zlib';
 import { defineEntity, p } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
 import type { SignalType } from '../core/payload.js';
-import { withCommit } from '../core/round-trips.js';
+import { FRESH_PLANS, prepared } from '../core/prepared-statements.js';
+import { withCommit, withNext } from '../core/round-trips.js';
 import { versionComment } from '../core/schema-version.js';
 
 /**
@@ -44,7 +45,8 @@ export interface Executor {
 }
 
 /** Keys are spread over this many buckets; a relay owns whole buckets, so two relays never share a key. */
-const BUCKETS = 64;
+export const BUCKETS = 64;
+const ALL_BUCKETS = Array.from({ length: BUCKETS }, (_, bucket) => bucket);
 /** First half of the advisory lock's key: "cqrs" in ASCII, so that it is recognised in pg_locks. */
 export const LOCK_CLASS = 0x63717273;
 
@@ -143,21 +145,30 @@ function literal(text: string): string {
 }
 
 /**
- * Locks all key buckets that no other relay holds, until the transaction ends, however it ends: a relay that dies gives
- * them back with its connection. A statement of its own: messages must be read with a snapshot taken after the locks.
- * @param leaseMs how long the transaction may be silent before PostgreSQL ends it: the host of a relay may be gone without
- *   its connection being told, and TCP alone finds out after hours.
+ * Locks all key buckets that no other relay holds, until the transaction ends, however it ends (a relay that dies gives
+ * them back with its connection), and reads the oldest messages in them.
+ * @param claim.leaseMs how long the transaction may be silent before PostgreSQL ends it: the host of a relay may be gone
+ *   without its connection being told, and TCP alone finds out after hours.
+ * @param claim.alone whether there is probably no other relay: then both are asked for at once.
  */
-export async function lockBuckets(transaction: Executor, leaseMs: number): Promise<readonly number[]> {
-  const { rows } = await transaction.executeQuery<{ bucket: number }>(
-    // Without parameters, so that it shares a round trip with the BEGIN before it.
-    CompiledQuery.raw(
-      `select bucket, lease from set_config('idle_in_transaction_session_timeout', '${Math.round(leaseMs)}', true) as lease,
-              generate_series(0, ${BUCKETS - 1}) as bucket
-        where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`,
-    ) as CompiledQuery<{ bucket: number }>,
+export async function claim(
+  transaction: Executor,
+  table: string,
+  { leaseMs, limit, alone }: { leaseMs: number; limit: number; alone: boolean },
+): Promise<{ readonly buckets: readonly number[]; readonly rows: OutboxRow[] }> {
+  // A statement of its own: messages must be read with a snapshot taken after the locks. Without parameters, so that it
+  // shares a round trip with the BEGIN before it.
+  const lock = `select bucket, lease, plans
+      from set_config('idle_in_transaction_session_timeout', '${Math.round(leaseMs)}', true) as lease,
+        ${FRESH_PLANS} as plans, generate_series(0, ${BUCKETS - 1}) as bucket
+      where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`;
+  const { rows: locks } = await transaction.executeQuery<{ bucket: number }>(
+    CompiledQuery.raw(alone ? withNext(lock) : lock) as CompiledQuery<{ bucket: number }>,
   );
-  return rows.map((row) => row.bucket);
+  const ofAll = alone ? await readWaiting(transaction, table, { buckets: ALL_BUCKETS, limit }) : [];
+  const buckets = locks.map(({ bucket }) => bucket);
+  if (alone && buckets.length === BUCKETS) return { buckets, rows: ofAll };
+  return { buckets, rows: await readWaiting(transaction, table, { buckets, limit }) };
 }
 
 /** The oldest messages in these buckets, which the caller has locked, but for those that it has in hand. */
@@ -170,11 +181,11 @@ export async function readWaiting(
   const all = buckets.length === BUCKETS;
   const { rows } = await transaction.executeQuery<OutboxRow>(
     CompiledQuery.raw(
-      `select o.id::text as id, cqrs_id as "cqrsId", signal as "signalType", key, queue, body,
+      prepared(`select o.id::text as id, cqrs_id as "cqrsId", signal as "signalType", key, queue, body,
               (extract(epoch from created_at) * 1000)::float8 as "committedAtMs"
          from ${table} as o
         where failure is null and o.id <> all($2::bigint[])${all ? '' : ' and bucket = any($3::smallint[])'}
-        order by o.id limit $1`,
+        order by o.id limit $1`),
       all ? [limit, inHand] : [limit, inHand, buckets],
     ) as CompiledQuery<OutboxRow>,
   );

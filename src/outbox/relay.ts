@@ -7,7 +7,7 @@ import { Pulse } from '../core/pulse.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
 import type { OutgoingMessage, Transport } from '../transport/transport.js';
-import { type Executor, fail, lockBuckets, type OutboxRow, readWaiting, settle } from './outbox.js';
+import { BUCKETS, claim, type Executor, fail, type OutboxRow, readWaiting, settle } from './outbox.js';
 import { settleAndKeep } from './sent-messages.js';
 
 /** One transaction carries at most so many batches: what a crash sends once more. */
@@ -37,6 +37,8 @@ export class Relay extends Service {
   #loop: Promise<void> = Promise.resolve();
   #wake?: () => void;
   #woken = false;
+  /** Whether the last claim had every key bucket. */
+  #alone = true;
 
   constructor(
     private readonly parts: {
@@ -107,11 +109,11 @@ export class Relay extends Service {
     let full = false;
     const own = client.transaction().setIsolationLevel('read committed');
     await own.execute(async (transaction) => {
-      const buckets = await lockBuckets(
-        transaction,
-        Math.min(LEASE_FACTOR * settings.relay.publishTimeoutMs, MOST_LEASE_MS),
-      );
-      let rows = await readWaiting(transaction, table, { buckets, limit: batchSize });
+      const leaseMs = Math.min(LEASE_FACTOR * settings.relay.publishTimeoutMs, MOST_LEASE_MS);
+      const claimed = await claim(transaction, table, { leaseMs, limit: batchSize, alone: this.#alone });
+      const { buckets } = claimed;
+      this.#alone = buckets.length === BUCKETS;
+      let { rows } = claimed;
       for (let batch = 1; rows.length > 0; batch++) {
         this.#pulse.beat();
         full = rows.length === batchSize;

@@ -12,11 +12,12 @@ import { type KeyLock, lockKeys } from './key-locks.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { RuleOptions } from './revision-rules.js';
+import { withNext } from '../core/round-trips.js';
 import { askForKeys } from './row-keys.js';
-import { planRows, type RowPlan, writeRows } from './row-path.js';
+import { planRows, type RowPlan, type Settle, writeRows } from './row-path.js';
 import { SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
-import type { StraightPath } from './straight-path.js';
+import type { StraightPath, StraightPlan } from './straight-path.js';
 import { bury } from './tombstones.js';
 
 /**
@@ -76,6 +77,8 @@ export class Batch {
     this.outcomes[message.index] = outcome;
   }
 
+  readonly #settle: Settle = (message, outcome) => this.settle(message, outcome);
+
   async apply(em: EntityManager, messages: readonly Prepared[]): Promise<void> {
     const session = new SqlSession(em);
     this.#clocks.clear();
@@ -95,12 +98,9 @@ export class Batch {
     await session.run(lockKeys(this.#locks(messages), idleMs));
     const queryTimeoutMs = this.#queryTimeoutMs;
     // Only now: whoever waits for another worker's keys is not slow.
-    if (queryTimeoutMs) await session.run({ text: `set local statement_timeout = ${queryTimeoutMs}`, parameters: [] });
-    const plans: RowPlan[] = [];
-    for (const [definition, group] of byDefinition) {
-      if (definition.path === 'hooks') await this.#callHooks(em, session, definition, group);
-      else plans.push(await this.#watched('writing', definition, this.#writeRows(session, definition, group)));
-    }
+    const limit = withNext(`set local statement_timeout = ${queryTimeoutMs}`);
+    if (queryTimeoutMs) await session.run({ text: limit, parameters: [] });
+    const plans = await this.#writeInOrder(em, session, byDefinition);
     for (const plan of plans.toReversed()) {
       await this.#watched('deleting', plan.definition, this.#deleteRows(session, plan));
     }
@@ -139,17 +139,64 @@ export class Batch {
     return this.options.ownTransaction ? this.parts.settings.replica.queryTimeoutMs : null;
   }
 
-  async #writeRows(session: SqlSession, definition: ReplicaDefinition, group: readonly Prepared[]): Promise<RowPlan> {
-    const settle = (message: Prepared, outcome: Outcome): void => this.settle(message, outcome);
-    const rest = await this.parts.straight.write(session, definition, group, settle);
-    if (rest.length === 0) return { definition, writes: [], deletes: [], burials: [] };
-    const states = await readStates(session, definition, distinctKeys(rest), this.parts.tombstones);
-    const plan = planRows(definition, rest, states, {
+  /**
+   * Parents first. Statements that need no look at what is stored are sent together; whatever needs more finds all before
+   * it done.
+   */
+  async #writeInOrder(
+    em: EntityManager,
+    session: SqlSession,
+    byDefinition: readonly (readonly [ReplicaDefinition, readonly Prepared[]])[],
+  ): Promise<RowPlan[]> {
+    const plans: RowPlan[] = [];
+    let waiting: StraightPlan[] = [];
+    const writeWaiting = async (): Promise<void> => {
+      const together = waiting;
+      waiting = [];
+      for (const { definition, refused } of await this.#writeStraight(session, together)) {
+        plans.push(await this.#watched('writing', definition, this.#lookAndWrite(session, definition, refused)));
+      }
+    };
+    for (const [definition, group] of byDefinition) {
+      const straight = definition.path === 'rows' ? this.parts.straight.plan(definition, group) : undefined;
+      if (straight) waiting.push(straight);
+      // A statement that runs into its limit of time must be known by name.
+      if (!straight || this.#queryTimeoutMs) await writeWaiting();
+      if (straight) continue;
+      if (definition.path === 'hooks') await this.#callHooks(em, session, definition, group);
+      else plans.push(await this.#watched('writing', definition, this.#lookAndWrite(session, definition, group)));
+    }
+    await writeWaiting();
+    return plans;
+  }
+
+  async #writeStraight(
+    session: SqlSession,
+    plans: readonly StraightPlan[],
+  ): Promise<{ readonly definition: ReplicaDefinition; readonly refused: readonly Prepared[] }[]> {
+    const [first] = plans;
+    if (!first) return [];
+    const running = session.runAll(plans.map(({ statement }) => statement));
+    const answers = await this.#watched('writing', first.definition, running);
+    return plans.map((plan, index) => ({
+      definition: plan.definition,
+      refused: this.parts.straight.conclude(plan, answers[index]!, this.#settle),
+    }));
+  }
+
+  async #lookAndWrite(
+    session: SqlSession,
+    definition: ReplicaDefinition,
+    messages: readonly Prepared[],
+  ): Promise<RowPlan> {
+    if (messages.length === 0) return { definition, writes: [], deletes: [], burials: [] };
+    const states = await readStates(session, definition, distinctKeys(messages), this.parts.tombstones);
+    const plan = planRows(definition, messages, states, {
       rules: this.#rules,
-      settle,
+      settle: this.#settle,
       distrusted: (message, aheadBy) => void this.#clocks.set(message, aheadBy),
     });
-    await writeRows(session, plan, this.#rules, settle);
+    await writeRows(session, plan, this.#rules, this.#settle);
     return plan;
   }
 

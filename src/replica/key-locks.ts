@@ -1,3 +1,5 @@
+import { FRESH_PLANS } from '../core/prepared-statements.js';
+import { withNext } from '../core/round-trips.js';
 import type { Statement } from './replica-table.js';
 
 /** First half of the advisory locks' key: "cqra" in ASCII, so that it is recognised in pg_locks. */
@@ -51,13 +53,13 @@ function lockBuckets(
     ...[...buckets].toSorted(([a], [b]) => a - b).map(([id, alone]) => ({ kind: LOCK_CLASS, id, alone })),
     ...[...exact].toSorted((a, b) => a - b).map((id) => ({ kind: KEY_CLASS, id, alone: true })),
   ];
-  const lease = idleMs === undefined ? '' : `${idleLimit(idleMs)} as lease, `;
+  const own = idleMs === undefined ? '' : `${idleLimit(idleMs)} as lease, ${FRESH_PLANS} as plans, `;
   // Without parameters, so that it shares a round trip with the BEGIN before it.
   return {
-    text: `select case when u.alone then pg_advisory_xact_lock(u.kind, u.id)
+    text: withNext(`select case when u.alone then pg_advisory_xact_lock(u.kind, u.id)
         else pg_advisory_xact_lock_shared(u.kind, u.id) end is null as locked
-      from ${lease}unnest('{${sorted.map(({ kind }) => kind).join()}}'::int[], '{${sorted.map(({ id }) => id).join()}}'::int[],
-        '{${sorted.map(({ alone }) => (alone ? 't' : 'f')).join()}}'::bool[]) as u(kind, id, alone)`,
+      from ${own}unnest('{${sorted.map(({ kind }) => kind).join()}}'::int[], '{${sorted.map(({ id }) => id).join()}}'::int[],
+        '{${sorted.map(({ alone }) => (alone ? 't' : 'f')).join()}}'::bool[]) as u(kind, id, alone)`),
     parameters: [],
   };
 }

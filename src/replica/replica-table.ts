@@ -1,3 +1,4 @@
+import { prepared } from '../core/prepared-statements.js';
 import { formatMicroseconds } from '../core/wire-times.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import type { Version } from '../core/payload.js';
@@ -56,7 +57,7 @@ export class ReplicaTable {
   readonly #keys: readonly ReplicaColumn[];
   readonly #discriminator: { readonly field: string; readonly value: string } | undefined;
   readonly #quote: (identifier: string) => string;
-  readonly #writes = new Map<string, string>();
+  readonly #texts = new Map<string, string>();
 
   constructor(parts: {
     readonly name: string;
@@ -115,9 +116,7 @@ export class ReplicaTable {
       ),
       keys.map((key) => key.text),
     ]);
-    const text = this.#writeText(`states|${texts.form}|${lockRows}`, () =>
-      this.#statesText(tombstones, lockRows, texts),
-    );
+    const text = this.#prepare(`states|${texts.form}|${lockRows}`, () => this.#statesText(tombstones, lockRows, texts));
     return { text, parameters: [...texts.parameters, cqrsId] };
   }
 
@@ -139,7 +138,7 @@ export class ReplicaTable {
     const texts = textColumns(rowColumns(columns, rows));
     const shape = ['guarded', texts.form, fieldsOf(columns), sync, replace, rules.syncDowngrade].join('|');
     return {
-      text: this.#writeText(shape, () => this.#guardedText(options, texts)),
+      text: this.#prepare(shape, () => this.#guardedText(options, texts)),
       parameters: [
         ...texts.parameters,
         formatMicroseconds(Math.min(rules.now + rules.tolerance, FAR_FUTURE)),
@@ -155,7 +154,7 @@ export class ReplicaTable {
    */
   writeStraight({ columns, rows, keys, cqrsId, tombstones }: StraightWrite): Statement {
     const texts = textColumns([...rowColumns(columns, rows), keys]);
-    const text = this.#writeText(`straight|${texts.form}|${fieldsOf(columns)}`, () =>
+    const text = this.#prepare(`straight|${texts.form}|${fieldsOf(columns)}`, () =>
       this.#straightText(columns, tombstones, texts),
     );
     return { text, parameters: [...texts.parameters, cqrsId] };
@@ -185,7 +184,7 @@ export class ReplicaTable {
       rows.map(({ version }) => (version.incarnation === null ? null : String(version.incarnation))),
       ...columns.map((column) => rows.map(({ times }) => times.find((time) => time.column === column)?.text ?? null)),
     ]);
-    const text = this.#writeText(`stamp|${texts.form}|${fieldsOf(columns)}`, () => {
+    const text = this.#prepare(`stamp|${texts.form}|${fieldsOf(columns)}`, () => {
       const precise = columns.map((column, index) => {
         const field = this.#quote(column.field);
         const exact = `u.c${width + 3 + index}::${column.cast}`;
@@ -208,10 +207,10 @@ export class ReplicaTable {
     return { text, parameters: texts.parameters };
   }
 
-  /** Texts are made once for each form that rows come in. */
-  #writeText(shape: string, make: () => string): string {
-    let text = this.#writes.get(shape);
-    if (text === undefined) this.#writes.set(shape, (text = make()));
+  /** Texts are made once for each form that rows come in, and parsed once a connection. */
+  #prepare(shape: string, make: () => string): string {
+    let text = this.#texts.get(shape);
+    if (text === undefined) this.#texts.set(shape, (text = prepared(make())));
     return text;
   }
 

@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
+import { withNext } from '../core/round-trips.js';
 import { withoutValues } from './database-errors.js';
 import type { Statement } from './replica-table.js';
 
@@ -22,10 +23,23 @@ export class SqlSession {
   }
 
   /** @throws DatabaseError when PostgreSQL refuses. */
-  async run({ text, parameters }: Statement): Promise<Record<string, string>[]> {
+  async run(statement: Statement): Promise<Record<string, string>[]> {
+    const [rows] = await this.runAll([statement]);
+    return rows!;
+  }
+
+  /**
+   * One after another, without waiting for each where the driver can do that. @returns their rows
+   * @throws DatabaseError of the first that PostgreSQL refuses; the transaction is aborted then.
+   */
+  async runAll(statements: readonly Statement[]): Promise<Record<string, string>[][]> {
     try {
-      const { rows } = await this.#transaction.executeQuery(CompiledQuery.raw(text, [...parameters]));
-      return rows as Record<string, string>[];
+      const answers: unknown[][] = [];
+      for (const [index, { text, parameters }] of statements.entries()) {
+        const sql = index < statements.length - 1 ? withNext(text) : text;
+        answers.push((await this.#transaction.executeQuery(CompiledQuery.raw(sql, [...parameters]))).rows);
+      }
+      return answers as Record<string, string>[][];
     } catch (error) {
       throw withoutValues(error);
     }

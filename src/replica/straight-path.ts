@@ -2,9 +2,10 @@ import type { Outcome } from '../inbox/handler.js';
 import type { Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import { compareVersions } from './revision-rules.js';
+import type { Statement } from './replica-table.js';
 import { rowKey } from './row-keys.js';
 import { applied, refusal, type Settle } from './row-path.js';
-import type { SqlSession, TextRow } from './sql-session.js';
+import type { TextRow } from './sql-session.js';
 import { unpack } from './text-columns.js';
 
 /**
@@ -29,33 +30,31 @@ export class StraightPath {
     private readonly tombstones: string,
   ) {}
 
-  /** @returns the messages that have to go the long way. */
-  async write(
-    session: SqlSession,
-    definition: ReplicaDefinition,
-    messages: readonly Prepared[],
-    settle: Settle,
-  ): Promise<readonly Prepared[]> {
+  /** What to write; undefined when the messages have to go the long way, all of them. */
+  plan(definition: ReplicaDefinition, messages: readonly Prepared[]): StraightPlan | undefined {
     const wary = this.#wary.get(definition) ?? 0;
-    const plan = wary > 0 ? undefined : planStraight(messages);
-    if (!plan) {
+    const histories = wary > 0 ? undefined : planStraight(messages);
+    if (!histories) {
       this.#wary.set(definition, Math.max(0, wary - 1));
-      return messages;
+      return undefined;
     }
-    const winners = plan.map((histories) => histories.winner);
-    const table = definition.table!;
-    const rows = await session.run(
-      table.writeStraight({
-        columns: winners[0]!.row!.columns,
-        rows: winners.map((message) => ({ values: message.row!.values, version: message.incoming.version })),
-        keys: winners.map((message) => message.key.text),
-        cqrsId: definition.cqrsId,
-        tombstones: this.tombstones,
-      }),
-    );
+    const winners = histories.map(({ winner }) => winner);
+    const statement = definition.table!.writeStraight({
+      columns: winners[0]!.row!.columns,
+      rows: winners.map((message) => ({ values: message.row!.values, version: message.incoming.version })),
+      keys: winners.map((message) => message.key.text),
+      cqrsId: definition.cqrsId,
+      tombstones: this.tombstones,
+    });
+    return { definition, histories, count: messages.length, statement };
+  }
+
+  /** Settles what was written. @returns the messages that have to go the long way, in the order in which they came */
+  conclude(plan: StraightPlan, rows: readonly TextRow[], settle: Settle): readonly Prepared[] {
+    const { definition, histories, count } = plan;
     const written = readWritten(rows, definition.keyColumns.length);
     const refused: Prepared[] = [];
-    for (const { winner, others } of plan) {
+    for (const { winner, others } of histories) {
       const created = written.get(winner.key.text);
       if (created === undefined) {
         refused.push(winner, ...others.map(({ message }) => message));
@@ -64,10 +63,17 @@ export class StraightPath {
       settle(winner, applied(winner, created ? 'create' : 'update'));
       for (const { message, outcome } of others) settle(message, outcome);
     }
-    if (refused.length > messages.length / 2) this.#wary.set(definition, WARY_BATCHES);
-    // Their order is that in which they came.
+    if (refused.length > count / 2) this.#wary.set(definition, WARY_BATCHES);
     return refused.toSorted((a, b) => a.index - b.index);
   }
+}
+
+/** One statement that needs no look at what is stored, and what its answer tells. */
+export interface StraightPlan {
+  readonly definition: ReplicaDefinition;
+  readonly histories: readonly History[];
+  readonly count: number;
+  readonly statement: Statement;
 }
 
 const WARY_BATCHES = 20;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { CompiledQuery } from 'kysely';
-import { withCommit } from '../../src/core/round-trips.js';
+import { withCommit, withNext } from '../../src/core/round-trips.js';
 import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 
@@ -136,6 +136,66 @@ test('several statements may wait for one COMMIT; none is lost, whatever comes b
     await append(trx as never, 'e');
   });
   expect(await texts()).toEqual(['a', 'b', 'c', 'd', 'e']);
+});
+
+describe('statements that wait for the next', () => {
+  interface Answering {
+    executeQuery(query: CompiledQuery): Promise<{ rows: unknown[] }>;
+  }
+  const run = (trx: unknown, sql: string, parameters: unknown[] = []) =>
+    (trx as Answering).executeQuery(CompiledQuery.raw(sql, parameters));
+  const transaction = <T>(work: (trx: unknown) => Promise<T>): Promise<T> =>
+    service.orm.em.getConnection().transactional(work as never);
+
+  test('have their rows when it is answered, with or without parameters, in their order', async () => {
+    await transaction(async (trx) => {
+      const early = [
+        await run(trx, withNext('select 1 as a')),
+        await run(trx, withNext('select 2 as a')),
+        await run(trx, withNext('select $1::int as a from generate_series(1, 2)'), [3]),
+        await run(trx, withNext('select 4 as a')),
+      ];
+      expect(early.map(({ rows }) => rows)).toEqual([[], [], [], []]);
+      expect((await run(trx, 'select $1::int as a', [5])).rows).toEqual([{ a: 5 }]);
+      expect(early.map(({ rows }) => rows)).toEqual([[{ a: 1 }], [{ a: 2 }], [{ a: 3 }, { a: 3 }], [{ a: 4 }]]);
+      const simple = await run(trx, withNext('select 6 as a'));
+      expect((await run(trx, 'select 7 as a')).rows).toEqual([{ a: 7 }]);
+      expect(simple.rows).toEqual([{ a: 6 }]);
+    });
+  });
+
+  test('fail with their own error, and nothing behind them is done', async () => {
+    const failing = transaction(async (trx) => {
+      await run(trx, withNext('select 1 / $1::int'), [0]);
+      await run(trx, withNext(`insert into note (text) values ($1) /* cqrs */`), ['behind']);
+      await run(trx, 'select $1::int', [1]);
+    });
+    await expect(failing).rejects.toThrow(/division by zero/);
+    expect(await texts()).toEqual([]);
+  });
+
+  // The COMMIT of an aborted transaction is answered with ROLLBACK, which is an error to nobody.
+  test('and so does a COMMIT right behind them', async () => {
+    const failing = transaction(async (trx) => {
+      await run(trx, `insert into note (text) values ('before') /* cqrs */`);
+      await run(trx, withNext('select 1 / $1::int'), [0]);
+    });
+    await expect(failing).rejects.toThrow(/division by zero/);
+    expect(await texts()).toEqual([]);
+    await create('after');
+    expect(await texts()).toEqual(['after']);
+  });
+
+  test('are forgotten with a transaction that is rolled back', async () => {
+    const failing = transaction(async (trx) => {
+      await run(trx, 'select 1');
+      await run(trx, withNext(`insert into note (text) values ($1) /* cqrs */`), ['held']);
+      throw new Error('changed my mind');
+    });
+    await expect(failing).rejects.toThrow('changed my mind');
+    await create('after');
+    expect(await texts()).toEqual(['after']);
+  });
 });
 
 test('a transaction without a statement costs nothing', async () => {

@@ -83,7 +83,12 @@ describe('CQRS_QUERY_TIMEOUT → replica.queryTimeoutMs', () => {
 });
 
 test('a connection that does not answer ends the batch: no other hook waits for it as long again', async () => {
-  const impatient = await ReplicaService.start(database.url, [AccountRef, HookedRef], {}, { query_timeout: 300 });
+  const impatient = await ReplicaService.start(
+    database.url,
+    [AccountRef, HookedRef],
+    {},
+    { driverOptions: { query_timeout: 300 } },
+  );
   saveRoundTrips(impatient.orm.driver.getConnection('write') as unknown as NativeConnection);
   try {
     const batch = ['slow', 'quick', 'quick'].map((name, index) =>

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { defineEntity, type EntityManager, p } from '@mikro-orm/postgresql';
-import { type NativeConnection, saveRoundTrips } from '../../src/core/round-trips.js';
 import { sqlState } from '../../src/core/describe-error.js';
 import { faultOf } from '../../src/inbox/faults.js';
 import { type CreateContext, replicaClass, ReplicaEntity } from '../../src/index.js';
@@ -38,7 +37,6 @@ afterAll(() => database.drop());
 test('the keys of a worker that is never heard of again are free after health.stuckSeconds', async () => {
   const gone = await ReplicaService.start(database.url, [Ref], { health: { stuckSeconds: 1 } });
   await gone.orm.schema.create();
-  saveRoundTrips(gone.orm.driver.getConnection('write') as unknown as NativeConnection);
   // It holds its key and says nothing more, as if its host had vanished.
   const lost = gone.handle([message({ id: 1, name: 'gone' })]);
   await entered.promise;
@@ -56,7 +54,7 @@ test('the keys of a worker that is never heard of again are free after health.st
 test('the limit is for our own transactions, and one of the connection stays', async () => {
   limits.length = 0;
   const driverOptions = { idle_in_transaction_session_timeout: 7_000 };
-  const own = await ReplicaService.start(database.url, [Ref], {}, driverOptions);
+  const own = await ReplicaService.start(database.url, [Ref], {}, { driverOptions });
   const other = await ReplicaService.start(database.url, [Ref]);
   await other.handle([message({ id: 2, name: 'a' })]);
   await own.handle([message({ id: 3, name: 'a' })]);

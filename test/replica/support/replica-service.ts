@@ -3,6 +3,7 @@ import { MikroORM as PostgreSqlMikroORM } from '@mikro-orm/postgresql';
 import { ConfigurationError } from '../../../src/core/errors.js';
 import { type CqrsEventName, type CqrsEvents, Events } from '../../../src/core/events.js';
 import { EXTENSION } from '../../../src/core/extension.js';
+import { type NativeConnection, saveRoundTrips } from '../../../src/core/round-trips.js';
 import { type Settings, type SettingsInput, settingsOrThrow } from '../../../src/core/settings.js';
 import type { Outcome, Received } from '../../../src/inbox/handler.js';
 import type { Applier } from '../../../src/replica/applier.js';
@@ -29,15 +30,16 @@ export class ReplicaService implements ReplicaHost {
     url: string,
     entities: Entities,
     settings: SettingsInput = {},
-    driverOptions: object = {},
+    { connections = 8, driverOptions = {} }: { connections?: number; driverOptions?: object } = {},
   ): Promise<ReplicaService> {
     const service = new ReplicaService(settings);
     service.orm = await PostgreSqlMikroORM.init({
       clientUrl: url,
-      pool: { max: 8 },
+      pool: { max: connections },
       driverOptions,
       ...service.mikroOrmOptions(entities),
     });
+    saveRoundTrips(service.orm.driver.getConnection('write') as unknown as NativeConnection);
     return service;
   }
 

@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+
+/**
+ * Lets PostgreSQL parse a statement once a connection instead of each time, which for a small batch is a good part of its
+ * work. A statement is told by a comment in front of it; a client that does not know the comment just runs it.
+ *
+ *   marked text ─▶ named ─▶ parsed by this connection's first use of it, then only bound
+ *       └─▶ as it is: too many different ones, or the names got lost
+ *
+ * Names belong to a session of the database. A pooler that gives each transaction another one, and does not carry names
+ * over, answers `26000` (no such statement) or `42P05` (it is there already): from then on nothing is named for these
+ * connections, and the transaction is tried again.
+ */
+export class PreparedStatements {
+  readonly #names = new Map<string, string>();
+  #lost = false;
+
+  /** What `pg` is to be asked for a marked text; undefined when it is to be sent as it is. */
+  named(text: unknown, values: unknown): { name: string; text: string; values: unknown } | undefined {
+    if (this.#lost || typeof text !== 'string' || !text.startsWith(PREPARED)) return undefined;
+    const name = this.#nameOf(text);
+    return name === undefined ? undefined : { name, text, values };
+  }
+
+  /** Hears of errors. */
+  failed(code: string | undefined): void {
+    if (namesAreLost(code)) this.#lost = true;
+  }
+
+  #nameOf(text: string): string | undefined {
+    const known = this.#names.get(text);
+    if (known !== undefined || this.#names.size >= MOST_NAMES) return known;
+    // By its text, so that sessions which processes share have one name for one statement.
+    const name = `cqrs_${createHash('sha256').update(text).digest('hex').slice(0, 40)}`;
+    this.#names.set(text, name);
+    return name;
+  }
+}
+
+/** Marks a statement that is worth a name: its text is one of few, and it runs often. */
+export function prepared(sql: string): string {
+  return PREPARED + sql;
+}
+
+/** Whether an error says that the names of statements do not outlive a transaction here. */
+export function namesAreLost(sqlState: string | undefined): boolean {
+  return sqlState === '26000' || sqlState === '42P05';
+}
+
+/**
+ * In SQL: until the transaction ends, prepared statements are planned each time, for the table as it is. A plan that was
+ * made once would be that of a table as small as it was then.
+ */
+export const FRESH_PLANS = `set_config('plan_cache_mode', 'force_custom_plan', true)`;
+
+const PREPARED = '/* cqrs: prepared */ ';
+/** Each takes some ten kilobytes of each connection's backend. */
+const MOST_NAMES = 500;

@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { defineEntity, type EntityClass, p } from '@mikro-orm/postgresql';
+import { faultOf } from '../../src/inbox/faults.js';
+import { replicaClass, ReplicaEntity } from '../../src/index.js';
+import { Proxy } from '../faults/proxy.js';
+import { createDatabase, type TestDatabase } from '../support/database.js';
+import { brief, message } from './support/messages.js';
+import { ReplicaService } from './support/replica-service.js';
+
+const KINDS = Array.from({ length: 20 }, (_, index) => `kind_${index}`);
+
+function replicaOf(kind: string): EntityClass<object> {
+  const schema = defineEntity({
+    name: `Ref_${kind}`,
+    tableName: kind,
+    extends: ReplicaEntity,
+    properties: { id: p.integer().primary().autoincrement(false), name: p.string() },
+  });
+  class Ref extends replicaClass(schema) {
+    static override CQRS_ID = kind;
+  }
+  schema.setClass(Ref);
+  return Ref as EntityClass<object>;
+}
+
+let database: TestDatabase;
+let wire: Proxy;
+let service: ReplicaService;
+beforeAll(async () => {
+  database = await createDatabase();
+  wire = await Proxy.before(database.url, 5432);
+  // Statements are known to the one connection that a test looks at.
+  service = await ReplicaService.start(wire.through(database.url), KINDS.map(replicaOf), {}, { connections: 1 });
+  await service.orm.schema.create();
+});
+afterAll(async () => {
+  await service.stop();
+  await wire[Symbol.asyncDispose]();
+  await database.drop();
+});
+beforeEach(async () => void (await service.rows(`truncate ${KINDS.join()}`)));
+
+const oneOfEach = (revision = 0) => KINDS.map((cqrsId) => message({ id: 1, name: cqrsId }, { cqrsId, revision }));
+
+async function connect(): Promise<ReplicaService> {
+  return ReplicaService.start(database.url, KINDS.map(replicaOf), {}, { connections: 1 });
+}
+
+test('a batch of many entities does not wait for the database once for each', async () => {
+  const oneWayMs = 25;
+  wire.delay(oneWayMs);
+  const began = performance.now();
+  const outcomes = await service.handle(oneOfEach());
+  const took = performance.now() - began;
+  wire.heal();
+  expect(brief(outcomes)).toEqual(KINDS.map(() => 'create'));
+  // One by one: 20 statements and the COMMIT, 50 ms each.
+  expect(took).toBeLessThan((KINDS.length * 2 * oneWayMs) / 2);
+});
+
+test('one entity among them that the database refuses is told by its own error, and nothing is written', async () => {
+  await service.rows(`alter table ${KINDS[7]} add constraint refused check (name <> '${KINDS[7]}')`);
+  const failed = await service.handle(oneOfEach()).catch((error: unknown) => error);
+  expect(String(failed)).toMatch(/23514/);
+  for (const kind of [KINDS[0], KINDS[19]]) {
+    expect(await service.rows(`select id from ${kind} where id = 1`)).toEqual([]);
+  }
+  await service.rows(`alter table ${KINDS[7]} drop constraint refused`);
+  expect(brief(await service.handle(oneOfEach()))).toEqual(KINDS.map(() => 'create'));
+});
+
+test('who waits in vain for its keys hears of that, not of the statement behind', async () => {
+  const stock = await ReplicaService.start(database.url, [], {}, { connections: 1 });
+  await stock.rows('set statement_timeout = 0');
+  const holder = stock.orm.em.fork();
+  await holder.begin();
+  await holder
+    .getConnection()
+    .execute(
+      `select pg_advisory_xact_lock(1668379233, bucket) from generate_series(0, 511) as bucket`,
+      [],
+      'all',
+      holder.getTransactionContext(),
+    );
+  await service.rows(`set lock_timeout = '50ms'`);
+  const failed = await service.handle(oneOfEach()).catch((error: unknown) => error);
+  expect(String(failed)).toMatch(/55P03/);
+  expect(faultOf(failed)).toBe('conflict');
+  await holder.rollback();
+  await service.rows('reset lock_timeout');
+  await stock.stop();
+  expect(brief(await service.handle(oneOfEach()))).toEqual(KINDS.map(() => 'create'));
+});
+
+test('a statement is parsed once a connection', async () => {
+  const own = await connect();
+  const named = async () => Number((await own.rows('select count(*) from pg_prepared_statements'))[0]!['count']);
+  await own.handle(oneOfEach(0));
+  expect(await named()).toBe(KINDS.length);
+  expect(brief(await own.handle(oneOfEach(1)))).toEqual(KINDS.map(() => 'update'));
+  expect(await named()).toBe(KINDS.length);
+  await own.stop();
+});
+
+// As behind a pooler that gives each transaction another session.
+test('where the session forgets, the batch is tried again without a count, and nothing is named any more', async () => {
+  const own = await connect();
+  await own.handle(oneOfEach(0));
+  await own.rows('deallocate all');
+  const failed = await own.handle(oneOfEach(1)).catch((error: unknown) => error);
+  expect(faultOf(failed)).toBe('conflict');
+  expect(brief(await own.handle(oneOfEach(1)))).toEqual(KINDS.map(() => 'update'));
+  await own.rows('deallocate all');
+  expect(brief(await own.handle(oneOfEach(2)))).toEqual(KINDS.map(() => 'update'));
+  await own.stop();
+});
