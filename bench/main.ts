@@ -12,7 +12,7 @@ Measures ours beside its twin, in turns, on real PostgreSQL and RabbitMQ, and pr
 ratios. A name, or its beginning, chooses single benchmarks: npm run bench -- create bulk-update
 
   --json          one object a line on the standard output, for bench/results.json
-  --short         small sizes, and without names the few rows that CI measures
+  --short         small sizes, and without names the few rows that are steady enough to be compared
   --rounds N      how often each pair is measured; default 5
   --against FILE  measures what FILE has results of; exit code 1 when a ratio is more than a fifth worse, twice in a row
   --list          the names

@@ -175,7 +175,7 @@ export const rows: readonly Row[] = [
 ];
 
 /**
- * Those that CI measures: quick, and steady enough to be compared. Transactions of one row and quorum queues are not: what
+ * Those of the short form: quick, and steady enough to be compared. Transactions of one row and quorum queues are not: what
  * a run says of them differs by up to a factor of two.
  */
 export const shortRows: readonly string[] = [
