@@ -21,6 +21,8 @@ export interface LoadResult {
   readonly removed: number;
   /** With `clear`: rows that the dump does not have, and that are newer than all of it. */
   readonly newer: number;
+  /** Whether it was stopped before the end. With `clear`, nothing is changed then. */
+  readonly stopped: boolean;
 }
 
 interface LoadOptions {
@@ -61,7 +63,7 @@ export async function loadRows(
       async (em) => {
         await swap.begin(em);
         const result = await load.run(rest, em);
-        if (result.failed > 0 || options.signal?.aborted) throw new NothingChanged(result);
+        if (result.failed > 0 || result.stopped) throw new NothingChanged(result);
         return { ...result, ...(await swap.finish(em)) };
       },
       { isolationLevel: IsolationLevel.READ_COMMITTED },
@@ -106,18 +108,19 @@ class Load {
     };
     try {
       for await (const line of lines) {
+        if (signal?.aborted) break;
         const row = this.#read(line);
         if (row) batch.push(row);
         count++;
         if (batch.length >= batchSize) await flush();
-        if (signal?.aborted) break;
       }
       await flush();
     } finally {
       await working; // nothing is left behind in a transaction that ends
     }
     onProgress?.(count);
-    return { loaded: this.#loaded, kept: this.#kept, failed: this.#failed, removed: 0, newer: 0 };
+    const stopped = signal?.aborted === true;
+    return { loaded: this.#loaded, kept: this.#kept, failed: this.#failed, removed: 0, newer: 0, stopped };
   }
 
   /** The row of a line, or undefined for an empty line and one that was reported. */
