@@ -65,7 +65,7 @@ export async function list(values: Values<typeof LIST_OPTIONS>): Promise<number>
   await using service = await loadService(values);
   using output = openOutput(process.stdout);
   let shown = 0;
-  for await (const { letter } of selectLetters(service.cqrs, selection)) {
+  for await (const { letter } of lookAt(service.cqrs, selection)) {
     await output.line(values.json ? JSON.stringify(facts(letter)) : brief(letter));
     if (++shown === limit) break;
   }
@@ -81,7 +81,7 @@ export async function show(values: Values<typeof SHOW_OPTIONS>): Promise<number>
   await using service = await loadService(values);
   using output = openOutput(process.stdout);
   let shown = 0;
-  for await (const { letter } of selectLetters(service.cqrs, selection)) {
+  for await (const { letter } of lookAt(service.cqrs, selection)) {
     const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = facts(letter);
     await output.line(
       [
@@ -104,8 +104,21 @@ export async function dump(values: Values<typeof SHOW_OPTIONS>): Promise<number>
   const selection = readSelection(values);
   await using service = await loadService(values);
   using output = openOutput(process.stdout);
-  for await (const { letter } of selectLetters(service.cqrs, selection)) await output.line(letter.body);
+  for await (const { letter } of lookAt(service.cqrs, selection)) await output.line(letter.body);
   return Exit.done;
+}
+
+/** Letters that are printed. An error after the first of them says that these are not all. */
+async function* lookAt(cqrs: Cqrs, selection: LetterSelection): ReturnType<typeof selectLetters> {
+  let isFirst = true;
+  try {
+    for await (const found of selectLetters(cqrs, selection)) {
+      yield found;
+      isFirst = false;
+    }
+  } catch (error) {
+    throw isFirst ? error : new CutShortError(error, 'What was printed is not all.');
+  }
 }
 
 /** `cqrs dead-letters retry`: back to the queue, or with `--dry-run` only a look at what would become of them. */

@@ -7,7 +7,7 @@ import { CqrsProcess } from './cqrs-process.js';
 
 /** Long commands whose broker goes away in the middle, over a wire that is cut and mended. */
 
-const ROWS = 20_000;
+const ROWS = 10_000;
 const service = new CliService('lost');
 const { queue, deadLetterQueue } = service;
 let wire: Proxy;
@@ -38,7 +38,7 @@ describe('sync', () => {
   const SENDING = /^[1-9][\d,]* rows with/m;
 
   test('says that it waits and that it goes on, and sends every row', async () => {
-    await using command = start('sync -c account -b 200 --progress --json');
+    await using command = start('sync -c account -b 100 --progress --json');
     await command.until(SENDING);
     wire.refuse();
     const [, ifStopped] = await command.until(AWAY);
@@ -51,7 +51,7 @@ describe('sync', () => {
   });
 
   test('can be stopped meanwhile, and goes on where it was', async () => {
-    await using command = start('sync -c account -b 200 --progress');
+    await using command = start('sync -c account -b 100 --progress');
     await command.until(SENDING);
     wire.refuse();
     await command.until(AWAY);
@@ -63,19 +63,24 @@ describe('sync', () => {
   });
 });
 
-test.each([
-  ['a question', /^comparing: 0 of/m],
-  ['its wait for what is in flight', /^waiting: /m],
+const asked = (question: string): Promise<unknown> =>
+  service.cqrs.events.next('cqrs.replica.asked', { matching: (fields) => fields.question === question });
+
+test.each<[string, (command: CqrsProcess) => Promise<unknown>]>([
+  ['its first question', () => asked('describe')],
+  ['a question about all rows', () => asked('digests')],
+  ['its wait for what is in flight', (command) => command.until(/^waiting: /m)],
 ])('reconcile that loses the broker during %s goes on with it', async (_, begun) => {
   const keys = [1, 2, 3].map((key) => `--key ${key}`).join(' ');
   await service.sql('delete from account where id > 100 /* cqrs */');
+  await service.emptyQueue(); // of what sync has sent
   const worker = service.cqrs.createConsumer();
   await worker.start();
   await service.untilAnswered();
   try {
     wire.delay(200); // so that the answer is still on its way
     await using command = start(`reconcile -c account -q ${queue} --settle-seconds 1 --progress --json`);
-    await command.until(begun);
+    await begun(command);
     wire.refuse();
     await command.until(AWAY);
     wire.heal();
@@ -90,7 +95,7 @@ test.each([
   }
 });
 
-test('dead-letters retry says how far it came, loses none, and finishes the next time', async () => {
+test('dead-letters list and retry say how far they came, lose none, and retry finishes the next time', async () => {
   const count = 1_000;
   await service.cqrs.connect();
   const state = async (name: string): Promise<number> => (await service.cqrs.transport.inspect(name))!.messages;
@@ -101,6 +106,13 @@ test('dead-letters retry says how far it came, loses none, and finishes the next
       body: saveOf(id),
     })),
   );
+  await using list = start('dead-letters list --limit 0 --json');
+  await list.until(/"id"/);
+  wire.refuse();
+  expect(await list.exited).toBe(1);
+  expect(said(list)).toEqual([expect.stringMatching(/^cqrs: amqp:.*\. What was printed is not all\.$/)]);
+  wire.heal();
+
   await using command = start('dead-letters retry --json');
   await command.until(/"put back"/);
   wire.refuse();
