@@ -272,7 +272,7 @@ export const COMMANDS: readonly Command[] = [
   }),
   command({
     name: 'dead-letters purge',
-    summary: 'Purge dead letters: they are gone for good.',
+    summary: 'Remove dead letters for good.',
     details: [DEAD_LETTERS_HELD],
     options: PURGE_OPTIONS,
     examples: [

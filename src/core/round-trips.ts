@@ -1,3 +1,4 @@
+import { asCopyIn } from './copy-in.js';
 import { PreparedStatements } from './prepared-statements.js';
 
 /**
@@ -16,19 +17,14 @@ import { PreparedStatements } from './prepared-statements.js';
  *
  * It watches the `pg` clients of MikroORM's own pool as they are taken from it, and keeps those out of it that no longer
  * answer. On any other driver everything is sent as it comes.
- * @returns what whoever begins transactions by the pool itself has to call before.
  */
-export function saveRoundTrips(connection: NativeConnection): () => Promise<void> {
+export function saveRoundTrips(connection: NativeConnection): void {
   const begin = connection.begin.bind(connection);
   let watching: Promise<boolean> | undefined;
-  const watch = async (): Promise<void> => {
-    if (!(await (watching ??= watchPool(connection)))) watching = undefined;
-  };
   connection.begin = async (...args) => {
-    await watch();
+    if (!(await (watching ??= watchPool(connection)))) watching = undefined;
     return begin(...args);
   };
-  return watch;
 }
 
 /** Marks a statement whose result nobody needs as the last one of its transaction: it may wait for the COMMIT. */
@@ -43,6 +39,13 @@ export function withCommit(sql: string): string {
 export function withNext(sql: string): string {
   return WITH_NEXT + sql;
 }
+
+/** Whether the clients of a connection are watched, and so know statements marked by `copyIn`. */
+export function isWatched(connection: object): boolean {
+  return watchedConnections.has(connection);
+}
+
+const watchedConnections = new WeakSet<object>();
 
 /** What MikroORM's connections have. */
 export interface NativeConnection {
@@ -62,6 +65,7 @@ async function watchPool(connection: NativeConnection): Promise<boolean> {
       if (known) known.forget();
       else watched.set(client, new WatchedClient(client, statements));
     });
+    watchedConnections.add(connection);
     return true;
   } catch {
     return false; // whoever uses the connection will hear why; a dialect of the user's own keeps its client to itself
@@ -107,7 +111,11 @@ class WatchedClient {
     private readonly statements: PreparedStatements,
   ) {
     const stock = client.query.bind(client);
-    this.#stock = (...args) => this.#explaining(stock(...args));
+    this.#stock = (...args) => {
+      const copy = asCopyIn(args);
+      if (copy) stock(copy);
+      return this.#explaining(copy ? copy.answer : stock(...args));
+    };
     client.on?.('error', (error) => void (this.#farewell ??= error));
     client.query = (...args) => this.#query(args);
   }

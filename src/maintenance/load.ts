@@ -2,10 +2,11 @@ import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
 import { describeError } from '../core/describe-error.js';
 import { InputError, InvalidPayloadError } from '../core/errors.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
-import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import { parseJson, type WireValue } from '../core/wire-values.js';
 import type { Cqrs } from '../cqrs.js';
 import { faultOf } from '../inbox/faults.js';
 import type { Outcome, Received } from '../inbox/handler.js';
+import { CopyRefused } from '../replica/copy-path.js';
 import { type Line, splitHeader } from './lines.js';
 import { replicaTable } from './keyed-table.js';
 import { TableSwap } from './table-swap.js';
@@ -21,12 +22,10 @@ export interface LoadResult {
   readonly removed: number;
   /** With `clear`: rows that the dump does not have, and that are newer than all of it. */
   readonly newer: number;
-  /** Whether it was stopped before the end. With `clear`, nothing is changed then. */
-  readonly stopped: boolean;
 }
 
 interface LoadOptions {
-  /** Rows a transaction; default 1000. */
+  /** Rows a transaction; default 5000, fewer where they are long, 1000 through hooks. */
   readonly batchSize?: number | undefined;
   /** Also remove what the dump does not have, all in one transaction: readers see the old table, then the new one. */
   readonly clear?: boolean | undefined;
@@ -42,6 +41,13 @@ interface Row {
 }
 
 const MOST_ATTEMPTS = 5;
+/** So many rows that COPY stumbles over are taken out of a batch, one after the other. */
+const MOST_REFUSED = 3;
+const BATCH_SIZE = 5_000;
+/** Hooks take their time, and workers wait for their keys. */
+const HOOKS_BATCH_SIZE = 1_000;
+/** A batch of long rows ends earlier: three of them are in memory at a time. */
+const MOST_CHARACTERS = 4_000_000;
 
 /**
  * Loads a dump into a replica, by the rules of live messages: no newer row is written over, and no row that was deleted
@@ -53,17 +59,17 @@ export async function loadRows(
   source: AsyncIterable<Uint8Array>,
   options: LoadOptions = {},
 ): Promise<LoadResult> {
-  const { header, rest } = await splitHeader(source);
+  const { header, groups } = await splitHeader(source);
   const table = replicaTable(cqrs, header);
-  if (!options.clear) return new Load(cqrs, header, options).run(rest);
+  if (!options.clear) return new Load(cqrs, header, options).run(groups);
   const swap = new TableSwap(table, cqrs.replicas.get(header));
   const load = new Load(cqrs, header, { ...options, swap });
   try {
     return await cqrs.orm.em.fork().transactional(
       async (em) => {
         await swap.begin(em);
-        const result = await load.run(rest, em);
-        if (result.failed > 0 || result.stopped) throw new NothingChanged(result);
+        const result = await load.run(groups, em);
+        if (result.failed > 0 || options.signal?.aborted) throw new NothingChanged(result);
         return { ...result, ...(await swap.finish(em)) };
       },
       { isolationLevel: IsolationLevel.READ_COMMITTED },
@@ -86,6 +92,8 @@ class Load {
   #loaded = 0;
   #kept = 0;
   #failed = 0;
+  /** How long the lines of the batch are that is being read. */
+  #characters = 0;
 
   constructor(
     private readonly cqrs: Cqrs,
@@ -93,34 +101,38 @@ class Load {
     private readonly options: LoadOptions & { readonly swap?: TableSwap },
   ) {}
 
-  async run(lines: AsyncIterable<Line>, within?: EntityManager): Promise<LoadResult> {
-    const { batchSize = 1_000, signal, onProgress } = this.options;
+  async run(groups: AsyncIterable<readonly Line[]>, within?: EntityManager): Promise<LoadResult> {
+    const { signal, onProgress } = this.options;
+    const batchSize = this.options.batchSize ?? (this.#copies ? BATCH_SIZE : HOOKS_BATCH_SIZE);
     let batch: Row[] = [];
     let count = 0;
-    // While the database works on one batch, the next one is read.
+    // While the database works on one batch, the next one is mapped and the one after that is read.
     let working: Promise<void> = Promise.resolve();
+    let waiting: Promise<void> = Promise.resolve();
     const flush = async (): Promise<void> => {
       await working;
-      onProgress?.(count - batch.length);
-      working = this.#apply(batch, within);
-      working.catch(() => {}); // it is awaited below
+      working = waiting;
+      const lines = count;
+      waiting = this.#applyAtOnce(batch, within, working).then(() => onProgress?.(lines));
+      waiting.catch(() => {}); // it is awaited below
       batch = [];
+      this.#characters = 0;
     };
     try {
-      for await (const line of lines) {
+      for await (const lines of groups) {
+        for (const line of lines) {
+          const row = this.#read(line);
+          if (row) batch.push(row);
+          count++;
+          if (batch.length >= batchSize || this.#characters >= MOST_CHARACTERS) await flush();
+        }
         if (signal?.aborted) break;
-        const row = this.#read(line);
-        if (row) batch.push(row);
-        count++;
-        if (batch.length >= batchSize) await flush();
       }
       await flush();
     } finally {
-      await working; // nothing is left behind in a transaction that ends
+      await waiting; // nothing is left behind in a transaction that ends
     }
-    onProgress?.(count);
-    const stopped = signal?.aborted === true;
-    return { loaded: this.#loaded, kept: this.#kept, failed: this.#failed, removed: 0, newer: 0, stopped };
+    return { loaded: this.#loaded, kept: this.#kept, failed: this.#failed, removed: 0, newer: 0 };
   }
 
   /** The row of a line, or undefined for an empty line and one that was reported. */
@@ -128,16 +140,19 @@ class Load {
     try {
       const text = line.text();
       if (text === '') return undefined;
+      this.#characters += text.length;
       const value = parseLine(text);
       if (typeof value !== 'object' || value === null || Array.isArray(value) || JSON.isRawJSON(value)) {
         throw new InputError('it is no JSON object.');
       }
-      const { cqrs_incarnation: incarnation, ...data } = value;
+      const incarnation = value['cqrs_incarnation'];
+      // Our dumps have it last, where it goes without a copy of the row.
+      delete value['cqrs_incarnation'];
       const payload = new TransportPayload({
         // Who clears wants damage of an equal revision repaired, too.
         signalType: this.options.clear ? SignalType.SYNC : SignalType.SAVE,
         cqrsId: this.cqrsId,
-        instanceData: data as WireObject,
+        instanceData: value,
         incarnation: typeof incarnation === 'number' ? incarnation : null,
       });
       void payload.version; // what has none ends here, not deep in the applier
@@ -146,6 +161,34 @@ class Load {
       this.#fail(line.number, reasonOf(error));
       return undefined;
     }
+  }
+
+  /** Whether rows may be written without a look at them by the class. */
+  get #copies(): boolean {
+    return this.cqrs.replicas.get(this.cqrsId).path === 'rows';
+  }
+
+  /** Loads a batch as it was read: by COPY where that can be done, without the rows that COPY stumbles over. */
+  async #applyAtOnce(all: readonly Row[], within: EntityManager | undefined, before: Promise<void>): Promise<void> {
+    let rows = all;
+    let outcomes: readonly Outcome[] | undefined;
+    const most = this.#copies ? MOST_REFUSED : 0;
+    for (let refused = 0; refused < most && rows.length > 1 && !outcomes; refused++) {
+      const batch = rows.map(({ received }) => received);
+      try {
+        const options = { anyAge: true, within, copy: true, after: before };
+        outcomes = await this.cqrs.replicaRuntime.handle(batch, options);
+      } catch (error) {
+        await before;
+        if (faultOf(error) === 'unavailable') throw error;
+        // Nothing of the batch is there. The usual way tells what is wrong, and with whom.
+        if (!(error instanceof CopyRefused)) break;
+        await this.#apply([rows[error.index]!], within);
+        rows = rows.toSpliced(error.index, 1);
+      }
+    }
+    await before;
+    return outcomes ? this.#settle(rows, outcomes, within) : this.#apply(rows, within);
   }
 
   /** Loads as many of the rows as can be: a batch that fails is halved until the bad row stands alone. */
@@ -161,17 +204,24 @@ class Load {
       await this.#apply(rows.slice(0, middle), within);
       return this.#apply(rows.slice(middle), within);
     }
+    return this.#settle(rows, outcomes, within);
+  }
+
+  async #settle(rows: readonly Row[], outcomes: readonly Outcome[], within: EntityManager | undefined): Promise<void> {
     const anyFailed = outcomes.some(({ kind }) => kind === 'failed' || kind === 'dead-letter');
     // Passed over for a newer line of the same key, which may be the one that failed.
-    const again = rows.filter((_, index) => anyFailed && isSuperseded(outcomes[index]!));
-    const settled = rows.flatMap((row, index) => (again.includes(row) ? [] : [{ row, outcome: outcomes[index]! }]));
-    for (const { row, outcome } of settled) this.#count(row, outcome);
-    const there = settled.filter(({ outcome }) => outcome.kind === 'applied' || outcome.kind === 'skipped');
-    if (within)
-      await this.options.swap?.keep(
-        within,
-        there.map(({ row }) => row.received.payload),
-      );
+    const again: Row[] = [];
+    const there: TransportPayload[] = [];
+    for (const [index, row] of rows.entries()) {
+      const outcome = outcomes[index]!;
+      if (anyFailed && isSuperseded(outcome)) {
+        again.push(row);
+        continue;
+      }
+      this.#count(row, outcome);
+      if (outcome.kind === 'applied' || outcome.kind === 'skipped') there.push(row.received.payload);
+    }
+    if (within) await this.options.swap?.keep(within, there);
     await this.#apply(again, within);
   }
 

@@ -9,6 +9,7 @@ import { Batch, type BatchParts, HOOKS_AT_ONCE } from './batch.js';
 import type { ByHand } from './by-hand.js';
 import { classifyDatabaseError, withoutValues } from './database-errors.js';
 import { mapKey } from './field-mapping.js';
+import { CopyPath } from './copy-path.js';
 import { callSave } from './hook-path.js';
 import { lockKeys } from './key-locks.js';
 import type { Prepared } from './prepare.js';
@@ -19,9 +20,17 @@ import { SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import { StraightPath } from './straight-path.js';
 
-export interface ApplierParts extends Omit<BatchParts, 'straight' | 'readsOthers'> {
+export interface ApplierParts extends Omit<BatchParts, 'straight' | 'copy' | 'readsOthers'> {
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
+}
+
+interface HandleOptions {
+  readonly anyAge?: boolean;
+  readonly within?: EntityManager | undefined;
+  readonly copy?: boolean;
+  readonly after?: Promise<unknown> | undefined;
+  readonly rehearse?: boolean;
 }
 
 /**
@@ -38,7 +47,13 @@ export class Applier implements Handler, ReplicaRuntime {
   private readonly parts: ApplierParts & BatchParts;
 
   constructor(parts: ApplierParts) {
-    this.parts = { ...parts, straight: new StraightPath(parts.tombstones), readsOthers: new WeakSet() };
+    const { tombstones } = parts;
+    this.parts = {
+      ...parts,
+      straight: new StraightPath(tombstones),
+      copy: new CopyPath(tombstones),
+      readsOthers: new WeakSet(),
+    };
   }
 
   get cqrsIds(): readonly string[] {
@@ -60,16 +75,20 @@ export class Applier implements Handler, ReplicaRuntime {
    * @param options.anyAge also create rows from messages older than tombstones are kept, as a bulk load does.
    * @param options.within an EntityManager whose open transaction takes the batch in, in a savepoint, instead of one of
    *   its own; the batch is durable when that one is.
+   * @param options.copy write what is new by COPY where that can be done. Whatever is wrong with one message, or with a
+   *   worker beside it, then fails the batch: try again without.
+   * @param options.after map the messages at once, and apply them when this has come to its end; its error is theirs.
    * @param options.rehearse take everything back and answer what would have become of it. Replicas without database
    *   operations are not called. What hooks do outside of the database does happen.
    * @see Handler.handle
    */
   async handle(
     batch: readonly Received[],
-    { anyAge = false, within, rehearse = false }: { anyAge?: boolean; within?: EntityManager; rehearse?: boolean } = {},
+    { anyAge = false, within, copy = false, after, rehearse = false }: HandleOptions = {},
   ): Promise<readonly Outcome[]> {
-    const work = new Batch(this.parts, batch, { anyAge, bySave: true, ownTransaction: !within });
+    const work = new Batch(this.parts, batch, { anyAge, bySave: true, ownTransaction: !within, copy });
     const stored = work.prepared.filter(({ definition }) => definition.path !== 'none');
+    await after;
     if (stored.length > 0) {
       try {
         await inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
@@ -80,7 +99,7 @@ export class Applier implements Handler, ReplicaRuntime {
         await failPoint(this.parts.events, 'replica.after-commit');
       } catch (error) {
         const [only, ...others] = stored;
-        const outcome = others.length === 0 ? certainOutcome(error, only!.definition) : undefined;
+        const outcome = others.length === 0 && !copy ? certainOutcome(error, only!.definition) : undefined;
         if (outcome) work.settle(only!, outcome);
         else if (!(error instanceof TakenBack)) throw error;
       }
@@ -142,7 +161,7 @@ export class Applier implements Handler, ReplicaRuntime {
   /** Whether the row that must (not) be there is, from now to the end of the transaction. */
   async #unfit(em: EntityManager, { definition, key }: Prepared, row: ByHand['row']): Promise<string | undefined> {
     const session = new SqlSession(em);
-    const [known] = await askForKeys(session, definition, [key.parts]);
+    const [known] = await askForKeys(session, definition, [key]);
     await session.run(lockKeys([{ cqrsId: definition.cqrsId, key: known!.text, hold: 'alone' }]));
     const states = await readStates(session, definition, [known!], this.parts.tombstones);
     const exists = states.get(known!.text)!.kind === 'row';

@@ -5,6 +5,7 @@ import type { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import { stringifyJson } from '../core/wire-values.js';
 import type { Outcome, Received } from '../inbox/handler.js';
+import type { CopyPath } from './copy-path.js';
 import { classifyDatabaseError, endsTransaction } from './database-errors.js';
 import { type Carried, HookPath, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
@@ -36,6 +37,7 @@ export interface BatchParts {
   /** The quoted table of `Tombstone`. */
   readonly tombstones: string;
   readonly straight: StraightPath;
+  readonly copy: CopyPath;
   /** Replicas whose hooks were seen to read more than their own row. */
   readonly readsOthers: WeakSet<ReplicaDefinition>;
 }
@@ -47,6 +49,8 @@ export interface BatchOptions {
   readonly bySave: boolean;
   /** Whether the transaction is ours: limits of time would outlive a savepoint of somebody else's. */
   readonly ownTransaction: boolean;
+  /** Whether rows of which nothing is known are written by COPY. */
+  readonly copy?: boolean;
 }
 
 /** One batch on its way: who is settled how, and what is told once it is committed. */
@@ -89,7 +93,7 @@ export class Batch {
       const keys = await askForKeys(
         session,
         definition,
-        group.map((message) => message.key.parts),
+        group.map((message) => message.key),
       );
       for (const [index, key] of keys.entries()) group[index]!.key = key;
     }
@@ -157,7 +161,9 @@ export class Batch {
         plans.push(await this.#watched('writing', definition, this.#lookAndWrite(session, definition, refused)));
       }
     };
-    for (const [definition, group] of byDefinition) {
+    for (const [definition, all] of byDefinition) {
+      const group = this.#copies(definition) ? await this.#copy(session, definition, all) : all;
+      if (group.length === 0) continue;
       const straight = definition.path === 'rows' ? this.parts.straight.plan(definition, group) : undefined;
       if (straight) waiting.push(straight);
       // A statement that runs into its limit of time must be known by name.
@@ -168,6 +174,19 @@ export class Batch {
     }
     await writeWaiting();
     return plans;
+  }
+
+  #copies(definition: ReplicaDefinition): boolean {
+    return this.options.copy === true && definition.path === 'rows';
+  }
+
+  /** What is left for the other ways. */
+  #copy(
+    session: SqlSession,
+    definition: ReplicaDefinition,
+    messages: readonly Prepared[],
+  ): Promise<readonly Prepared[]> {
+    return this.#watched('writing', definition, this.parts.copy.write(session, definition, messages, this.#settle));
   }
 
   async #writeStraight(

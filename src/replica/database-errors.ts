@@ -48,10 +48,14 @@ export class DatabaseError extends Error {
     readonly table?: string,
     readonly column?: string,
     readonly constraint?: string,
+    /** Which line of its data COPY stumbled over, from 1. Unknown where PostgreSQL speaks another language. */
+    readonly copyLine?: number,
   ) {
     super(message);
   }
 }
+
+const COPY_LINE = /^COPY .*?, line (\d+)/m;
 
 /** The same error without any value of a row; errors of another kind stay as they are. */
 export function withoutValues(error: unknown): unknown {
@@ -62,5 +66,14 @@ export function withoutValues(error: unknown): unknown {
     const value: unknown = Reflect.get(origin, fact);
     return typeof value === 'string' ? value : undefined;
   });
-  return new DatabaseError(describeError(error), state, 'ERROR', table, column, constraint);
+  const copyLine = COPY_LINE.exec(String(Reflect.get(origin, 'where')))?.[1];
+  return new DatabaseError(
+    describeError(error),
+    state,
+    'ERROR',
+    table,
+    column,
+    constraint,
+    copyLine === undefined ? undefined : Number(copyLine),
+  );
 }

@@ -29,7 +29,17 @@ export function mapRow(definition: ReplicaDefinition, data: WireObject): MappedR
     present?.push(column);
     values.push(toText(definition, column, data[name]!));
   }
-  return { columns: present ?? columns, values };
+  return { columns: present ? sharedSet(definition, present) : columns, values };
+}
+
+// Messages of one kind lack the same columns; rows that share their set are written together.
+const lastSets = new WeakMap<ReplicaDefinition, readonly ReplicaColumn[]>();
+
+function sharedSet(definition: ReplicaDefinition, set: readonly ReplicaColumn[]): readonly ReplicaColumn[] {
+  const last = lastSets.get(definition);
+  if (last?.length === set.length && set.every((column, index) => column === last[index])) return last;
+  lastSets.set(definition, set);
+  return set;
 }
 
 /**

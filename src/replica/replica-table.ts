@@ -3,7 +3,7 @@ import { formatMicroseconds } from '../core/wire-times.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import type { Version } from '../core/payload.js';
 import type { RuleOptions } from './revision-rules.js';
-import { SEPARATOR_SQL, type TextColumns, textColumns } from './text-columns.js';
+import { SEPARATOR_SQL, type TextColumns, textColumns, transpose, unnest } from './text-columns.js';
 
 /** A row as it is written: a text a column, in the order of the shape it belongs to, and its version. */
 export interface RowTexts {
@@ -76,7 +76,7 @@ export class ReplicaTable {
   /** The columns that must exist. */
   get fields(): string[] {
     const shared = this.#discriminator ? [this.#discriminator.field] : [];
-    return [...this.#columns.map((column) => column.field), ...shared, REVISION, UPDATED, INCARNATION];
+    return [...this.#columns.map((column) => column.field), ...shared, ...VERSION_FIELDS];
   }
 
   /** How a key prints, the same in every session whatever its time zone. */
@@ -234,7 +234,7 @@ export class ReplicaTable {
 
   #straightText(columns: readonly ReplicaColumn[], tombstones: string, texts: TextColumns): string {
     const width = columns.length;
-    const casts = [...columns.map((column) => column.cast), 'int', 'timestamptz', 'bigint'];
+    const casts = [...columns.map((column) => column.cast), ...VERSION_CASTS];
     const { fields, targets, sources } = this.#targets(columns);
     const keys = texts.sql(width + 3);
     const incoming = `incoming as (
@@ -263,9 +263,7 @@ export class ReplicaTable {
 
   /** The columns to write, ours and the one that tells subclasses apart included, and where their values come from. */
   #targets(columns: readonly ReplicaColumn[]): { fields: string[]; targets: string[]; sources: string[] } {
-    const fields = [...columns.map((column) => column.field), REVISION, UPDATED, INCARNATION].map((field) =>
-      this.#quote(field),
-    );
+    const fields = [...columns.map((column) => column.field), ...VERSION_FIELDS].map((field) => this.#quote(field));
     const kind = this.#discriminator;
     return {
       fields,
@@ -284,7 +282,7 @@ export class ReplicaTable {
   #guardedText({ columns, sync, replace, rules }: WriteOptions, texts: TextColumns): string {
     const width = columns.length;
     const replaces = replace !== 'no';
-    const casts = [...columns.map((column) => column.cast), 'int', 'timestamptz', 'bigint'];
+    const casts = [...columns.map((column) => column.cast), ...VERSION_CASTS];
     const { fields, targets, sources } = this.#targets(columns);
     const guard = (t: string, e: string): string =>
       guardText(t, e, {
@@ -331,11 +329,8 @@ export class ReplicaTable {
   }
 }
 
-function unnest(width: number, sql = (index: number): string => `$${index + 1}::text[]`): string {
-  const arrays = Array.from({ length: width }, (_, index) => sql(index));
-  const names = Array.from({ length: width }, (_, index) => `c${index}`);
-  return `unnest(${arrays.join(', ')}) with ordinality as u(${names.join(', ')}, n)`;
-}
+export const VERSION_FIELDS = [REVISION, UPDATED, INCARNATION];
+export const VERSION_CASTS = ['int', 'timestamptz', 'bigint'];
 
 function rowColumns(columns: readonly ReplicaColumn[], rows: readonly RowTexts[]): (string | null)[][] {
   return [
@@ -384,10 +379,6 @@ function versionTexts(alias: string, names: 'cqrs' | 'plain' = 'cqrs'): string {
   return `${alias}.${revision}::text as revision,
         (extract(epoch from ${alias}.${updated}) * 1000000)::bigint::text as updated,
         ${alias}.${incarnation}::text as incarnation`;
-}
-
-function transpose(rows: readonly (readonly (string | null)[])[], width: number): (string | null)[][] {
-  return Array.from({ length: width }, (_, index) => rows.map((row) => row[index]!));
 }
 
 function literal(text: string): string {

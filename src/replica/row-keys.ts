@@ -46,9 +46,10 @@ export function normalizeKey(definition: ReplicaDefinition, parts: readonly stri
 export async function askForKeys(
   session: SqlSession,
   definition: ReplicaDefinition,
-  keys: readonly (readonly string[])[],
-): Promise<RowKey[]> {
-  if (!definition.table || definition.keyColumns.every(isPlain)) return keys.map(rowKey);
+  known: readonly RowKey[],
+): Promise<readonly RowKey[]> {
+  if (!definition.table || definition.keyColumns.every(isPlain)) return known;
+  const keys = known.map((key) => key.parts);
   const rows = await session.run(definition.table.normalizeKeys(keys));
   return rows.map((row) => rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!)));
 }

@@ -1,6 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
-import { withNext } from '../core/round-trips.js';
+import { isWatched, withNext } from '../core/round-trips.js';
 import { withoutValues } from './database-errors.js';
 import type { Statement } from './replica-table.js';
 
@@ -16,10 +16,16 @@ export class SqlSession {
   readonly #transaction: Executor;
 
   /** @throws Error when no transaction is open. */
-  constructor(em: EntityManager) {
+  constructor(private readonly em: EntityManager) {
     const transaction = em.getTransactionContext<Executor>();
     if (!transaction) throw new Error('Replicas are written in a transaction only.');
     this.#transaction = transaction;
+  }
+
+  /** Whether it can run what `copyIn` has marked. */
+  get canCopy(): boolean {
+    const driver = this.em.getDriver() as unknown as { getConnection(type: 'write'): object };
+    return isWatched(driver.getConnection('write'));
   }
 
   /** @throws DatabaseError when PostgreSQL refuses. */

@@ -27,6 +27,18 @@ export function textColumns(columns: readonly (readonly (string | null)[])[]): T
   return { parameters: packed, form: 'packed', sql: (index) => `string_to_array($${index + 1}, E'\\x1e', E'\\x1f')` };
 }
 
+/** Such parameters as rows: `u`, with the columns `c0`, `c1` … and `n`. @param sql a parameter as `text[]`. */
+export function unnest(width: number, sql = (index: number): string => `$${index + 1}::text[]`): string {
+  const arrays = Array.from({ length: width }, (_, index) => sql(index));
+  const names = Array.from({ length: width }, (_, index) => `c${index}`);
+  return `unnest(${arrays.join(', ')}) with ordinality as u(${names.join(', ')}, n)`;
+}
+
+/** Rows → columns. */
+export function transpose(rows: readonly (readonly (string | null)[])[], width: number): (string | null)[][] {
+  return Array.from({ length: width }, (_, index) => rows.map((row) => row[index]!));
+}
+
 /** What `string_agg(…, SEPARATOR_SQL)` answered with; null when there was nothing. */
 export function unpack(text: string | null): string[] {
   return text === null ? [] : text.split(SEPARATOR);

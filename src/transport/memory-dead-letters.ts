@@ -50,7 +50,7 @@ export class MemoryDeadLetters implements DeadLetters {
           expiresAt: null,
         });
       },
-      purge: async () => void this.#inHand.delete(message),
+      remove: async () => void this.#inHand.delete(message),
     };
   }
 }

@@ -26,6 +26,21 @@ describe('lines', () => {
     expect(good.text()).toBe('a');
   });
 
+  test('one that is not UTF-8 among others of the same piece is counted, and costs no other', async () => {
+    const source = async function* (): AsyncGenerator<Uint8Array> {
+      yield Buffer.concat([Buffer.from('a\nb'), Buffer.from([0xff, 10]), Buffer.from('é\r\n\nc')]);
+    };
+    const found: string[] = [];
+    for await (const line of readLines(source())) {
+      try {
+        found.push(`${line.number} ${line.text()}`);
+      } catch (error) {
+        found.push((error as Error).message);
+      }
+    }
+    expect(found).toEqual(['1 a', 'line 2 is not UTF-8.', '3 é', '4 ', '5 c']);
+  });
+
   test('without a first one the input is empty', async () => {
     await expect(splitHeader(pieces('\n'))).rejects.toThrow(/the input is empty/);
     const { header, rest } = await splitHeader(pieces('account\nx'));

@@ -92,3 +92,9 @@ test('the database is checked and tombstones are purged', async () => {
   await using purge = service.side.createPurge();
   expect(await purge.purge()).toBe(1);
 });
+
+test('a load does without COPY', async () => {
+  const batch = [71, 72].map((id) => message({ id, text: 'a\tb\\' }, { cqrsId: 'kinds' }));
+  expect(brief(await service.replicaRuntime.handle(batch, { copy: true }))).toEqual(['create', 'create']);
+  expect(await service.rows('select text from kinds_ref where id > 70')).toEqual(batch.map(() => ({ text: 'a\tb\\' })));
+});

@@ -5,8 +5,7 @@ import { InputError, ReplicaAnswerError } from '../../core/errors.js';
 import { formatMicroseconds } from '../../core/wire-times.js';
 import { parseJson } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
-import { countRows, type Snapshot } from '../snapshot.js';
-import type { BrokerPresence } from './broker-presence.js';
+import { countRows } from '../snapshot.js';
 import { type Agreement, MasterEnd, type OwnRow } from './master-end.js';
 import { keyName, ReplicaEnd, type ToldRow } from './replica-end.js';
 
@@ -34,7 +33,6 @@ export interface Where {
 export class BothEnds {
   readonly #master: MasterEnd;
   readonly #replica: ReplicaEnd;
-  readonly #broker: BrokerPresence;
   #agreement!: Agreement;
   #leftOut: readonly string[] = [];
 
@@ -49,12 +47,10 @@ export class BothEnds {
       readonly settleMicros: number;
       readonly signal?: AbortSignal | undefined;
       readonly onFailure: (key: string, reason: string) => void;
-      readonly broker: BrokerPresence;
     },
   ) {
     const { cqrsId, queue, timeoutMs, signal, onFailure } = options;
     this.#master = new MasterEnd(cqrs, cqrsId, onFailure);
-    this.#broker = options.broker;
     this.#replica = new ReplicaEnd(cqrs, { cqrsId, queue, timeoutMs, signal });
   }
 
@@ -85,7 +81,7 @@ export class BothEnds {
     if (unknown !== undefined)
       throw new InputError(`'${cqrsId}' sends no field '${unknown}'.`, `It sends ${sent.join(', ')}.`);
 
-    const described = await this.#broker.steadily(() => this.#replica.ask('describe', {}));
+    const described = await this.#replica.ask('describe', {});
     const width = table.keyColumns.length;
     if (described.keyKinds.length !== width)
       throw this.#replica.nonsense(`its key has ${described.keyKinds.length} columns, and ours ${width}`);
@@ -114,7 +110,7 @@ export class BothEnds {
 
   /** The slots in these groups in which the two ends have something else. */
   async different(where: Where, onProgress: (rows: number) => void): Promise<DifferentSlot[]> {
-    return this.#together(async (snapshot) => {
+    return this.#master.inSnapshot(async (snapshot) => {
       const settledAt = snapshot.takenAt - this.options.settleMicros;
       const question = { ...where, groups: [...where.groups], ...this.#hashing() };
       const [theirs, ours] = await both(
@@ -131,7 +127,7 @@ export class BothEnds {
   }
 
   async rowsIn(bits: number, slots: number[]): Promise<Rows> {
-    return this.#together(async (snapshot) => {
+    return this.#master.inSnapshot(async (snapshot) => {
       const [told, own] = await both(
         this.#replica.ask('rows', { ...this.#hashing(), ...this.#checksums(), bits, slots }),
         this.#master.rowsIn(snapshot, this.#agreement, { bits, slots }),
@@ -145,7 +141,7 @@ export class BothEnds {
    * @param each whether the checksums are those of single fields.
    */
   async rowsOf(keys: readonly string[][], { each = false } = {}): Promise<Rows> {
-    return this.#together(async (snapshot) => {
+    return this.#master.inSnapshot(async (snapshot) => {
       const asked = keys.map((key) => parseJson(writeKey(this.table, key)));
       const [told, own] = await both(
         this.#replica.ask('keys', { keys: asked, each, ...this.#checksums() }),
@@ -155,11 +151,6 @@ export class BothEnds {
       const rows = told.rows.filter((row) => row !== null);
       return { own, told: this.#byName(rows), settledAt: snapshot.takenAt - this.options.settleMicros };
     });
-  }
-
-  /** Both anew when the broker is lost meanwhile: the answer of one would be of another time than that of the other. */
-  #together<T>(look: (snapshot: Snapshot) => Promise<T>): Promise<T> {
-    return this.#broker.steadily(() => this.#master.inSnapshot(look));
   }
 
   /** Tells the replica what has come of it, for those who look there. @returns whether it has heard; what was found stands either way. */

@@ -7,7 +7,6 @@ import { pause } from '../../core/service.js';
 import { parseJson, type WireValue } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
 import { BothEnds, type Rows } from './both-ends.js';
-import { BrokerPresence } from './broker-presence.js';
 import type { OwnRow } from './master-end.js';
 import type { ToldRow } from './replica-end.js';
 import type { ReconciledRow, ReconcileProgress, ReconcileReport } from './report.js';
@@ -60,8 +59,7 @@ const LOOK_EVERY_MS = 100;
 
 /** @throws UnknownCqrsIdError, InputError, and ReplicaAnswerError when the replica does not answer, or cannot. */
 export async function reconcile(cqrs: Cqrs, options: ReconcileOptions): Promise<ReconcileReport> {
-  using broker = new BrokerPresence(cqrs.events, options.signal);
-  return await new Reconciliation(cqrs, options, broker).run();
+  return new Reconciliation(cqrs, options).run();
 }
 
 /** A row that seemed different, as it was seen. */
@@ -90,7 +88,6 @@ class Reconciliation {
   constructor(
     private readonly cqrs: Cqrs,
     private readonly options: ReconcileOptions,
-    private readonly broker: BrokerPresence,
   ) {
     const { onFailure } = options;
     this.#timeoutMs = Math.max(1, Math.ceil((options.timeoutSeconds ?? TIMEOUT_SECONDS) * 1_000));
@@ -99,7 +96,6 @@ class Reconciliation {
       ...options,
       timeoutMs: this.#timeoutMs,
       settleMicros: this.#settleMicros,
-      broker,
       onFailure: (key, reason) => {
         this.#sums.failed++;
         onFailure?.(key, reason);
@@ -216,7 +212,7 @@ class Reconciliation {
     if (this.#settleMicros === 0) return;
     await pause(this.#settleMicros / 1_000, signal);
     while (!signal.aborted && performance.now() - startedAt < this.#timeoutMs) {
-      const waiting = (await this.broker.steadily(() => this.cqrs.transport.inspect(queue)))?.messages ?? 0;
+      const waiting = (await this.cqrs.transport.inspect(queue))?.messages ?? 0;
       const outbox = await this.cqrs.outboxState();
       const oldest = outbox?.oldestAgeMs ?? 0;
       if (waiting === 0 && oldest < performance.now() - startedAt) return;

@@ -1,0 +1,64 @@
+import { copyIn } from '../core/copy-in.js';
+import { quoted } from '../core/identifiers.js';
+import { copyText } from './copy-text.js';
+import { discriminatorOf, type ReplicaColumn } from './replica-columns.js';
+import type { ReplicaDefinition } from './replica-definition.js';
+import { type RowTexts, type Statement, VERSION_CASTS, VERSION_FIELDS } from './replica-table.js';
+import type { RowKey } from './row-keys.js';
+import { textColumns, transpose, unnest } from './text-columns.js';
+
+/** Which of these keys have a row or a tombstone, by their texts: `key`. */
+export function knownKeys(definition: ReplicaDefinition, keys: readonly RowKey[], tombstones: string): Statement {
+  const { cqrsId, keyColumns, table } = definition;
+  const width = keyColumns.length;
+  const parts = keys.map((key) => key.parts);
+  const texts = textColumns([...transpose(parts, width), keys.map((key) => key.text)]);
+  const sameKey = keyColumns.map((column, index) => `r.${quoted(column.field)} = u.c${index}::${column.cast}`);
+  return {
+    // OFFSET makes PostgreSQL look each key up: of a table that has just been filled it knows too little to choose that.
+    text: `select u.c${width} as key from ${unnest(width + 1, texts.sql)}
+        cross join lateral (select from ${table!.name} r where ${sameKey.join(' and ')} offset 0) as t
+      union all
+      select d.key from ${tombstones} d where d.cqrs_id = $${width + 2} and d.key = any(${texts.sql(width)})`,
+    parameters: [...texts.parameters, cqrsId],
+  };
+}
+
+/**
+ * Whether COPY stores the same as an upsert does (`fits`): the types are those of the declaration and read a text as a cast
+ * from `text` does, and the table has nothing that COPY passes by (rules) or refuses (row security).
+ */
+export function fitsCopy({ columns, table }: ReplicaDefinition): Statement {
+  const fields = [...columns.map((column) => column.field), ...VERSION_FIELDS];
+  const casts = [...columns.map((column) => column.cast), ...VERSION_CASTS];
+  return {
+    text: `select (count(*) = cardinality($2::text[]))::text as fits
+      from unnest($2::text[], $3::text[]) as u(field, type)
+        join pg_class c on c.oid = to_regclass($1::text)
+        join pg_attribute a on a.attrelid = c.oid and a.attname = u.field
+        join pg_type t on t.oid = a.atttypid
+      where t.oid = to_regtype(u.type) and a.attidentity <> 'a' and a.attgenerated = ''
+        and c.relkind in ('r', 'p') and not c.relhasrules and not row_security_active(c.oid)
+        and not exists (
+          select from pg_cast f where f.castsource = 'text'::regtype and f.casttarget in (t.oid, t.typbasetype)
+            and f.oid >= ${FIRST_OWN_OID})`,
+    parameters: [table!.name, fields, casts],
+  };
+}
+
+/** Whatever has a lower one has come with PostgreSQL. */
+const FIRST_OWN_OID = 16_384;
+
+/** Inserts rows whose keys have none; answers with their number (`count`). Fails when one of them has a row after all. */
+export function copyRows(
+  { meta, table }: ReplicaDefinition,
+  columns: readonly ReplicaColumn[],
+  rows: readonly RowTexts[],
+): Statement {
+  const kind = discriminatorOf(meta);
+  const fields = [...columns.map((column) => column.field), ...VERSION_FIELDS, ...(kind ? [kind.field] : [])];
+  return {
+    text: copyIn(`copy ${table!.name} (${fields.map(quoted).join(', ')}) from stdin`),
+    parameters: [copyText(rows, kind?.value)],
+  };
+}
