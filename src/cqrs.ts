@@ -80,6 +80,8 @@ export class Cqrs implements MasterHost, ReplicaHost {
   #relay?: Relay;
   #started = false;
   readonly #services = new Set<Service>();
+  /** Set by discovery, of a service that has masters or replicas. */
+  #watchPool?: () => Promise<void>;
 
   /** @throws ConfigurationError listing every wrong or unknown option. */
   constructor(options: CqrsOptions) {
@@ -372,13 +374,14 @@ export class Cqrs implements MasterHost, ReplicaHost {
     if (!this.#parts.activity.isRecorded) storage.reset(ActivityRow.meta.class as never);
     if (this.masters.size + this.replicas.size === 0) storage.reset(JobRow.meta.class as never);
     if (this.masters.size + this.replicas.size > 0) {
-      saveRoundTrips(this.orm.driver.getConnection('write') as unknown as NativeConnection);
+      this.#watchPool = saveRoundTrips(this.orm.driver.getConnection('write') as unknown as NativeConnection);
     }
   }
 
   async #client(): Promise<Kysely<never>> {
     const connection = (this.orm.em as SqlEntityManager).getConnection('write');
     await connection.ensureConnection();
+    await this.#watchPool?.();
     return connection.getClient() as Kysely<never>;
   }
 }

@@ -48,7 +48,7 @@ const retry: Deed = async ({ cqrs }, found) => {
 };
 
 const purge: Deed = async (_, { hand }) => {
-  await hand.remove();
+  await hand.purge();
   return { ok: true, count: 'purged', reason: 'purged' };
 };
 

@@ -8,7 +8,7 @@ import { parseFilter, withFilter } from './filter.js';
 import { openOutput } from './output.js';
 import { startProgress } from './progress.js';
 import { loadService } from './service.js';
-import { onShutdown } from './shutdown.js';
+import { onShutdown, StoppedError } from './shutdown.js';
 import { batchSize, report, requiredId, ROWS_OPTIONS, STREAM_OPTIONS } from './stream-options.js';
 
 export const BULK_DUMP_OPTIONS = {
@@ -46,11 +46,11 @@ export async function bulkDump(values: Values<typeof BULK_DUMP_OPTIONS>): Promis
       count: values.progress === true || process.stderr.isTTY,
       write: target.write,
       onProgress: (processed, total) => progress.show(processed, total),
-      onFailure: (key, reason) => console.error(`cqrs: ${cqrsId} ${key} is left out: ${reason}`),
+      onFailure: (key, reason) => progress.say(`cqrs: ${cqrsId} ${key} is left out: ${reason}`),
     }),
   );
   progress[Symbol.dispose]();
-  if (signal.aborted) throw new Error('stopped before the end; nothing was kept.');
+  if (signal.aborted) throw new StoppedError(target.isFile ? 'nothing was kept.' : 'what was written is not all.');
   await target.keep();
   report(console.error, values.json, result, [
     `${result.saved} instance(s) saved.`,
@@ -60,6 +60,8 @@ export async function bulkDump(values: Values<typeof BULK_DUMP_OPTIONS>): Promis
 }
 
 interface Target extends AsyncDisposable {
+  /** Whether nothing is seen of it before `keep`. */
+  readonly isFile: boolean;
   write(text: string): Promise<void>;
   /** Makes it final; without this, nothing is left of it. */
   keep(): Promise<void>;
@@ -67,13 +69,19 @@ interface Target extends AsyncDisposable {
 
 function toStandardOutput(): Target {
   const output = openOutput(process.stdout);
-  return { write: (text) => output.text(text), keep: async () => {}, [Symbol.asyncDispose]: async () => {} };
+  return {
+    isFile: false,
+    write: (text) => output.text(text),
+    keep: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  };
 }
 
 /** A named pipe or a device, which a file must not take the place of: /dev/null would be one afterwards. */
 async function toDevice(path: string): Promise<Target> {
   const device = await opened(path, path, 'w');
   return {
+    isFile: false,
     write: (text) => device.appendFile(text),
     keep: async () => {},
     [Symbol.asyncDispose]: () => device.close(),
@@ -86,6 +94,7 @@ async function toFile(path: string): Promise<Target> {
   const file = await opened(path, draft, 'wx');
   let kept = false;
   return {
+    isFile: true,
     write: (text) => file.appendFile(text),
     keep: async () => {
       await file.sync();

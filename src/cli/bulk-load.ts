@@ -19,8 +19,8 @@ export async function bulkLoad(values: Values<typeof BULK_LOAD_OPTIONS>): Promis
   if (values.input === undefined) throw new UsageError('--input is missing: which dump?');
   const { clear } = values;
   const size = batchSize(values);
-  const source = await openInput(values.input);
   const signal = onShutdown();
+  const source = await openInput(values.input, signal);
   await using service = await loadService(values);
   await service.cqrs.check();
   using progress = startProgress({ unit: 'lines', always: values.progress === true });
@@ -29,11 +29,11 @@ export async function bulkLoad(values: Values<typeof BULK_LOAD_OPTIONS>): Promis
     batchSize: size,
     signal,
     onProgress: (lines) => progress.show(lines),
-    onFailure: (line, reason) => console.error(`cqrs: line ${line}: ${reason}`),
+    onFailure: (line, reason) => progress.say(`cqrs: line ${line}: ${reason}`),
   });
   progress[Symbol.dispose]();
-  const { loaded, kept, failed, removed, newer } = result;
-  const untouched = clear === true && (failed > 0 || signal.aborted);
+  const { loaded, kept, failed, removed, newer, stopped } = result;
+  const untouched = clear === true && (failed > 0 || stopped);
   report(console.log, values.json, result, [
     `${loaded} instance(s) loaded.`,
     ...(kept > 0 ? [`${kept} instance(s) left as they are: the table has the same or a newer state.`] : []),
@@ -42,7 +42,7 @@ export async function bulkLoad(values: Values<typeof BULK_LOAD_OPTIONS>): Promis
   ]);
   if (failed > 0)
     console.error(`cqrs: ${failed} lines could not be loaded${untouched ? '; nothing was changed' : ''}.`);
-  if (signal.aborted)
+  if (stopped)
     console.error(`cqrs: stopped before the end; ${untouched ? 'nothing was changed' : 'run it again to go on'}.`);
-  return failed > 0 || signal.aborted ? Exit.failed : Exit.done;
+  return failed > 0 || stopped ? Exit.failed : Exit.done;
 }

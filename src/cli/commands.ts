@@ -272,7 +272,7 @@ export const COMMANDS: readonly Command[] = [
   }),
   command({
     name: 'dead-letters purge',
-    summary: 'Remove dead letters for good.',
+    summary: 'Purge dead letters: they are gone for good.',
     details: [DEAD_LETTERS_HELD],
     options: PURGE_OPTIONS,
     examples: [

@@ -14,6 +14,7 @@ import { durationSeconds, UsageError, wholeNumber, type Options, type Values } f
 import { Exit } from './command.js';
 import { openOutput } from './output.js';
 import { loadService, SERVICE_OPTIONS } from './service.js';
+import { CutShortError, onShutdown, StoppedError } from './shutdown.js';
 
 const SELECTION = {
   id: {
@@ -64,7 +65,7 @@ export async function list(values: Values<typeof LIST_OPTIONS>): Promise<number>
   await using service = await loadService(values);
   using output = openOutput(process.stdout);
   let shown = 0;
-  for await (const { letter } of selectLetters(service.cqrs, selection)) {
+  for await (const { letter } of lookAt(service.cqrs, selection)) {
     await output.line(values.json ? JSON.stringify(facts(letter)) : brief(letter));
     if (++shown === limit) break;
   }
@@ -80,7 +81,7 @@ export async function show(values: Values<typeof SHOW_OPTIONS>): Promise<number>
   await using service = await loadService(values);
   using output = openOutput(process.stdout);
   let shown = 0;
-  for await (const { letter } of selectLetters(service.cqrs, selection)) {
+  for await (const { letter } of lookAt(service.cqrs, selection)) {
     const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = facts(letter);
     await output.line(
       [
@@ -103,53 +104,84 @@ export async function dump(values: Values<typeof SHOW_OPTIONS>): Promise<number>
   const selection = readSelection(values);
   await using service = await loadService(values);
   using output = openOutput(process.stdout);
-  for await (const { letter } of selectLetters(service.cqrs, selection)) await output.line(letter.body);
+  for await (const { letter } of lookAt(service.cqrs, selection)) await output.line(letter.body);
   return Exit.done;
+}
+
+/** Letters that are printed. An error after the first of them says that these are not all. */
+async function* lookAt(cqrs: Cqrs, selection: LetterSelection): ReturnType<typeof selectLetters> {
+  let isFirst = true;
+  try {
+    for await (const found of selectLetters(cqrs, selection)) {
+      yield found;
+      isFirst = false;
+    }
+  } catch (error) {
+    throw isFirst ? error : new CutShortError(error, 'What was printed is not all.');
+  }
 }
 
 /** `cqrs dead-letters retry`: back to the queue, or with `--dry-run` only a look at what would become of them. */
 export async function retry(values: Values<typeof RETRY_OPTIONS>): Promise<number> {
   const selection = readSelection(values);
+  const signal = onShutdown();
   await using service = await loadService(values);
   using output = openOutput(process.stdout);
   const attempt = values['dry-run'] ? tryOut : revive;
+  const done = values['dry-run'] ? 'would work now' : 'put back';
   let count = 0;
   let failed = 0;
-  for await (const found of selectLetters(service.cqrs, selection)) {
-    const { ok, text } = await attempt(service.cqrs, found);
-    count++;
-    if (!ok) failed++;
-    await output.line(
-      values.json ? JSON.stringify({ ...facts(found.letter), ok, result: text }) : `${brief(found.letter)} → ${text}`,
-    );
+  const soFar = (): string =>
+    values['dry-run'] ? `${count - failed} of ${count} ${done}.` : theRest(`${count - failed} ${done}`);
+  try {
+    for await (const found of selectLetters(service.cqrs, selection, signal)) {
+      const { ok, text } = await attempt(service.cqrs, found);
+      count++;
+      if (!ok) failed++;
+      await output.line(
+        values.json ? JSON.stringify({ ...facts(found.letter), ok, result: text }) : `${brief(found.letter)} → ${text}`,
+      );
+    }
+  } catch (error) {
+    throw count === 0 ? error : new CutShortError(error, soFar());
   }
+  if (signal.aborted) throw new StoppedError(soFar());
   if (count === 0 && values.id) return noneFound(values.id);
-  const done = values['dry-run'] ? 'would work now' : 'put back';
   if (!values.json) console.error(`${count - failed} of ${count} dead letters ${done}.`);
   return failed > 0 ? Exit.failed : Exit.done;
 }
 
-/** `cqrs dead-letters purge`: removes them for good, once it has been confirmed. */
+/** `cqrs dead-letters purge`: purges them for good, once it has been confirmed. */
 export async function purge(values: Values<typeof PURGE_OPTIONS>): Promise<number> {
   const selection = readSelection(values);
   const { queue: _, ...conditions } = selection;
   const everything = Object.values(conditions).every((condition) => condition === undefined);
   if (!values.yes && !process.stdin.isTTY)
-    throw new UsageError('purge removes dead letters for good; confirm it with --yes.');
+    throw new UsageError('dead letters are purged for good; confirm it with --yes.');
   await using service = await loadService(values);
   const { cqrs } = service;
   if (!values.yes && !(await isConfirmed(cqrs, selection))) return Exit.failed;
-  let removed = 0;
-  if (everything) removed = await purgeLetters(cqrs, selection);
-  else {
-    for await (const { hand } of selectLetters(cqrs, selection)) {
-      await hand.remove();
-      removed++;
+  const signal = onShutdown(); // only now: at the question Ctrl-C means no
+  let purged = 0;
+  try {
+    if (everything) purged = await purgeLetters(cqrs, selection);
+    else {
+      for await (const { hand } of selectLetters(cqrs, selection, signal)) {
+        await hand.purge();
+        purged++;
+      }
     }
+  } catch (error) {
+    throw purged === 0 ? error : new CutShortError(error, theRest(`${purged} purged`));
   }
-  if (removed === 0 && values.id) return noneFound(values.id);
-  console.log(`${removed} dead letters removed from ${letterQueues(cqrs, selection).deadLetterQueue}.`);
+  if (signal.aborted && !everything) throw new StoppedError(theRest(`${purged} purged`));
+  if (purged === 0 && values.id) return noneFound(values.id);
+  console.log(`${purged} dead letters purged from ${letterQueues(cqrs, selection).deadLetterQueue}.`);
   return Exit.done;
+}
+
+function theRest(done: string): string {
+  return `${done}, the others are where they were. Run it again to go on.`;
 }
 
 /** What was asked for by name must be there; other conditions may match nothing. */
@@ -167,7 +199,7 @@ async function isConfirmed(cqrs: Cqrs, selection: LetterSelection): Promise<bool
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return /^y(es)?$/i.test((await terminal.question(`Remove ${count} dead letters for good? [y/N] `)).trim());
+    return /^y(es)?$/i.test((await terminal.question(`Purge ${count} dead letters for good? [y/N] `)).trim());
   } finally {
     terminal.close();
   }

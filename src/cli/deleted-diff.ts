@@ -7,7 +7,7 @@ import { openOutput } from './output.js';
 import { startProgress } from './progress.js';
 import { loadService } from './service.js';
 import { onShutdown } from './shutdown.js';
-import { batchSize, report, requiredId, ROWS_OPTIONS, STREAM_OPTIONS } from './stream-options.js';
+import { batchSize, listEnd, report, requiredId, ROWS_OPTIONS, STREAM_OPTIONS } from './stream-options.js';
 
 const { batch: _, ...COMMON_OPTIONS } = STREAM_OPTIONS;
 
@@ -20,6 +20,7 @@ export async function deletedDiffReplicaCommand(values: Values<typeof DELETED_DI
   const cqrsId = requiredId(values);
   const filter = parseFilter(values.filter);
   const pageSize = batchSize(values);
+  const signal = onShutdown();
   await using service = await loadService(values);
   await service.cqrs.check();
   using output = openOutput(process.stdout);
@@ -29,28 +30,31 @@ export async function deletedDiffReplicaCommand(values: Values<typeof DELETED_DI
       cqrsId,
       filter,
       pageSize,
+      signal,
       write: (text) => output.text(text),
       onProgress: (processed) => progress.show(processed),
     }),
   );
   progress[Symbol.dispose]();
   report(console.error, values.json, result, [`${result.listed} instance(s) listed.`]);
-  return Exit.done;
+  return listEnd(signal);
 }
 
 /** `cqrs deleted-diff-master`: the second of the pipe. */
 export async function deletedDiffMasterCommand(values: Values<typeof DELETED_DIFF_MASTER_OPTIONS>): Promise<number> {
+  const signal = onShutdown();
   await using service = await loadService(values);
   await service.cqrs.check();
   using output = openOutput(process.stdout);
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
-  const result = await deletedDiffMaster(service.cqrs, standardInput(), {
+  const result = await deletedDiffMaster(service.cqrs, standardInput(signal), {
+    signal,
     write: (text) => output.text(text),
     onProgress: (processed) => progress.show(processed),
   });
   progress[Symbol.dispose]();
   report(console.error, values.json, result, [`${result.deleted} of ${result.compared} instance(s) to be deleted.`]);
-  return Exit.done;
+  return listEnd(signal);
 }
 
 /** `cqrs deleted-sync-replica`: the third of the pipe. */
@@ -59,10 +63,10 @@ export async function deletedSyncReplicaCommand(values: Values<typeof DELETED_SY
   await using service = await loadService(values);
   await service.cqrs.check();
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
-  const result = await deletedSyncReplica(service.cqrs, standardInput(), {
+  const result = await deletedSyncReplica(service.cqrs, standardInput(signal), {
     signal,
     onProgress: (processed) => progress.show(processed),
-    onFailure: (key, reason) => console.error(`cqrs: ${key} is not deleted: ${reason}`),
+    onFailure: (key, reason) => progress.say(`cqrs: ${key} is not deleted: ${reason}`),
   });
   progress[Symbol.dispose]();
   const { processed, deleted, gone, kept, failed } = result;
@@ -73,6 +77,9 @@ export async function deletedSyncReplicaCommand(values: Values<typeof DELETED_SY
     `${processed} instance(s) processed.`,
   ]);
   if (failed > 0) console.error(`cqrs: ${failed} instances could not be deleted.`);
-  if (signal.aborted) console.error('cqrs: stopped before the end.');
+  if (signal.aborted)
+    console.error(
+      'cqrs: stopped before the end; what was deleted stays; run the pipe again from its first command for the rest.',
+    );
   return failed > 0 || signal.aborted ? Exit.failed : Exit.done;
 }

@@ -1,5 +1,6 @@
 import { diffMaster, diffReplica, diffSync, SETTLE_SECONDS } from '../maintenance/diff.js';
 import { seconds, UsageError, type Options, type Values } from './arguments.js';
+import { watchBroker } from './broker-watch.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';
 import { standardInput } from './input.js';
@@ -7,7 +8,15 @@ import { openOutput } from './output.js';
 import { startProgress } from './progress.js';
 import { loadService } from './service.js';
 import { onShutdown } from './shutdown.js';
-import { batchSize, report, requiredId, ROWS_OPTIONS, STREAM_OPTIONS } from './stream-options.js';
+import {
+  batchSize,
+  FROM_THE_FIRST,
+  listEnd,
+  report,
+  requiredId,
+  ROWS_OPTIONS,
+  STREAM_OPTIONS,
+} from './stream-options.js';
 
 const SETTLE_OPTION = {
   type: 'string',
@@ -43,6 +52,7 @@ export async function diffMasterCommand(values: Values<typeof DIFF_MASTER_OPTION
   const pageSize = batchSize(values);
   const settleSeconds = seconds('settle-seconds', values['settle-seconds']);
   if (values.fields !== undefined && !values.checksums) throw new UsageError('--fields is for --checksums.');
+  const signal = onShutdown();
   const checksums = values.checksums ? (values.fields?.split(',').map((name) => name.trim()) ?? 'all') : undefined;
   await using service = await loadService(values);
   await service.cqrs.check();
@@ -55,6 +65,7 @@ export async function diffMasterCommand(values: Values<typeof DIFF_MASTER_OPTION
       pageSize,
       settleSeconds,
       checksums,
+      signal,
       write: (text) => output.text(text),
       onProgress: (processed) => progress.show(processed),
     }),
@@ -62,18 +73,20 @@ export async function diffMasterCommand(values: Values<typeof DIFF_MASTER_OPTION
   progress[Symbol.dispose]();
   const unsettled = result.unsettled > 0 ? [`${result.unsettled} instance(s) left out: changed a moment ago.`] : [];
   report(console.error, values.json, result, [`${result.listed} instance(s) listed.`, ...unsettled]);
-  return Exit.done;
+  return listEnd(signal);
 }
 
 /** `cqrs diff-replica`: the second of the pipe. */
 export async function diffReplicaCommand(values: Values<typeof DIFF_REPLICA_OPTIONS>): Promise<number> {
   const settleSeconds = seconds('settle-seconds', values['settle-seconds']);
+  const signal = onShutdown();
   await using service = await loadService(values);
   await service.cqrs.check();
   using output = openOutput(process.stdout);
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
-  const result = await diffReplica(service.cqrs, standardInput(), {
+  const result = await diffReplica(service.cqrs, standardInput(signal), {
     settleSeconds,
+    signal,
     write: (text) => output.text(text),
     onProgress: (processed) => progress.show(processed),
   });
@@ -83,7 +96,7 @@ export async function diffReplicaCommand(values: Values<typeof DIFF_REPLICA_OPTI
     `${missing + stale + damaged} of ${compared} instance(s) differ: ${missing} missing, ${stale} at another revision, ${damaged} with other content.`,
     ...(ahead > 0 ? [`${ahead} instance(s) left alone: changed since the list was made.`] : []),
   ]);
-  return Exit.done;
+  return listEnd(signal);
 }
 
 /** `cqrs diff-sync`: the third of the pipe. */
@@ -95,7 +108,8 @@ export async function diffSyncCommand(values: Values<typeof DIFF_SYNC_OPTIONS>):
   // Told now: later on, a broker that is away is waited for.
   await service.cqrs.connect();
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
-  const result = await diffSync(service.cqrs, standardInput(), {
+  using _ = watchBroker(service.cqrs.events, progress.say, () => FROM_THE_FIRST);
+  const result = await diffSync(service.cqrs, standardInput(signal), {
     queue: values.queue,
     pageSize,
     signal,
@@ -109,6 +123,6 @@ export async function diffSyncCommand(values: Values<typeof DIFF_SYNC_OPTIONS>):
     `${processed} instance(s) processed.`,
   ]);
   if (unroutable > 0) console.error(`cqrs: ${unroutable} messages reached no queue.`);
-  if (signal.aborted) console.error('cqrs: stopped before the end.');
+  if (signal.aborted) console.error(`cqrs: stopped before the end; ${FROM_THE_FIRST}`);
   return unroutable > 0 || signal.aborted ? Exit.failed : Exit.done;
 }

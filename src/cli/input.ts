@@ -1,13 +1,14 @@
 import { createReadStream, fstatSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { UsageError } from './arguments.js';
+import { StoppedError } from './shutdown.js';
 
 /**
- * The bytes of a file, or of standard input for `-`.
+ * The bytes of a file, or of standard input for `-`; they end when the signal is aborted, maybe in the middle of a line.
  * @throws UsageError when the file cannot be read.
  */
-export async function openInput(path: string): Promise<AsyncIterable<Uint8Array>> {
-  if (path === '-') return standardInput();
+export async function openInput(path: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  if (path === '-') return standardInput(signal);
   const unreadable = (error: unknown): UsageError => {
     const { code } = error as NodeJS.ErrnoException;
     const why = REASONS[code ?? ''] ?? code ?? 'it cannot be read';
@@ -22,13 +23,30 @@ export async function openInput(path: string): Promise<AsyncIterable<Uint8Array>
     stream.once('open', () => resolve());
     stream.once('error', (error) => reject(unreadable(error)));
   });
-  return stream;
+  return untilAborted(stream, signal);
 }
 
-/** @throws UsageError for a directory, which Node reads as if it were empty. */
-export function standardInput(): AsyncIterable<Uint8Array> {
+/**
+ * Standard input; it ends when the signal is aborted, maybe in the middle of a line: whoever writes it may be slow.
+ * @throws UsageError for a directory, which Node reads as if it were empty.
+ */
+export function standardInput(signal: AbortSignal): AsyncIterable<Uint8Array> {
   if (fstatSync(0).isDirectory()) throw new UsageError(`Standard input cannot be read: ${REASONS['EISDIR']}.`);
-  return process.stdin;
+  return untilAborted(process.stdin, signal);
+}
+
+async function* untilAborted(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const chunks = source[Symbol.asyncIterator]();
+  for (let isFirst = true; ; isFirst = false) {
+    const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<Uint8Array> | undefined>();
+    const stop = (): void => resolve(undefined);
+    signal.addEventListener('abort', stop, { once: true });
+    chunks.next().then(resolve, reject);
+    const chunk = await promise.finally(() => signal.removeEventListener('abort', stop));
+    if (signal.aborted && isFirst) throw new StoppedError('nothing was done.');
+    if (signal.aborted || !chunk || chunk.done) return;
+    yield chunk.value;
+  }
 }
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -2,6 +2,8 @@
 export interface Progress extends Disposable {
   /** @param phase what it is busy with; a change of it is shown at once. */
   show(done: number, total?: number, phase?: string): void;
+  /** Says something else meanwhile, on a line of its own. */
+  say(line: string): void;
 }
 
 export interface ProgressOptions {
@@ -17,6 +19,8 @@ export interface ProgressOptions {
 const LINE_EVERY_MS = 1_000;
 const REDRAW_EVERY_MS = 100;
 const BAR_WIDTH = 24;
+/** To the beginning of the line, and nothing on it. */
+const CLEARED = '\r\u001b[K';
 
 export function startProgress({
   unit,
@@ -37,10 +41,13 @@ export function startProgress({
       if (last?.done === done && done > 0 && !changed) return;
       last = { at: now, done, phase };
       const text = `${phase === undefined ? '' : `${phase}: `}${progressText(done, total, unit, (now - startedAt) / 1000)}`;
-      stream.write(terminal ? `\r\u001b[K${total === undefined ? '' : `${bar(done, total)} `}${text}` : `${text}\n`);
+      stream.write(terminal ? `${CLEARED}${total === undefined ? '' : `${bar(done, total)} `}${text}` : `${text}\n`);
+    },
+    say(line) {
+      stream.write(`${terminal && last ? CLEARED : ''}${line}\n`);
     },
     [Symbol.dispose]() {
-      if (terminal && last) stream.write('\r\u001b[K');
+      if (terminal && last) stream.write(CLEARED);
     },
   };
 }

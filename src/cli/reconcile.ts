@@ -5,6 +5,7 @@ import { reconcile } from '../maintenance/reconcile/reconcile.js';
 import type { ReconciledRow, ReconcileReport } from '../maintenance/reconcile/report.js';
 import { isOtherLife } from '../maintenance/reconcile/row-verdict.js';
 import { durationSeconds, seconds, UsageError, wholeNumber, type Options, type Values } from './arguments.js';
+import { watchBroker } from './broker-watch.js';
 import { Exit } from './command.js';
 import { startProgress } from './progress.js';
 import { loadService, SERVICE_OPTIONS, type Service } from './service.js';
@@ -44,6 +45,8 @@ export const RECONCILE_OPTIONS = {
   json: { type: 'boolean', help: 'Print each report as one JSON object a line.' },
   ...SERVICE_OPTIONS,
 } as const satisfies Options;
+
+const RUN_AGAIN = 'what was repaired stays; run it again for the rest.';
 
 type ReconcileValues = Values<typeof RECONCILE_OPTIONS>;
 
@@ -93,10 +96,11 @@ async function runOne(
   options: Parameters<typeof reconcile>[1],
 ): Promise<boolean> {
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
+  using _ = watchBroker(cqrs.events, progress.say, () => RUN_AGAIN);
   const report = await reconcile(cqrs, {
     ...options,
     onProgress: ({ done, total, phase }) => progress.show(done, total, phase),
-    onFailure: (key, reason) => console.error(`cqrs: ${options.cqrsId} ${key}: ${reason}`),
+    onFailure: (key, reason) => progress.say(`cqrs: ${options.cqrsId} ${key}: ${reason}`),
   });
   progress[Symbol.dispose]();
   console.log(values.json ? stringifyJson(report) : reportText(report, options.dryRun === true));
@@ -109,7 +113,7 @@ async function runOne(
   if (stuck > 0)
     console.error(`cqrs: ${stuck} rows were sent and are still different; see the dead letters of ${report.queue}.`);
   if (report.failed > 0) console.error(`cqrs: ${report.failed} rows could not be compared: their serializer failed.`);
-  if (report.stopped) console.error('cqrs: stopped before the end.');
+  if (report.stopped) console.error(`cqrs: stopped before the end; ${RUN_AGAIN}`);
   const left = differences(report) - report.repaired;
   return left === 0 && report.failed === 0 && !report.stopped;
 }

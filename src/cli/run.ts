@@ -4,6 +4,7 @@ import { parseOptions, UsageError } from './arguments.js';
 import { Exit, type Command } from './command.js';
 import { manual, overview } from './help.js';
 import { BrokenPipeError } from './output.js';
+import { CutShortError, StoppedError } from './shutdown.js';
 
 /** What the user has to correct before it can work; trying again does not help. */
 const SETUP_CODES = new Set(['configuration', 'unknown-cqrs-id']);
@@ -58,13 +59,18 @@ async function obey(command: Command, args: readonly string[]): Promise<number> 
 
 function explain(error: unknown): { text: string; code: number } {
   if (error instanceof UsageError) return { text: error.message, code: Exit.setup };
+  if (error instanceof CutShortError) {
+    const { text, code } = explain(error.cause);
+    return { text: `${text.replace(/\.$/, '')}. ${error.done}`, code };
+  }
   // By its code, too: the user's configuration may bring another copy of this package.
   const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
   if (typeof code === 'string' && SETUP_CODES.has(code))
     return { text: withoutList((error as Error).message), code: Exit.setup };
   // Its cure is that of a service that runs on; a command ends.
   if (code === 'transport') return { text: (error as Error).message.replace(CURE_OF_SERVICES, ''), code: Exit.failed };
-  if (error instanceof CqrsError || error instanceof BrokenPipeError) return { text: error.message, code: Exit.failed };
+  if (error instanceof CqrsError || error instanceof BrokenPipeError || error instanceof StoppedError)
+    return { text: error.message, code: Exit.failed };
   return { text: describeError(error), code: Exit.failed };
 }
 

@@ -16,6 +16,29 @@ export function onShutdown(atOnce: () => void = () => {}): AbortSignal {
   return stopping.signal;
 }
 
+/** A signal came before the end. */
+export class StoppedError extends Error {
+  override readonly name = 'StoppedError';
+
+  /** @param left what has become of the work, and how to go on. */
+  constructor(left: string) {
+    super(`stopped before the end; ${left}`);
+  }
+}
+
+/** Something went wrong after a part of the work was done. */
+export class CutShortError extends Error {
+  override readonly name = 'CutShortError';
+
+  /** @param done a sentence: what has been done, and how to go on. */
+  constructor(
+    override readonly cause: unknown,
+    readonly done: string,
+  ) {
+    super(done);
+  }
+}
+
 /** Resolves with the reason when the signal is aborted. */
 export function aborted(signal: AbortSignal): Promise<string> {
   return new Promise((resolve) => {

@@ -1,4 +1,5 @@
 import { UsageError, wholeNumber, type Options, type Values } from './arguments.js';
+import { Exit } from './command.js';
 import { SERVICE_OPTIONS } from './service.js';
 
 /** The options of the commands that read or write many rows. */
@@ -33,6 +34,18 @@ const MOST_ROWS = 50_000;
 export function requiredId(values: Values<typeof ROWS_OPTIONS>): string {
   if (values['cqrs-id'] !== undefined) return values['cqrs-id'];
   throw new UsageError('--cqrs-id is missing: whose rows?');
+}
+
+/** How to go on with a pipe: rows that were sent are equal by then, and are not listed again. */
+export const FROM_THE_FIRST = 'what was sent stays; run the pipe again from its first command for the rest.';
+
+/** The exit code of a command whose list may have been cut short: what it has listed is right, and not all. */
+export function listEnd(signal: AbortSignal): number {
+  if (!signal.aborted) return Exit.done;
+  console.error(
+    'cqrs: stopped before the end; what was listed is right, and not all. Run the pipe again for the rest.',
+  );
+  return Exit.failed;
 }
 
 /** Says what was done: as lines in django-cqrs's words, or as JSON. */

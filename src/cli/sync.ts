@@ -3,6 +3,7 @@ import { InputError } from '../core/errors.js';
 import { parseJson, type WireValue } from '../core/wire-values.js';
 import type { SyncResult } from '../master/row-sender.js';
 import { type Options, UsageError, type Values, wholeNumber } from './arguments.js';
+import { watchBroker } from './broker-watch.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';
 import { startProgress } from './progress.js';
@@ -46,6 +47,7 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
   let failed = 0;
   let lastKey: readonly string[] | undefined = after;
+  using _ = watchBroker(service.cqrs.events, progress.say, () => howToContinue(lastKey));
   const result = await withFilter(() =>
     service.cqrs.sync({
       cqrsId,
@@ -62,7 +64,7 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
       },
       onFailure: (key, error) => {
         failed++;
-        console.error(`cqrs: ${cqrsId} ${key.join(', ')}: ${describeError(error)}`);
+        progress.say(`cqrs: ${cqrsId} ${key.join(', ')}: ${describeError(error)}`);
       },
     }),
   ).catch((error: unknown) => {

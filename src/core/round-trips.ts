@@ -17,14 +17,19 @@ import { PreparedStatements } from './prepared-statements.js';
  *
  * It watches the `pg` clients of MikroORM's own pool as they are taken from it, and keeps those out of it that no longer
  * answer. On any other driver everything is sent as it comes.
+ * @returns what whoever begins transactions by the pool itself has to call before.
  */
-export function saveRoundTrips(connection: NativeConnection): void {
+export function saveRoundTrips(connection: NativeConnection): () => Promise<void> {
   const begin = connection.begin.bind(connection);
   let watching: Promise<boolean> | undefined;
-  connection.begin = async (...args) => {
+  const watch = async (): Promise<void> => {
     if (!(await (watching ??= watchPool(connection)))) watching = undefined;
+  };
+  connection.begin = async (...args) => {
+    await watch();
     return begin(...args);
   };
+  return watch;
 }
 
 /** Marks a statement whose result nobody needs as the last one of its transaction: it may wait for the COMMIT. */

@@ -54,25 +54,27 @@ const PAGE = 100;
 /**
  * The letters that are selected, oldest first, each with what can be done to it. None when there is no such queue.
  * Letters that were looked at are hidden from others until the loop ends. Ends at the last letter that was there when it
- * began, so that a letter which is put back and dies again is not met a second time.
+ * began, so that a letter which is put back and dies again is not met a second time, or when the signal is aborted.
  */
 export async function* selectLetters(
   cqrs: Cqrs,
   selection: LetterSelection & LetterPlace = {},
+  signal?: AbortSignal,
 ): AsyncGenerator<{ letter: Letter; hand: DeadLetter }> {
   await using letters = await openLetters(cqrs, selection);
-  for (let left = letters?.count ?? 0; left > 0;) {
+  for (let left = letters?.count ?? 0; left > 0 && !signal?.aborted;) {
     const page = await letters!.take(Math.min(PAGE, left));
     if (page.length === 0) return;
     left -= page.length;
     for (const hand of page) {
       const letter = readLetter(hand);
       if (isSelected(letter, selection, Date.now())) yield { letter, hand };
+      if (signal?.aborted) return;
     }
   }
 }
 
-/** Removes every letter at once; answers how many. */
+/** Purges every letter at once; answers how many. */
 export async function purgeLetters(cqrs: Cqrs, place: LetterPlace = {}): Promise<number> {
   await using letters = await openLetters(cqrs, place);
   return letters ? letters.purge() : 0;

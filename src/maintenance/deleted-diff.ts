@@ -33,6 +33,8 @@ export async function deletedDiffReplica(
     readonly pageSize?: number | undefined;
     readonly write: (text: string) => Promise<void>;
     readonly onProgress?: (processed: number) => void;
+    /** Aborted: ends after the page in hand. */
+    readonly signal?: AbortSignal;
   },
 ): Promise<{ readonly listed: number }> {
   const table = replicaTable(cqrs, options.cqrsId);
@@ -47,6 +49,7 @@ export async function deletedDiffReplica(
       await options.write(`${header}[${page.map(({ key }) => writeKey(table, key)).join(',')}]\n`);
       header = '';
       options.onProgress?.((listed += page.length));
+      if (options.signal?.aborted) break;
     }
     if (header !== '') await options.write(header);
   });
@@ -57,7 +60,12 @@ export async function deletedDiffReplica(
 export async function deletedDiffMaster(
   cqrs: Cqrs,
   source: AsyncIterable<Uint8Array>,
-  options: { readonly write: (text: string) => Promise<void>; readonly onProgress?: (processed: number) => void },
+  options: {
+    readonly write: (text: string) => Promise<void>;
+    readonly onProgress?: (processed: number) => void;
+    /** Aborted: ends after the line in hand. */
+    readonly signal?: AbortSignal;
+  },
 ): Promise<{ readonly compared: number; readonly deleted: number }> {
   const { header: first, rest } = await splitHeader(source);
   const { cqrsId } = readHeader(first);
@@ -66,6 +74,7 @@ export async function deletedDiffMaster(
   const result = { compared: 0, deleted: 0 };
   await options.write(`${first}\n`);
   for await (const line of rest) {
+    if (options.signal?.aborted) break;
     const text = line.text();
     if (text === '') continue;
     const keys = readKeys(table, parseArray(text, line.number), line.number);
@@ -116,6 +125,7 @@ export async function deletedSyncReplica(
   const watermark = takenAt - cqrs.settings.replica.clockSkewToleranceSeconds * 1_000_000;
   const result = { processed: 0, deleted: 0, gone: 0, kept: 0, failed: 0 };
   for await (const line of rest) {
+    if (options.signal?.aborted) break;
     const text = line.text();
     if (text === '') continue;
     const keys = readKeys(table, parseArray(text, line.number), line.number);
@@ -154,7 +164,6 @@ export async function deletedSyncReplica(
     }
     result.processed += keys.length;
     options.onProgress?.(result.processed);
-    if (options.signal?.aborted) break;
   }
   return result;
 }

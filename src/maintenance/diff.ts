@@ -50,6 +50,8 @@ export async function diffMaster(
     readonly checksums?: 'all' | readonly string[] | undefined;
     readonly write: (text: string) => Promise<void>;
     readonly onProgress?: (processed: number) => void;
+    /** Aborted: ends after the page in hand. */
+    readonly signal?: AbortSignal;
   },
 ): Promise<DiffMasterResult> {
   const { cqrsId, filter, pageSize = 1_000, settleSeconds = SETTLE_SECONDS } = options;
@@ -85,6 +87,7 @@ export async function diffMaster(
       }
       result.listed += items.length;
       options.onProgress?.((processed += page.length));
+      if (options.signal?.aborted) break;
     }
     if (header !== '') await options.write(header);
   });
@@ -134,6 +137,8 @@ export async function diffReplica(
     readonly settleSeconds?: number | undefined;
     readonly write: (text: string) => Promise<void>;
     readonly onProgress?: (processed: number) => void;
+    /** Aborted: ends after the line in hand. */
+    readonly signal?: AbortSignal;
   },
 ): Promise<DiffReplicaResult> {
   const { header: first, rest } = await splitHeader(source);
@@ -144,6 +149,7 @@ export async function diffReplica(
   const result = { compared: 0, missing: 0, stale: 0, damaged: 0, ahead: 0 };
   await options.write(`${first},${cqrs.settings.queue ?? 'None'}\n`);
   for await (const line of rest) {
+    if (options.signal?.aborted) break;
     const text = line.text();
     if (text === '') continue;
     const pairs = parseArray(text, line.number).map((item) => readPair(table, item, line.number));
@@ -235,6 +241,7 @@ export async function diffSync(
     throw new InputError('line 1 names no queue.', 'Pipe it through diff-replica, or pass --queue.');
   const result = { processed: 0, synced: 0, withdrawn: 0, unroutable: 0 };
   for await (const line of rest) {
+    if (options.signal?.aborted) break;
     const text = line.text();
     if (text === '') continue;
     const keys = await printed(cqrs, table, readKeys(table, parseArray(text, line.number), line.number));
@@ -245,7 +252,6 @@ export async function diffSync(
     result.withdrawn += sent.withdrawn;
     result.unroutable += sent.unroutable;
     options.onProgress?.(result.processed);
-    if (signal?.aborted) break;
   }
   return result;
 }

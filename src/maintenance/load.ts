@@ -22,6 +22,8 @@ export interface LoadResult {
   readonly removed: number;
   /** With `clear`: rows that the dump does not have, and that are newer than all of it. */
   readonly newer: number;
+  /** Whether it was stopped before the end. With `clear`, nothing is changed then. */
+  readonly stopped: boolean;
 }
 
 interface LoadOptions {
@@ -69,7 +71,7 @@ export async function loadRows(
       async (em) => {
         await swap.begin(em);
         const result = await load.run(groups, em);
-        if (result.failed > 0 || options.signal?.aborted) throw new NothingChanged(result);
+        if (result.failed > 0 || result.stopped) throw new NothingChanged(result);
         return { ...result, ...(await swap.finish(em)) };
       },
       { isolationLevel: IsolationLevel.READ_COMMITTED },
@@ -121,6 +123,7 @@ class Load {
     try {
       for await (const lines of groups) {
         for (const line of lines) {
+          if (signal?.aborted) break;
           const row = this.#read(line);
           if (row) batch.push(row);
           count++;
@@ -132,7 +135,8 @@ class Load {
     } finally {
       await waiting; // nothing is left behind in a transaction that ends
     }
-    return { loaded: this.#loaded, kept: this.#kept, failed: this.#failed, removed: 0, newer: 0 };
+    const stopped = signal?.aborted === true;
+    return { loaded: this.#loaded, kept: this.#kept, failed: this.#failed, removed: 0, newer: 0, stopped };
   }
 
   /** The row of a line, or undefined for an empty line and one that was reported. */

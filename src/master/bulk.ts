@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { EntityData, EntityManager, FilterQuery, Primary, RequiredEntityData } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { TransactionContext } from './transaction-log.js';
@@ -25,9 +26,21 @@ export class MasterManager<Entity extends object> {
   async bulkCreate(rows: readonly RequiredEntityData<Entity>[]): Promise<BulkResult<Entity>> {
     return this.#inTransaction(async (em) => {
       const keys: Primary<Entity>[] = [];
-      for (const chunk of chunks(rows, this.chunkSize)) {
-        const entities = chunk.map((row) => em.create(this.entity as never, row as never, { persist: false }));
-        keys.push(...((await em.insertMany(entities as never[])) as Primary<Entity>[]));
+      // While the database stores one chunk the entities of the next one are made.
+      let storing: Promise<void> = Promise.resolve();
+      const store = async (entities: readonly object[]): Promise<void> => {
+        for (const key of await em.insertMany(entities as never[])) keys.push(key as Primary<Entity>);
+      };
+      try {
+        for (const chunk of chunks(rows, this.chunkSize)) {
+          const entities = chunk.map((row) => em.create(this.entity as never, row as never, { persist: false }));
+          await storing;
+          storing = store(entities);
+          storing.catch(() => {}); // told by the await that follows
+          await setImmediate(); // let it leave before the next one takes the thread
+        }
+      } finally {
+        await storing; // nothing is left behind in a transaction that ends
       }
       return { count: keys.length, keys };
     });

@@ -50,7 +50,7 @@ export class MemoryDeadLetters implements DeadLetters {
           expiresAt: null,
         });
       },
-      remove: async () => void this.#inHand.delete(message),
+      purge: async () => void this.#inHand.delete(message),
     };
   }
 }

@@ -137,14 +137,14 @@ export interface DeadLetterOptions {
 
 /**
  * Dead letters in an operator's hands. Others do not see what was taken until this is closed; then whatever was neither
- * put back nor removed is there again, its time to live running on, and in the same order where the broker can.
+ * put back nor purged is there again, its time to live running on, and in the same order where the broker can.
  */
 export interface DeadLetters extends AsyncDisposable {
   /** How many there were when it was opened. */
   readonly count: number;
   /** The next ones, oldest first; fewer than `limit`, or none, at the end. Never waits for more to come. */
   take(limit: number): Promise<readonly DeadLetter[]>;
-  /** Removes all that nobody has taken; answers how many. */
+  /** Purges all that nobody has taken; answers how many. */
   purge(): Promise<number>;
 }
 
@@ -156,5 +156,6 @@ export interface DeadLetter {
   readonly cqrsId: string | null;
   /** Sends it to its queue with this body. It leaves the dead letters only once the broker has confirmed the copy. */
   putBack(body: string, headers?: OutgoingMessage['headers']): Promise<void>;
-  remove(): Promise<void>;
+  /** Drops it for good. */
+  purge(): Promise<void>;
 }

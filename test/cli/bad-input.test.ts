@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { COMMANDS } from '../../src/cli/commands.js';
 import { run } from '../../src/cli/run.js';
@@ -75,7 +77,7 @@ const MATRIX: Record<string, Record<Input, Cell>> = {
     'bad filter': NO_FILTER,
     'unreadable file': NO_FILE,
     'broken pipe': 'it prints an address and serves on',
-    'broker away': 'its pages say so, and serve on',
+    'broker away': 'its pages say so, and serve on: see below',
   },
   sync: {
     'unknown id': { typed: 'sync -c ghost', says: GHOST },
@@ -250,6 +252,37 @@ describe('a broker that is away', () => {
     await using process = start('status');
     expect(await process.exited).toBe(1);
     expect([process.out, process.err]).toEqual([expect.stringMatching(away), '']);
+  });
+});
+
+describe('admin', () => {
+  test('with a broker that is away serves pages that say so, and ends with 0 when it is told to', async () => {
+    await using command = new CqrsProcess(['admin', '--port', '0'], { ...service.env, ...brokerAway });
+    const [, base, path] = await command.until(/one browser: (http:\/\/127\.0\.0\.1:\d+)(\/\S+)/);
+    const login = await fetch(`${base}${path}`, { redirect: 'manual' });
+    const cookie = login.headers.get('set-cookie')!.split(';')[0]!;
+    const overview = await (await fetch(`${base}/api/overview`, { headers: { cookie } })).text();
+    expect(overview).toMatch(away);
+    command.kill('SIGTERM');
+    expect(await command.exited).toBe(0);
+    expect(command.out + command.err + overview).not.toContain('secret');
+    expect(command.err).not.toMatch(/^ {4}at /m);
+  });
+
+  test('with a port that is taken, a database that is away or an unknown option ends at once', async () => {
+    await using other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const databaseAway = { CLI_TEST_DATABASE: 'postgresql://me:secret@127.0.0.1:1/none' };
+    expect([
+      await shell(`admin --port ${port}`, {}),
+      await shell('admin --port 0', databaseAway),
+      await shell('admin --bogus', {}),
+    ]).toEqual([
+      { code: 2, out: '', err: `cqrs: Port ${port} is taken; name another with --port, or 0 for a free one.\n` },
+      { code: 1, out: '', err: expect.stringMatching(/^cqrs: .*postgresql:\/\/127\.0\.0\.1:1\/none(?!.*secret).*\n$/) },
+      { code: 2, out: '', err: "cqrs: Unknown option '--bogus'. See: cqrs admin --help\n" },
+    ]);
   });
 });
 

@@ -72,6 +72,22 @@ export class CliService {
     return new Promise((resolve) => child.once('close', (code) => resolve({ code: code ?? -1, out, err })));
   }
 
+  /** Forgets the messages that nobody has consumed. */
+  async emptyQueue(): Promise<void> {
+    const { cqrs, queue } = this;
+    await cqrs.connect();
+    await using messages = await cqrs.transport.openDeadLetters({ queue, deadLetterQueue: queue });
+    await messages!.purge();
+  }
+
+  /** Resolves when a consumer answers questions, which it begins to do in its own time. */
+  async untilAnswered(): Promise<void> {
+    for (;;) {
+      const answer = await this.cqrs.transport.ask(this.queue, '{}', { timeoutMs: 5_000 }).catch(() => undefined);
+      if (answer) return;
+    }
+  }
+
   /** Also takes away the queues of consumers for chosen ids, which are named behind ours. */
   async close(...behind: readonly string[]): Promise<void> {
     await this.cqrs.stop();

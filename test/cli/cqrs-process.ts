@@ -12,11 +12,12 @@ export class CqrsProcess implements AsyncDisposable {
   #changed = Promise.withResolvers<void>();
   #ended = false;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  /** @param input a file descriptor for its standard input; default: none */
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}, input?: number) {
     this.#child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {
       cwd: root,
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input ?? 'ignore', 'pipe', 'pipe'],
     });
     this.#child.stdout!.on('data', (chunk) => this.#take(() => (this.#out += String(chunk))));
     this.#child.stderr!.on('data', (chunk) => this.#take(() => (this.#err += String(chunk))));

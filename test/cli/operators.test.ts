@@ -76,7 +76,7 @@ describe('bulk-dump and bulk-load', () => {
 
     const piped = await shell('cqrs bulk-dump -c account -o - | cqrs bulk-load -i - --json');
     expect(piped.code).toBe(0);
-    expect(JSON.parse(piped.out)).toEqual({ loaded: 0, kept: 5, failed: 0, removed: 0, newer: 0 });
+    expect(JSON.parse(piped.out)).toEqual({ loaded: 0, kept: 5, failed: 0, removed: 0, newer: 0, stopped: false });
   });
 
   test('a named pipe or a device is written to, not replaced; a directory is refused', async () => {
@@ -182,7 +182,7 @@ describe('dead-letters', () => {
     await cqrs.transport.publish(bodies.map((body) => ({ route, body })));
   }
 
-  test('list, show, try, put back, remove', async () => {
+  test('list, show, try, put back, purge', async () => {
     const failed = {
       cqrs: { reason: 'mapping', error: 'MappingError: too long', failedAt: '2026-11-20T10:00:00.000Z' },
     };
@@ -225,10 +225,10 @@ describe('dead-letters', () => {
     expect(unsure).toEqual({
       code: 2,
       out: '',
-      err: 'cqrs: purge removes dead letters for good; confirm it with --yes.\n',
+      err: 'cqrs: dead letters are purged for good; confirm it with --yes.\n',
     });
     const purged = await shell('cqrs dead-letters purge --cqrs-id ghost --yes');
-    expect(purged).toEqual({ code: 0, out: `1 dead letters removed from ${deadLetterQueue}.\n`, err: '' });
+    expect(purged).toEqual({ code: 0, out: `1 dead letters purged from ${deadLetterQueue}.\n`, err: '' });
   });
 
   test('a broker that is away is told in one line', async () => {
@@ -256,7 +256,7 @@ describe('reconcile', () => {
     await accounts(1, 50);
     const consumer = cqrs.createConsumer();
     await consumer.start();
-    await untilAnswered();
+    await service.untilAnswered();
     try {
       const filled = await shell(`cqrs reconcile -c account -q ${queue} --settle-seconds 0 --sample 1 --progress`);
       expect(filled.code).toBe(0);
@@ -315,12 +315,3 @@ describe('reconcile', () => {
     expect(ended.err.split('\n')).toHaveLength(2);
   });
 });
-
-/** Resolves when the consumer answers questions, which it begins to do in its own time. */
-async function untilAnswered(): Promise<void> {
-  const options = { timeoutMs: 5_000 };
-  for (;;) {
-    const answer = await cqrs.transport.ask(queue, '{}', options).catch(() => undefined);
-    if (answer) return;
-  }
-}

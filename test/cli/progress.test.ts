@@ -43,3 +43,17 @@ test('a terminal gets one line that is rewritten, and is clean afterwards', () =
   expect(written.slice(0, 11).every((text) => text.startsWith('\r\u001b[K') && !text.includes('\n'))).toBe(true);
   expect(written.at(-1)).toBe('\r\u001b[K');
 });
+
+test('what is said meanwhile has a line of its own, and the next one is drawn below it', () => {
+  const written: string[] = [];
+  using progress = startProgress({
+    unit: 'rows',
+    always: false,
+    stream: { isTTY: true, write: (text) => written.push(text) },
+    clock: () => 1_000,
+  });
+  progress.say('before');
+  progress.show(1);
+  progress.say('meanwhile');
+  expect(written).toEqual(['before\n', expect.stringMatching(/1 rows/), '\r\u001b[Kmeanwhile\n']);
+});

@@ -103,7 +103,7 @@ export class Stage {
       if (taken.length === 0) return keys;
       for (const letter of taken) {
         keys.push(Number(JSON.parse(Buffer.from(letter.body).toString()).instance_pk));
-        await letter.remove();
+        await letter.purge();
       }
     }
   }

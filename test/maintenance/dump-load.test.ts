@@ -47,6 +47,7 @@ const counts = (over: Partial<LoadResult>): LoadResult => ({
   failed: 0,
   removed: 0,
   newer: 0,
+  stopped: false,
   ...over,
 });
 const product = (id: number, revision: number, over: WireObject = {}): string =>

@@ -86,6 +86,7 @@ const counts = (over: Partial<LoadResult>): LoadResult => ({
   failed: 0,
   removed: 0,
   newer: 0,
+  stopped: false,
   ...over,
 });
 const line = (id: number, revision = 0, over: WireObject = {}): string =>

@@ -242,3 +242,21 @@ test('history 15: nothing is NOTIFYed inside a transaction: that would forbid tw
   expect(sent.some((text) => /insert into "cqrs_outbox"/.test(text))).toBe(true);
   expect(sent.filter((text) => /\bnotify\b|pg_notify|\blisten\b/i.test(text))).toEqual([]);
 });
+
+test('a process that only relays saves its round trips, too', async () => {
+  const pool = (await service.orm.em.getConnection().getNativeClient()) as {
+    connect(): Promise<{ query(text: unknown, ...rest: unknown[]): unknown; release(): void }>;
+  };
+  const claimed = Promise.withResolvers<string>();
+  const clients = await Promise.all([pool.connect(), pool.connect()]);
+  for (const client of clients) {
+    const query = client.query.bind(client);
+    client.query = (text, ...rest) => {
+      if (typeof text === 'string' && text.includes('pg_try_advisory_xact_lock')) claimed.resolve(text);
+      return query(text, ...rest);
+    };
+  }
+  for (const client of clients) client.release();
+  await service.cqrs.start();
+  expect(await claimed.promise).toMatch(/^start transaction [^;]*; select bucket/);
+});

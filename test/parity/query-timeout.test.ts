@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, type EntityManager, p } from '@mikro-orm/postgresql';
 import { ConfigurationError } from '../../src/core/errors.js';
-import { type NativeConnection, saveRoundTrips } from '../../src/core/round-trips.js';
 import { settingsOrThrow } from '../../src/core/settings.js';
 import { type CreateContext, replicaClass, ReplicaEntity } from '../../src/index.js';
 import { WORDS } from '../../src/observability/log-lines.js';
@@ -89,7 +88,6 @@ test('a connection that does not answer ends the batch: no other hook waits for 
     {},
     { driverOptions: { query_timeout: 300 } },
   );
-  saveRoundTrips(impatient.orm.driver.getConnection('write') as unknown as NativeConnection);
   try {
     const batch = ['slow', 'quick', 'quick'].map((name, index) =>
       message({ id: 10 + index, name }, { cqrsId: 'hooked' }),

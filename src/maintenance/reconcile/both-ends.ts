@@ -5,7 +5,8 @@ import { InputError, ReplicaAnswerError } from '../../core/errors.js';
 import { formatMicroseconds } from '../../core/wire-times.js';
 import { parseJson } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
-import { countRows } from '../snapshot.js';
+import { countRows, type Snapshot } from '../snapshot.js';
+import type { BrokerPresence } from './broker-presence.js';
 import { type Agreement, MasterEnd, type OwnRow } from './master-end.js';
 import { keyName, ReplicaEnd, type ToldRow } from './replica-end.js';
 
@@ -33,6 +34,7 @@ export interface Where {
 export class BothEnds {
   readonly #master: MasterEnd;
   readonly #replica: ReplicaEnd;
+  readonly #broker: BrokerPresence;
   #agreement!: Agreement;
   #leftOut: readonly string[] = [];
 
@@ -47,10 +49,12 @@ export class BothEnds {
       readonly settleMicros: number;
       readonly signal?: AbortSignal | undefined;
       readonly onFailure: (key: string, reason: string) => void;
+      readonly broker: BrokerPresence;
     },
   ) {
     const { cqrsId, queue, timeoutMs, signal, onFailure } = options;
     this.#master = new MasterEnd(cqrs, cqrsId, onFailure);
+    this.#broker = options.broker;
     this.#replica = new ReplicaEnd(cqrs, { cqrsId, queue, timeoutMs, signal });
   }
 
@@ -81,7 +85,7 @@ export class BothEnds {
     if (unknown !== undefined)
       throw new InputError(`'${cqrsId}' sends no field '${unknown}'.`, `It sends ${sent.join(', ')}.`);
 
-    const described = await this.#replica.ask('describe', {});
+    const described = await this.#broker.steadily(() => this.#replica.ask('describe', {}));
     const width = table.keyColumns.length;
     if (described.keyKinds.length !== width)
       throw this.#replica.nonsense(`its key has ${described.keyKinds.length} columns, and ours ${width}`);
@@ -110,7 +114,7 @@ export class BothEnds {
 
   /** The slots in these groups in which the two ends have something else. */
   async different(where: Where, onProgress: (rows: number) => void): Promise<DifferentSlot[]> {
-    return this.#master.inSnapshot(async (snapshot) => {
+    return this.#together(async (snapshot) => {
       const settledAt = snapshot.takenAt - this.options.settleMicros;
       const question = { ...where, groups: [...where.groups], ...this.#hashing() };
       const [theirs, ours] = await both(
@@ -127,7 +131,7 @@ export class BothEnds {
   }
 
   async rowsIn(bits: number, slots: number[]): Promise<Rows> {
-    return this.#master.inSnapshot(async (snapshot) => {
+    return this.#together(async (snapshot) => {
       const [told, own] = await both(
         this.#replica.ask('rows', { ...this.#hashing(), ...this.#checksums(), bits, slots }),
         this.#master.rowsIn(snapshot, this.#agreement, { bits, slots }),
@@ -141,7 +145,7 @@ export class BothEnds {
    * @param each whether the checksums are those of single fields.
    */
   async rowsOf(keys: readonly string[][], { each = false } = {}): Promise<Rows> {
-    return this.#master.inSnapshot(async (snapshot) => {
+    return this.#together(async (snapshot) => {
       const asked = keys.map((key) => parseJson(writeKey(this.table, key)));
       const [told, own] = await both(
         this.#replica.ask('keys', { keys: asked, each, ...this.#checksums() }),
@@ -151,6 +155,11 @@ export class BothEnds {
       const rows = told.rows.filter((row) => row !== null);
       return { own, told: this.#byName(rows), settledAt: snapshot.takenAt - this.options.settleMicros };
     });
+  }
+
+  /** Both anew when the broker is lost meanwhile: the answer of one would be of another time than that of the other. */
+  #together<T>(look: (snapshot: Snapshot) => Promise<T>): Promise<T> {
+    return this.#broker.steadily(() => this.#master.inSnapshot(look));
   }
 
   /** Tells the replica what has come of it, for those who look there. @returns whether it has heard; what was found stands either way. */

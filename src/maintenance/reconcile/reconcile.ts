@@ -7,6 +7,7 @@ import { pause } from '../../core/service.js';
 import { parseJson, type WireValue } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
 import { BothEnds, type Rows } from './both-ends.js';
+import { BrokerPresence } from './broker-presence.js';
 import type { OwnRow } from './master-end.js';
 import type { ToldRow } from './replica-end.js';
 import type { ReconciledRow, ReconcileProgress, ReconcileReport } from './report.js';
@@ -59,7 +60,8 @@ const LOOK_EVERY_MS = 100;
 
 /** @throws UnknownCqrsIdError, InputError, and ReplicaAnswerError when the replica does not answer, or cannot. */
 export async function reconcile(cqrs: Cqrs, options: ReconcileOptions): Promise<ReconcileReport> {
-  return new Reconciliation(cqrs, options).run();
+  using broker = new BrokerPresence(cqrs.events, options.signal);
+  return await new Reconciliation(cqrs, options, broker).run();
 }
 
 /** A row that seemed different, as it was seen. */
@@ -88,6 +90,7 @@ class Reconciliation {
   constructor(
     private readonly cqrs: Cqrs,
     private readonly options: ReconcileOptions,
+    private readonly broker: BrokerPresence,
   ) {
     const { onFailure } = options;
     this.#timeoutMs = Math.max(1, Math.ceil((options.timeoutSeconds ?? TIMEOUT_SECONDS) * 1_000));
@@ -96,6 +99,7 @@ class Reconciliation {
       ...options,
       timeoutMs: this.#timeoutMs,
       settleMicros: this.#settleMicros,
+      broker,
       onFailure: (key, reason) => {
         this.#sums.failed++;
         onFailure?.(key, reason);
@@ -212,7 +216,7 @@ class Reconciliation {
     if (this.#settleMicros === 0) return;
     await pause(this.#settleMicros / 1_000, signal);
     while (!signal.aborted && performance.now() - startedAt < this.#timeoutMs) {
-      const waiting = (await this.cqrs.transport.inspect(queue))?.messages ?? 0;
+      const waiting = (await this.broker.steadily(() => this.cqrs.transport.inspect(queue)))?.messages ?? 0;
       const outbox = await this.cqrs.outboxState();
       const oldest = outbox?.oldestAgeMs ?? 0;
       if (waiting === 0 && oldest < performance.now() - startedAt) return;

@@ -35,14 +35,14 @@ export const deadLetterCases: readonly Case[] = [
     },
   ],
   [
-    'dead letters: one is put back to its queue with a new body, one removed, the others stay in order',
+    'dead letters: one is put back to its queue with a new body, one purged, the others stay in order',
     async (bench) => {
       const { transport, inbox } = await bury(bench, 4);
       {
         await using letters = (await transport.openDeadLetters(inbox.options))!;
         const [, one, two] = await letters.take(3);
         await one!.putBack('alive', { 'x-why': 'asked' });
-        await two!.remove();
+        await two!.purge();
       }
       const revived = await inbox.next();
       assert.deepEqual([bodyOf(revived), revived.cqrsId, revived.direct], ['alive', ID, true]);
@@ -55,13 +55,13 @@ export const deadLetterCases: readonly Case[] = [
     },
   ],
   [
-    'dead letters: many are removed for good, among many that stay',
+    'dead letters: many are purged for good, among many that stay',
     async (bench) => {
       const { transport, inbox } = await bury(bench, 301);
       {
         await using letters = (await transport.openDeadLetters(inbox.options))!;
         const taken = await letters.take(300);
-        await Promise.all(taken.filter((_, index) => index % 3 !== 0).map((letter) => letter.remove()));
+        await Promise.all(taken.filter((_, index) => index % 3 !== 0).map((letter) => letter.purge()));
       }
       await transport.close();
       const next = await bench.join();
@@ -74,7 +74,7 @@ export const deadLetterCases: readonly Case[] = [
     },
   ],
   [
-    'dead letters: purge removes all but those in hand',
+    'dead letters: purge takes all but those in hand',
     async (bench) => {
       const { transport, inbox } = await bury(bench, 3);
       {

@@ -91,7 +91,7 @@ export class RabbitMQDeadLetters implements DeadLetters {
         await this.parts.settler.retry(this.options.queue, cqrsId, body, 0, headers);
         this.#acknowledge(message);
       },
-      remove: async () => this.#acknowledge(message),
+      purge: async () => this.#acknowledge(message),
     };
   }
 
