@@ -1,5 +1,6 @@
 import { createReadStream, fstatSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import { UsageError } from './arguments.js';
 import { StoppedError } from './shutdown.js';
 
@@ -35,18 +36,28 @@ export function standardInput(signal: AbortSignal): AsyncIterable<Uint8Array> {
   return untilAborted(process.stdin, signal);
 }
 
-async function* untilAborted(source: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* untilAborted(source: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const chunks = source[Symbol.asyncIterator]();
-  for (let isFirst = true; ; isFirst = false) {
-    const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<Uint8Array> | undefined>();
-    const stop = (): void => resolve(undefined);
-    signal.addEventListener('abort', stop, { once: true });
-    chunks.next().then(resolve, reject);
-    const chunk = await promise.finally(() => signal.removeEventListener('abort', stop));
-    if (signal.aborted && isFirst) throw new StoppedError('nothing was done.');
-    if (signal.aborted || !chunk || chunk.done) return;
-    yield chunk.value;
+  try {
+    for (let isFirst = true; ; isFirst = false) {
+      const chunk = await unlessAborted(signal, chunks.next());
+      if (signal.aborted && isFirst) throw new StoppedError('nothing was done.');
+      if (!chunk || chunk.done) return;
+      yield chunk.value as Uint8Array;
+    }
+  } finally {
+    source.destroy();
   }
+}
+
+/** @returns undefined as soon as the signal is aborted, if it is. */
+function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<T | undefined>();
+  const stop = (): void => resolve(undefined);
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
+  work.then(resolve, reject);
+  return promise.finally(() => signal.removeEventListener('abort', stop));
 }
 
 const REASONS: Readonly<Record<string, string>> = {
