@@ -48,10 +48,14 @@ export function namesAreLost(sqlState: string | undefined): boolean {
 }
 
 /**
- * In SQL: until the transaction ends, prepared statements are planned each time, for the table as it is. A plan that was
- * made once would be that of a table as small as it was then.
+ * In SQL, for the FROM of a transaction's first statement: until it ends, each prepared statement keeps the one plan that
+ * PostgreSQL has made for it, and reads by index. A plan that was fit for an empty table would read a full one from end to
+ * end. (Where a trigger has no index to read by, the penalty for that must not set the compiler of expressions to work.)
  */
-export const FRESH_PLANS = `set_config('plan_cache_mode', 'force_custom_plan', true)`;
+export const STEADY_PLANS = ['plan_cache_mode = force_generic_plan', 'enable_seqscan = off', 'jit = off']
+  .map((setting) => setting.split(' = '))
+  .map(([name, value]) => `set_config('${name}', '${value}', true) as ${name}, `)
+  .join('');
 
 const PREPARED = '/* cqrs: prepared */ ';
 /** Each takes some ten kilobytes of each connection's backend. */

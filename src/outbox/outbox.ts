@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { defineEntity, p } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
 import type { SignalType } from '../core/payload.js';
-import { FRESH_PLANS, prepared } from '../core/prepared-statements.js';
+import { STEADY_PLANS, prepared } from '../core/prepared-statements.js';
 import { withCommit, withNext } from '../core/round-trips.js';
 import { versionComment } from '../core/schema-version.js';
 
@@ -158,9 +158,9 @@ export async function claim(
 ): Promise<{ readonly buckets: readonly number[]; readonly rows: OutboxRow[] }> {
   // A statement of its own: messages must be read with a snapshot taken after the locks. Without parameters, so that it
   // shares a round trip with the BEGIN before it.
-  const lock = `select bucket, lease, plans
+  const lock = `select bucket, lease
       from set_config('idle_in_transaction_session_timeout', '${Math.round(leaseMs)}', true) as lease,
-        ${FRESH_PLANS} as plans, generate_series(0, ${BUCKETS - 1}) as bucket
+        ${STEADY_PLANS}generate_series(0, ${BUCKETS - 1}) as bucket
       where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`;
   const { rows: locks } = await transaction.executeQuery<{ bucket: number }>(
     CompiledQuery.raw(alone ? withNext(lock) : lock) as CompiledQuery<{ bucket: number }>,
@@ -179,17 +179,16 @@ export async function readWaiting(
 ): Promise<OutboxRow[]> {
   if (buckets.length === 0) return [];
   const all = buckets.length === BUCKETS;
-  const { rows } = await transaction.executeQuery<OutboxRow>(
-    CompiledQuery.raw(
-      prepared(`select o.id::text as id, cqrs_id as "cqrsId", signal as "signalType", key, queue, body,
+  const sql = `select o.id::text as id, cqrs_id as "cqrsId", signal as "signalType", key, queue, body,
               (extract(epoch from created_at) * 1000)::float8 as "committedAtMs"
          from ${table} as o
         where failure is null and o.id <> all($2::bigint[])${all ? '' : ' and bucket = any($3::smallint[])'}
-        order by o.id limit $1`),
-      all ? [limit, inHand] : [limit, inHand, buckets],
-    ) as CompiledQuery<OutboxRow>,
-  );
-  return rows;
+        order by o.id limit $1`;
+  // A plan for some buckets depends on how many there are.
+  const query = all
+    ? CompiledQuery.raw(prepared(sql), [limit, inHand])
+    : CompiledQuery.raw(sql, [limit, inHand, buckets]);
+  return (await transaction.executeQuery<OutboxRow>(query as CompiledQuery<OutboxRow>)).rows;
 }
 
 /** Removes messages that the broker has confirmed. */

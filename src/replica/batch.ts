@@ -84,11 +84,13 @@ export class Batch {
   readonly #settle: Settle = (message, outcome) => this.settle(message, outcome);
 
   async apply(em: EntityManager, messages: readonly Prepared[]): Promise<void> {
-    const session = new SqlSession(em);
     this.#clocks.clear();
     const byDefinition = [...Map.groupBy(messages, (message) => message.definition)].toSorted(
       ([a], [b]) => a.order - b.order,
     );
+    const { ownTransaction } = this.options;
+    const steady = ownTransaction && byDefinition.every(([{ path }]) => path === 'rows');
+    const session = new SqlSession(em, steady);
     for (const [definition, group] of byDefinition) {
       const keys = await askForKeys(
         session,
@@ -98,8 +100,8 @@ export class Batch {
       for (const [index, key] of keys.entries()) group[index]!.key = key;
     }
     const { settings } = this.parts;
-    const idleMs = this.options.ownTransaction ? settings.health.stuckSeconds * 1_000 : undefined;
-    await session.run(lockKeys(this.#locks(messages), idleMs));
+    const idleMs = ownTransaction ? settings.health.stuckSeconds * 1_000 : undefined;
+    await session.run(lockKeys(this.#locks(messages), { idleMs, steady }));
     const queryTimeoutMs = this.#queryTimeoutMs;
     // Only now: whoever waits for another worker's keys is not slow.
     const limit = withNext(`set local statement_timeout = ${queryTimeoutMs}`);

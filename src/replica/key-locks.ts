@@ -1,4 +1,4 @@
-import { FRESH_PLANS } from '../core/prepared-statements.js';
+import { STEADY_PLANS } from '../core/prepared-statements.js';
 import { withNext } from '../core/round-trips.js';
 import type { Statement } from './replica-table.js';
 
@@ -19,15 +19,23 @@ export interface KeyLock {
   readonly hold: 'shared' | 'alone' | 'exactly';
 }
 
+/** What is set for a transaction that is ours alone. */
+export interface OwnTransaction {
+  /**
+   * PostgreSQL gives the transaction up, and with it the keys, when it stands still for so long: its host may be gone
+   * without its connection being told, and TCP alone finds out after hours. A limit of the connection itself stays.
+   */
+  readonly idleMs?: number | undefined;
+  /** No code of a user runs in it, so that `STEADY_PLANS` may hold. */
+  readonly steady?: boolean | undefined;
+}
+
 /**
  * Locks the buckets of these keys until the transaction ends. It must be the first statement that looks at the keys,
  * and must stand alone: what another transaction deletes is seen only by statements that begin after the lock is had.
  * Everybody locks in the order of the buckets, and each bucket once, so that nobody waits in a circle.
- *
- * @param idleMs PostgreSQL gives the transaction up, and with it the keys, when it stands still for so long: its host may be
- *   gone without its connection being told, and TCP alone finds out after hours. A limit of the connection itself stays.
  */
-export function lockKeys(locks: Iterable<KeyLock>, idleMs?: number): Statement {
+export function lockKeys(locks: Iterable<KeyLock>, { idleMs, steady }: OwnTransaction = {}): Statement {
   const buckets = new Map<number, boolean>();
   const exact = new Set<number>();
   for (const { cqrsId, key, hold } of locks) {
@@ -37,7 +45,7 @@ export function lockKeys(locks: Iterable<KeyLock>, idleMs?: number): Statement {
     // PostgreSQL's integers are signed.
     if (hold === 'exactly') exact.add(hash | 0);
   }
-  return lockBuckets(buckets, { exact, idleMs });
+  return lockBuckets(buckets, { exact, idleMs, steady });
 }
 
 /** Locks every key there is, for who is about to work on a whole table; the others then wait, in the same order. */
@@ -47,13 +55,13 @@ export function lockAllKeys({ alone }: { alone: boolean }): Statement {
 
 function lockBuckets(
   buckets: ReadonlyMap<number, boolean>,
-  { exact = new Set(), idleMs }: { exact?: ReadonlySet<number>; idleMs?: number | undefined } = {},
+  { exact = new Set(), idleMs, steady }: { exact?: ReadonlySet<number> } & OwnTransaction = {},
 ): Statement {
   const sorted = [
     ...[...buckets].toSorted(([a], [b]) => a - b).map(([id, alone]) => ({ kind: LOCK_CLASS, id, alone })),
     ...[...exact].toSorted((a, b) => a - b).map((id) => ({ kind: KEY_CLASS, id, alone: true })),
   ];
-  const own = idleMs === undefined ? '' : `${idleLimit(idleMs)} as lease, ${FRESH_PLANS} as plans, `;
+  const own = `${idleMs === undefined ? '' : `${idleLimit(idleMs)} as lease, `}${steady ? STEADY_PLANS : ''}`;
   // Without parameters, so that it shares a round trip with the BEGIN before it.
   return {
     text: withNext(`select case when u.alone then pg_advisory_xact_lock(u.kind, u.id)

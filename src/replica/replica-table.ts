@@ -1,4 +1,3 @@
-import { prepared } from '../core/prepared-statements.js';
 import { formatMicroseconds } from '../core/wire-times.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import type { Version } from '../core/payload.js';
@@ -14,6 +13,8 @@ export interface RowTexts {
 export interface Statement {
   readonly text: string;
   readonly parameters: readonly unknown[];
+  /** Its text is one of few, and finds rows by an index: PostgreSQL may keep it and its plan. */
+  readonly steady?: boolean;
 }
 
 /** Whether the old row is deleted in the same statement: when the new one is newer, or for certain, as a DELETE asked. */
@@ -116,8 +117,8 @@ export class ReplicaTable {
       ),
       keys.map((key) => key.text),
     ]);
-    const text = this.#prepare(`states|${texts.form}|${lockRows}`, () => this.#statesText(tombstones, lockRows, texts));
-    return { text, parameters: [...texts.parameters, cqrsId] };
+    const text = this.#textOf(`states|${texts.form}|${lockRows}`, () => this.#statesText(tombstones, lockRows, texts));
+    return { text, parameters: [...texts.parameters, cqrsId], steady: true };
   }
 
   /** Locks existing rows in one order for everybody. */
@@ -138,12 +139,13 @@ export class ReplicaTable {
     const texts = textColumns(rowColumns(columns, rows));
     const shape = ['guarded', texts.form, fieldsOf(columns), sync, replace, rules.syncDowngrade].join('|');
     return {
-      text: this.#prepare(shape, () => this.#guardedText(options, texts)),
+      text: this.#textOf(shape, () => this.#guardedText(options, texts)),
       parameters: [
         ...texts.parameters,
         formatMicroseconds(Math.min(rules.now + rules.tolerance, FAR_FUTURE)),
         `${rules.tolerance} microseconds`,
       ],
+      steady: true,
     };
   }
 
@@ -154,10 +156,10 @@ export class ReplicaTable {
    */
   writeStraight({ columns, rows, keys, cqrsId, tombstones }: StraightWrite): Statement {
     const texts = textColumns([...rowColumns(columns, rows), keys]);
-    const text = this.#prepare(`straight|${texts.form}|${fieldsOf(columns)}`, () =>
+    const text = this.#textOf(`straight|${texts.form}|${fieldsOf(columns)}`, () =>
       this.#straightText(columns, tombstones, texts),
     );
-    return { text, parameters: [...texts.parameters, cqrsId] };
+    return { text, parameters: [...texts.parameters, cqrsId], steady: true };
   }
 
   deleteRows(keys: readonly (readonly string[])[]): Statement {
@@ -184,7 +186,7 @@ export class ReplicaTable {
       rows.map(({ version }) => (version.incarnation === null ? null : String(version.incarnation))),
       ...columns.map((column) => rows.map(({ times }) => times.find((time) => time.column === column)?.text ?? null)),
     ]);
-    const text = this.#prepare(`stamp|${texts.form}|${fieldsOf(columns)}`, () => {
+    const text = this.#textOf(`stamp|${texts.form}|${fieldsOf(columns)}`, () => {
       const precise = columns.map((column, index) => {
         const field = this.#quote(column.field);
         const exact = `u.c${width + 3 + index}::${column.cast}`;
@@ -207,10 +209,10 @@ export class ReplicaTable {
     return { text, parameters: texts.parameters };
   }
 
-  /** Texts are made once for each form that rows come in, and parsed once a connection. */
-  #prepare(shape: string, make: () => string): string {
+  /** Texts are made once for each form that rows come in. */
+  #textOf(shape: string, make: () => string): string {
     let text = this.#texts.get(shape);
-    if (text === undefined) this.#texts.set(shape, (text = prepared(make())));
+    if (text === undefined) this.#texts.set(shape, (text = make()));
     return text;
   }
 

@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
+import { prepared } from '../core/prepared-statements.js';
 import { isWatched, withNext } from '../core/round-trips.js';
 import { withoutValues } from './database-errors.js';
 import type { Statement } from './replica-table.js';
@@ -15,8 +16,15 @@ interface Executor {
 export class SqlSession {
   readonly #transaction: Executor;
 
-  /** @throws Error when no transaction is open. */
-  constructor(private readonly em: EntityManager) {
+  /**
+   * @param steady whether the transaction has `STEADY_PLANS`. Only there may plans be kept: elsewhere PostgreSQL would make
+   *   some that fit a table as small as it is today.
+   * @throws Error when no transaction is open.
+   */
+  constructor(
+    private readonly em: EntityManager,
+    private readonly steady = false,
+  ) {
     const transaction = em.getTransactionContext<Executor>();
     if (!transaction) throw new Error('Replicas are written in a transaction only.');
     this.#transaction = transaction;
@@ -41,8 +49,9 @@ export class SqlSession {
   async runAll(statements: readonly Statement[]): Promise<Record<string, string>[][]> {
     try {
       const answers: unknown[][] = [];
-      for (const [index, { text, parameters }] of statements.entries()) {
-        const sql = index < statements.length - 1 ? withNext(text) : text;
+      for (const [index, { text, parameters, steady }] of statements.entries()) {
+        const named = steady && this.steady ? prepared(text) : text;
+        const sql = index < statements.length - 1 ? withNext(named) : named;
         answers.push((await this.#transaction.executeQuery(CompiledQuery.raw(sql, [...parameters]))).rows);
       }
       return answers as Record<string, string>[][];

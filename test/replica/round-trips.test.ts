@@ -114,3 +114,25 @@ test('where the session forgets, the batch is tried again without a count, and n
   expect(brief(await own.handle(oneOfEach(2)))).toEqual(KINDS.map(() => 'update'));
   await own.stop();
 });
+
+// What was fit for an empty table would read a full one from end to end.
+test('plans that are kept read by index from the first, empty tables on', async () => {
+  const own = await connect();
+  await own.rows('analyze');
+  const scans = async () => {
+    await own.rows('select pg_stat_force_next_flush()');
+    const tables = `'cqrs_tombstones', '${KINDS[0]}'`;
+    return own.rows(
+      `select sum(seq_scan)::int as whole, sum(idx_scan)::int as by_index from pg_stat_user_tables where relname in (${tables})`,
+    );
+  };
+  const one = (revision: number) => [message({ id: 1, name: 'a' }, { cqrsId: KINDS[0], revision })];
+  await own.handle(one(0));
+  const [before] = await scans();
+  for (const revision of [1, 2, 3, 3, 3, 4]) await own.handle(one(revision));
+  const [after] = await scans();
+  expect(after!['whole']).toBe(before!['whole']);
+  expect(Number(after!['by_index'])).toBeGreaterThanOrEqual(Number(before!['by_index']) + 6);
+  expect(await own.rows('show enable_seqscan')).toEqual([{ enable_seqscan: 'on' }]);
+  await own.stop();
+});
