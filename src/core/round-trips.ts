@@ -11,7 +11,7 @@ import { PreparedStatements } from './prepared-statements.js';
  * COMMIT. Those without parameters travel in one simple query: PostgreSQL stops at the first error. When the insert fails
  * there is no COMMIT, the promise of the commit rejects, and MikroORM rolls back.
  *
- * Those with parameters are pipelined, where `pg` can (8.21 and later): sent without waiting for the one before, and done
+ * Those with parameters are pipelined, where `pg` can (8.23 and later): sent without waiting for the one before, and done
  * one after another all the same. When one fails, so do those behind it, and the first tells why. A COMMIT is never
  * pipelined: that of an aborted transaction is answered with ROLLBACK, which is an error to nobody.
  *

@@ -17,16 +17,24 @@ NoteSchema.setClass(Note);
 
 type Transaction = { executeQuery(query: CompiledQuery): Promise<unknown> };
 
+interface Client {
+  query(text: string, ...rest: unknown[]): unknown;
+  release(): void;
+  pipeline?: boolean;
+}
+
 let service: MasterService;
+/** The only one there is. */
+let client: Client;
 /** Every statement that reached the database, as one message each. */
 const messages: string[] = [];
 
 beforeAll(async () => {
   service = await masterService([Note], { options: { pool: { min: 1, max: 1 } } });
   const pool = (await service.orm.em.getConnection().getNativeClient()) as {
-    connect(): Promise<{ query(text: string, ...rest: unknown[]): unknown; release(): void }>;
+    connect(): Promise<Client>;
   };
-  const client = await pool.connect();
+  client = await pool.connect();
   const query = client.query.bind(client);
   client.query = (text, ...rest) => {
     messages.push(text);
@@ -138,7 +146,13 @@ test('several statements may wait for one COMMIT; none is lost, whatever comes b
   expect(await texts()).toEqual(['a', 'b', 'c', 'd', 'e']);
 });
 
-describe('statements that wait for the next', () => {
+describe.each([
+  { how: 'pipelined', older: false },
+  { how: 'one after another, by a pg that cannot do that', older: true },
+])('statements that wait for the next, $how', ({ older }) => {
+  beforeAll(() => void (older && delete client.pipeline));
+  afterAll(() => void (client.pipeline = false));
+
   interface Answering {
     executeQuery(query: CompiledQuery): Promise<{ rows: unknown[] }>;
   }
