@@ -11,17 +11,19 @@ const former = {
   requirements: fileURLToPath(new URL('../django/requirements-3.0.txt', import.meta.url)),
 };
 
-export interface Pythons {
-  /** With the newest django-cqrs. */
-  readonly newest: string;
-  /** With its last release that opened a connection to the broker for each message it published. */
-  readonly former: string;
+/** A Python with the newest django-cqrs; undefined where there is none that could have it. */
+export function newestPython(say: (line: string) => void): Promise<string | undefined> {
+  return unlessMissing(interopPython(say));
 }
 
-/** Pythons that have django-cqrs; undefined where there is none that could. */
-export async function findPythons(say: (line: string) => void): Promise<Pythons | undefined> {
+/** The same with the last release that opened a connection to the broker for each message it published. */
+export function formerPython(say: (line: string) => void): Promise<string | undefined> {
+  return unlessMissing(pythonOf(former, say));
+}
+
+async function unlessMissing(python: Promise<string>): Promise<string | undefined> {
   try {
-    return { newest: await interopPython(say), former: await pythonOf(former, say) };
+    return await python;
   } catch (error) {
     if (error instanceof PythonMissing) return undefined;
     throw error;

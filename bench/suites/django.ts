@@ -5,7 +5,7 @@ import { amqpUrl } from '../../test/support/broker.ts';
 import { createDatabase } from '../../test/support/database.ts';
 import { bodies } from '../harness/bodies.ts';
 import { BenchBroker } from '../harness/broker.ts';
-import { findPythons, measureDjango } from '../harness/django.ts';
+import { formerPython, measureDjango, newestPython } from '../harness/django.ts';
 import { openReader } from '../harness/replica-services.ts';
 import { inTurns, perSecond, type Suite } from '../harness/suite.ts';
 import { ProductCopy } from '../product-copies.ts';
@@ -29,8 +29,9 @@ export const django: Suite = {
     'django-sync-kombu',
   ),
   async run(bench) {
-    const pythons = await findPythons(bench.say);
-    if (pythons === undefined) {
+    const python = await newestPython(bench.say);
+    const python30 = python && (await formerPython(bench.say));
+    if (python === undefined || python30 === undefined) {
       for (const { name } of this.rows) bench.skip(name, 'there is no Python 3.10 or later with venv and pip');
       return;
     }
@@ -59,11 +60,11 @@ export const django: Suite = {
         await purge();
       };
       const newest = (work: 'create' | 'bulk' | 'sync' | 'drain', count: number): Promise<number> =>
-        measureDjango(pythons.newest, work, { count, ...names });
+        measureDjango(python, work, { count, ...names });
       const kombu = (work: 'create' | 'bulk' | 'sync'): Promise<number> =>
-        measureDjango(pythons.newest, work, { count: FEW, transport: 'KombuTransport', ...names });
+        measureDjango(python, work, { count: FEW, transport: 'KombuTransport', ...names });
       const former = (work: 'create' | 'bulk'): Promise<number> =>
-        measureDjango(pythons.former, work, { count: FEW, ...names });
+        measureDjango(python30, work, { count: FEW, ...names });
       await measure(() => master.creates(1_000), {
         'django-create': () => newest('create', 1_000),
         'django-create-kombu': () => kombu('create'),

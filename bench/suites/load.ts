@@ -5,7 +5,7 @@ import pg from 'pg';
 import { createDatabase } from '../../test/support/database.ts';
 import type * as loading from '../../src/maintenance/load.ts';
 import { BenchBroker } from '../harness/broker.ts';
-import { findPythons, measureDjango } from '../harness/django.ts';
+import { newestPython, measureDjango } from '../harness/django.ts';
 import { writeDump } from '../harness/dump.ts';
 import { openReader } from '../harness/replica-services.ts';
 import { inTurns, perSecond, type Suite } from '../harness/suite.ts';
@@ -18,8 +18,10 @@ import { REPLICA_DDL } from '../twins/consumer.ts';
 export const load: Suite = {
   rows: rowsOf('load-copy', 'load-django', 'load-memory'),
   async run(bench) {
-    const pythons = await findPythons(bench.say);
-    if (pythons === undefined) bench.skip('load-django', 'there is no Python 3.10 or later with venv and pip');
+    const besideDjango = bench.wants('load-django');
+    const python = besideDjango ? await newestPython(bench.say) : undefined;
+    if (besideDjango && python === undefined)
+      bench.skip('load-django', 'there is no Python 3.10 or later with venv and pip');
     const size = bench.size(1_000_000, 20_000);
     await using broker = await BenchBroker.open();
     const queue = await broker.queue('load');
@@ -44,11 +46,11 @@ export const load: Suite = {
         ]);
         bench.record('load-copy', { ours: ours!, twin: twin! });
         bench.record('load-memory', { ours: rssAt(memory, 0.9 * size), twin: rssAt(memory, 0.1 * size) });
-        if (pythons === undefined || !bench.wants('load-django')) continue;
+        if (python === undefined) continue;
         const names = { exchange: broker.exchange, queue };
         bench.record('load-django', {
           ours: ours!,
-          twin: await measureDjango(pythons.newest, 'load', { count: 2_000, dump: small.path, ...names }),
+          twin: await measureDjango(python, 'load', { count: 2_000, dump: small.path, ...names }),
         });
       }
     } finally {

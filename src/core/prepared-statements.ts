@@ -9,7 +9,8 @@ import { createHash } from 'node:crypto';
  *
  * Names belong to a session of the database. A pooler that gives each transaction another one, and does not carry names
  * over, answers `26000` (no such statement) or `42P05` (it is there already): from then on nothing is named for these
- * connections, and the transaction is tried again.
+ * connections, and the transaction is to be tried again. A user's own EXECUTE of what nobody has prepared is told with the
+ * same states, and stays what it is.
  */
 export class PreparedStatements {
   readonly #names = new Map<string, string>();
@@ -22,9 +23,12 @@ export class PreparedStatements {
     return name === undefined ? undefined : { name, text, values };
   }
 
-  /** Hears of errors. */
-  failed(code: string | undefined): void {
-    if (namesAreLost(code)) this.#lost = true;
+  /** What to throw for the error of a statement that was named here. */
+  failed(error: unknown): unknown {
+    const code: unknown = Reflect.get(error as object, 'code');
+    if (code !== '26000' && code !== '42P05') return error;
+    this.#lost = true;
+    return new NamesLostError({ cause: error });
   }
 
   #nameOf(text: string): string | undefined {
@@ -42,9 +46,15 @@ export function prepared(sql: string): string {
   return PREPARED + sql;
 }
 
-/** Whether an error says that the names of statements do not outlive a transaction here. */
-export function namesAreLost(sqlState: string | undefined): boolean {
-  return sqlState === '26000' || sqlState === '42P05';
+/** The session in which a statement got its name is not the one in which it is used. */
+export class NamesLostError extends Error {
+  override readonly name = 'NamesLostError';
+  /** A serialization failure: whoever knows that one tries the transaction again. */
+  readonly code = '40001';
+
+  constructor(options: ErrorOptions) {
+    super('A pooler gave the transaction another session. From now on no statement has a name.', options);
+  }
 }
 
 /**
@@ -52,8 +62,7 @@ export function namesAreLost(sqlState: string | undefined): boolean {
  * PostgreSQL has made for it, and reads by index. A plan that was fit for an empty table would read a full one from end to
  * end. (Where a trigger has no index to read by, the penalty for that must not set the compiler of expressions to work.)
  */
-export const STEADY_PLANS = ['plan_cache_mode = force_generic_plan', 'enable_seqscan = off', 'jit = off']
-  .map((setting) => setting.split(' = '))
+export const STEADY_PLANS = Object.entries({ plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off', jit: 'off' })
   .map(([name, value]) => `set_config('${name}', '${value}', true) as ${name}, `)
   .join('');
 

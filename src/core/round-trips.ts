@@ -139,7 +139,6 @@ class WatchedClient {
     if (!(answer instanceof Promise)) return answer;
     return answer.catch((error: unknown) => {
       if (error instanceof Error && error.message === 'Query read timeout') this.#discard();
-      this.statements.failed((error as PgError).code);
       // Said to the query that was under way, or to none.
       if ((error as PgError).code === STOOD_STILL) this.#farewell = error as PgError;
       // `pg` says of the next query only that the connection is gone, as if the database were away.
@@ -169,7 +168,7 @@ class WatchedClient {
     // A transaction in which nothing happened never was.
     if (sql === 'commit' && begins(first) && last.length === 0) return Promise.resolve(nothingDone());
     const held = [...first, ...last.map((one): Held => ({ args: [one], rows: [] }))];
-    return held.length === 0 ? this.#stock(...this.#named(args)) : this.#behind(held, args);
+    return held.length === 0 ? this.#sendNamed(args) : this.#behind(held, args);
   }
 
   /**
@@ -216,36 +215,41 @@ class WatchedClient {
   }
 
   async #pipelined(messages: readonly Message[], args: QueryArguments): Promise<unknown> {
-    if (this.client.pipeline === undefined) {
+    const { pipeline, connection } = this.client;
+    if (pipeline === undefined || !connection?.stream) {
       for (const one of messages) await this.#fill(one);
-      return this.#stock(...this.#named(args));
+      return this.#sendNamed(args);
     }
-    const { stream } = this.client.connection ?? {};
+    const { stream } = connection;
     this.client.pipeline = true;
-    stream?.cork?.();
+    stream.cork?.();
     const before = messages.map((one) => this.#fill(one));
     // Behind a failure a COMMIT would only seem to work.
-    const own = simpleText(args) === undefined ? (this.#stock(...this.#named(args)) as Promise<unknown>) : undefined;
-    stream?.uncork?.();
-    // All of them: the client must be idle before it is made to queue again.
+    const own = simpleText(args) === undefined ? (this.#sendNamed(args) as Promise<unknown>) : undefined;
+    stream.uncork?.();
+    // All of them: the client must be idle before it does again as it was told.
     const settled = await Promise.allSettled([...before, own]);
-    this.client.pipeline = false;
+    this.client.pipeline = pipeline;
     for (const one of settled) if (one.status === 'rejected') throw one.reason;
     return own ?? this.#stock(...args);
   }
 
   /** Sends a message, and gives those who were held back their rows. @returns the answers of all its statements */
   async #fill({ args, rows }: Message): Promise<readonly unknown[]> {
-    const result = await (this.#stock(...this.#named(args)) as Promise<unknown>);
+    const result = await (this.#sendNamed(args) as Promise<unknown>);
     const answers = (Array.isArray(result) ? result : [result]) as readonly Partial<Answer>[];
     for (const [index, into] of rows.entries()) for (const row of answers[index]?.rows ?? []) into.push(row);
     return answers;
   }
 
-  #named(args: QueryArguments): QueryArguments {
+  /** With its name, if it has one. */
+  #sendNamed(args: QueryArguments): unknown {
     const [text, values, callback] = args;
     const named = callback === undefined ? this.statements.named(text, values) : undefined;
-    return named ? [named] : args;
+    if (!named) return this.#stock(...args);
+    return (this.#stock(named) as Promise<unknown>).catch((error: unknown) => {
+      throw this.statements.failed(error);
+    });
   }
 }
 

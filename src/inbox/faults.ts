@@ -17,8 +17,6 @@ const STATES: readonly [string, Fault][] = [
   ['23001', 'foreign-key'], // ON DELETE RESTRICT
   ['40', 'conflict'],
   ['55P03', 'conflict'],
-  ['26000', 'conflict'], // a pooler gave the transaction another session: from now on no statement has a name
-  ['42P05', 'conflict'],
   ['08', 'unavailable'],
   ['53', 'unavailable'], // out of memory, disk or connections
   ['57P', 'unavailable'], // shutting down, starting up

@@ -14,6 +14,7 @@ import type { BeforeImages } from './before-images.js';
 import { CAPTURED } from './captured-statement.js';
 import type { MasterDefinition } from './master-definition.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
+import type { MasterTable } from './master-table.js';
 import { OwnColumns } from './own-columns.js';
 import type { Announcement } from './serializer.js';
 import type { TransactionContext, TransactionLog } from './transaction-log.js';
@@ -49,7 +50,8 @@ export type SyncFailure = (key: readonly string[], error: Error) => void;
  * are locked FOR UPDATE in the same order and begin a new life there, which is later than any state a replica can have.
  */
 export class MasterSync {
-  #keyTypes?: Promise<string[]>;
+  /** Of those that were looked up. */
+  readonly #keyTypes = new Map<MasterTable, readonly string[]>();
 
   constructor(
     private readonly em: EntityManager,
@@ -151,7 +153,8 @@ export class MasterSync {
     const session = sessionOf(transaction);
     const name = this.#driver().getTableName(meta, {});
     const { keyColumns } = table;
-    const types = await (this.#keyTypes ??= keyTypes(session, { name, keyColumns }));
+    const types = this.#keyTypes.get(table) ?? (await keyTypes(session, { name, keyColumns }));
+    this.#keyTypes.set(table, types);
     const read = async (text: string, parameters: string[][]): Promise<BeforeImages> => {
       const rows = await session.run({ text: `${text} ${CAPTURED}`, parameters });
       return new Map(rows.map((row) => table.takeImage(row)).map((image) => [table.keyOf(image), image]));

@@ -2,6 +2,7 @@ import type { EntityManager } from '@mikro-orm/core';
 import { sqlState, toError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Registry } from '../core/registry.js';
+import { withNext } from '../core/round-trips.js';
 import type { Settings } from '../core/settings.js';
 import { stringifyJson } from '../core/wire-values.js';
 import type { Outcome, Received } from '../inbox/handler.js';
@@ -13,7 +14,6 @@ import { type KeyLock, lockKeys } from './key-locks.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { RuleOptions } from './revision-rules.js';
-import { withNext } from '../core/round-trips.js';
 import { askForKeys } from './row-keys.js';
 import { planRows, type RowPlan, type Settle, writeRows } from './row-path.js';
 import { SqlSession } from './sql-session.js';
@@ -77,11 +77,9 @@ export class Batch {
     });
   }
 
-  settle(message: Prepared, outcome: Outcome): void {
+  readonly settle: Settle = (message, outcome) => {
     this.outcomes[message.index] = outcome;
-  }
-
-  readonly #settle: Settle = (message, outcome) => this.settle(message, outcome);
+  };
 
   async apply(em: EntityManager, messages: readonly Prepared[]): Promise<void> {
     this.#clocks.clear();
@@ -104,8 +102,9 @@ export class Batch {
     await session.run(lockKeys(this.#locks(messages), { idleMs, steady }));
     const queryTimeoutMs = this.#queryTimeoutMs;
     // Only now: whoever waits for another worker's keys is not slow.
-    const limit = withNext(`set local statement_timeout = ${queryTimeoutMs}`);
-    if (queryTimeoutMs) await session.run({ text: limit, parameters: [] });
+    if (queryTimeoutMs) {
+      await session.run({ text: withNext(`set local statement_timeout = ${queryTimeoutMs}`), parameters: [] });
+    }
     const plans = await this.#writeInOrder(em, session, byDefinition);
     for (const plan of plans.toReversed()) {
       await this.#watched('deleting', plan.definition, this.#deleteRows(session, plan));
@@ -188,7 +187,7 @@ export class Batch {
     definition: ReplicaDefinition,
     messages: readonly Prepared[],
   ): Promise<readonly Prepared[]> {
-    return this.#watched('writing', definition, this.parts.copy.write(session, definition, messages, this.#settle));
+    return this.#watched('writing', definition, this.parts.copy.write(session, definition, messages, this.settle));
   }
 
   async #writeStraight(
@@ -201,7 +200,7 @@ export class Batch {
     const answers = await this.#watched('writing', first.definition, running);
     return plans.map((plan, index) => ({
       definition: plan.definition,
-      refused: this.parts.straight.conclude(plan, answers[index]!, this.#settle),
+      refused: this.parts.straight.conclude(plan, answers[index]!, this.settle),
     }));
   }
 
@@ -214,10 +213,10 @@ export class Batch {
     const states = await readStates(session, definition, distinctKeys(messages), this.parts.tombstones);
     const plan = planRows(definition, messages, states, {
       rules: this.#rules,
-      settle: this.#settle,
+      settle: this.settle,
       distrusted: (message, aheadBy) => void this.#clocks.set(message, aheadBy),
     });
-    await writeRows(session, plan, this.#rules, this.#settle);
+    await writeRows(session, plan, this.#rules, this.settle);
     return plan;
   }
 

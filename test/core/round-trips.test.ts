@@ -188,6 +188,16 @@ describe.each([
     expect(await texts()).toEqual([]);
   });
 
+  test('leave the client as it was told to be', async () => {
+    if (!older) client.pipeline = true;
+    await transaction(async (trx) => {
+      await run(trx, withNext('select $1::int'), [1]);
+      await run(trx, 'select $1::int', [2]);
+    });
+    expect(client.pipeline).toBe(older ? undefined : true);
+    if (!older) client.pipeline = false;
+  });
+
   // The COMMIT of an aborted transaction is answered with ROLLBACK, which is an error to nobody.
   test('and so does a COMMIT right behind them', async () => {
     const failing = transaction(async (trx) => {

@@ -21,6 +21,7 @@ const cases: [string, unknown, Fault][] = [
   ['a broker that refused', new TransportError('no'), 'unavailable'],
   ['a unique constraint', withCode('23505'), 'message'],
   ['a unique constraint, wrapped by MikroORM', new UniqueConstraintViolationException(withCode('23505')), 'message'],
+  ["a user's EXECUTE of what nobody has prepared", withCode('26000'), 'message'],
   ['bad text for a column', withCode('22P02'), 'message'],
   ['a table that is missing', withCode('42P01'), 'message'],
   ["a user's error", new Error('no'), 'message'],

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { TransportPayload } from '../../src/core/payload.js';
 import { parseJson, type WireObject } from '../../src/core/wire-values.js';
 import { dumpRows } from '../../src/maintenance/dump.js';
-import { loadRows, type LoadResult } from '../../src/maintenance/load.js';
+import { loadRows } from '../../src/maintenance/load.js';
 import { twoServices, type TwoServices } from '../support/two-services.js';
 import { Author, Filtered, masters, Pair, replicas, Serialized } from './models.js';
-import { golden, GOLDEN_PRODUCTS, pieces, Sink } from './streams.js';
+import { golden, GOLDEN_PRODUCTS, loadResult, pieces, Sink } from './streams.js';
 
 let services: TwoServices;
 const master = <T = Record<string, unknown>>(sql: string): Promise<T[]> =>
@@ -41,15 +41,6 @@ async function load(text: string, options: Parameters<typeof loadRows>[2] = {}) 
   return { result, problems };
 }
 
-const counts = (over: Partial<LoadResult>): LoadResult => ({
-  loaded: 0,
-  kept: 0,
-  failed: 0,
-  removed: 0,
-  newer: 0,
-  stopped: false,
-  ...over,
-});
 const product = (id: number, revision: number, over: WireObject = {}): string =>
   JSON.stringify({
     cqrs_revision: revision,
@@ -147,13 +138,13 @@ describe('bulk-dump', () => {
 
 describe('bulk-load', () => {
   test("of a Python dump, then of ours, gives the master's rows", async () => {
-    expect(await load(golden('cqrs_bulk_dump.txt'))).toEqual({ result: counts({ loaded: 5 }), problems: [] });
+    expect(await load(golden('cqrs_bulk_dump.txt'))).toEqual({ result: loadResult({ loaded: 5 }), problems: [] });
     const columns =
       'id, name, quantity::text, price::text, created_at::text, active, cqrs_revision, cqrs_updated::text';
     const expected = await master(`select ${columns.replace('price', 'price::float8')} from product order by id`);
     expect(await replica(`select ${columns} from product_ref order by id`)).toEqual(expected);
     await replica('delete from product_ref');
-    expect((await load((await dump('product')).text)).result).toEqual(counts({ loaded: 5 }));
+    expect((await load((await dump('product')).text)).result).toEqual(loadResult({ loaded: 5 }));
     expect(await replica(`select ${columns} from product_ref order by id`)).toEqual(expected);
     expect((await replica(`select 1 from product_ref where cqrs_incarnation is null`)).length).toBe(0);
   });
@@ -161,14 +152,14 @@ describe('bulk-load', () => {
   test('leaves newer rows and deletions alone, writes over older ones, and may be repeated', async () => {
     await load(file(product(1, 5), product(2, 1)));
     expect((await load(file(product(1, 3), product(2, 3), product(3, 0)))).result).toEqual(
-      counts({ loaded: 2, kept: 1 }),
+      loadResult({ loaded: 2, kept: 1 }),
     );
     expect(await stored()).toEqual([
       { id: 1, name: 'n5', r: 5 },
       { id: 2, name: 'n3', r: 3 },
       { id: 3, name: 'n0', r: 0 },
     ]);
-    expect((await load(file(product(1, 3), product(2, 3), product(3, 0)))).result).toEqual(counts({ kept: 3 }));
+    expect((await load(file(product(1, 3), product(2, 3), product(3, 0)))).result).toEqual(loadResult({ kept: 3 }));
   });
 
   test('does not bring back a row that was deleted later', async () => {
@@ -177,7 +168,7 @@ describe('bulk-load', () => {
     const payload = new TransportPayload({ signalType: 'DELETE', cqrsId: 'product', instanceData: gone });
     await services.replica.cqrs.replicaRuntime.handle([{ payload, committedAt: null, direct: false, expired: false }]);
     for (const clear of [false, true]) {
-      expect((await load(file(product(1, 3)), { clear })).result).toEqual(counts({ kept: 1 }));
+      expect((await load(file(product(1, 3)), { clear })).result).toEqual(loadResult({ kept: 1 }));
     }
     expect(await stored()).toEqual([]);
   });
@@ -205,7 +196,7 @@ describe('bulk-load', () => {
       expect.stringMatching(/^10: MappingError: .*SQLSTATE 23502/),
     ]);
     expect(problems.join()).not.toMatch(/xxx|never/);
-    expect(result).toEqual(counts({ loaded: 3, failed: 6 }));
+    expect(result).toEqual(loadResult({ loaded: 3, failed: 6 }));
     expect((await stored()).map(({ id }) => id)).toEqual([1, 4, 6]);
   });
 
@@ -218,7 +209,7 @@ describe('bulk-load', () => {
   test('an empty input, an unknown id', async () => {
     await expect(load('')).rejects.toThrow(/the input is empty/);
     await expect(load('ghost\n{}')).rejects.toThrow(/Unknown CQRS_ID 'ghost'/);
-    expect((await load('product')).result).toEqual(counts({}));
+    expect((await load('product')).result).toEqual(loadResult({}));
   });
 });
 
@@ -230,7 +221,7 @@ describe('bulk-load --clear', () => {
     await replica(`update product_ref set name = 'damaged' where id = 2`);
     await load(file(product(3, 9), product(8, 9)));
     const { result } = await load(file(product(1, 4), product(2, 2), product(3, 1), product(4, 1)), { clear: true });
-    expect(result).toEqual(counts({ loaded: 3, kept: 1, removed: 1, newer: 1 }));
+    expect(result).toEqual(loadResult({ loaded: 3, kept: 1, removed: 1, newer: 1 }));
     expect(await stored()).toEqual([
       { id: 1, name: 'n4', r: 4 },
       { id: 2, name: 'n2', r: 2 },
@@ -249,7 +240,7 @@ describe('bulk-load --clear', () => {
       yield Buffer.from(product(5, 4));
     };
     const result = await loadRows(services.replica.cqrs, source(), { clear: true, batchSize: 1 });
-    expect(result).toEqual(counts({ loaded: 5, removed: 1 }));
+    expect(result).toEqual(loadResult({ loaded: 5, removed: 1 }));
     expect(during).toMatchObject([
       { id: 1, r: 2 },
       { id: 2, r: 2 },
@@ -261,7 +252,7 @@ describe('bulk-load --clear', () => {
   test('a bad line changes nothing', async () => {
     await load(before);
     const { result, problems } = await load(file(product(1, 4), '{', product(2, 4)), { clear: true });
-    expect(result).toEqual(counts({ failed: 1 }));
+    expect(result).toEqual(loadResult({ failed: 1 }));
     expect(problems).toHaveLength(1);
     expect((await stored()).map(({ id, r }) => [id, r])).toEqual([
       [1, 2],
@@ -272,7 +263,7 @@ describe('bulk-load --clear', () => {
 
   test('with an empty dump empties the table', async () => {
     await load(before);
-    expect((await load('product', { clear: true })).result).toEqual(counts({ removed: 3 }));
+    expect((await load('product', { clear: true })).result).toEqual(loadResult({ removed: 3 }));
     expect(await stored()).toEqual([]);
   });
 });

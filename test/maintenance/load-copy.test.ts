@@ -5,12 +5,12 @@ import { TransportPayload } from '../../src/core/payload.js';
 import { parseJson, type WireObject } from '../../src/core/wire-values.js';
 import { Cqrs } from '../../src/cqrs.js';
 import type { Received } from '../../src/inbox/handler.js';
-import { loadRows, type LoadResult } from '../../src/maintenance/load.js';
+import { loadRows } from '../../src/maintenance/load.js';
 import { ReplicaEntity } from '../../src/replica/replica-entity.js';
 import { MemoryTransport } from '../../src/transport/memory.js';
 import { KindsRef } from '../replica/support/kinds.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
-import { pieces } from './streams.js';
+import { loadResult, pieces } from './streams.js';
 
 /** What a load writes by COPY is what it would have written without. */
 
@@ -80,15 +80,6 @@ beforeEach(async () => {
 });
 
 const ways = async () => (await sql<{ way: string }>('select way from ways')).map(({ way }) => way);
-const counts = (over: Partial<LoadResult>): LoadResult => ({
-  loaded: 0,
-  kept: 0,
-  failed: 0,
-  removed: 0,
-  newer: 0,
-  stopped: false,
-  ...over,
-});
 const line = (id: number, revision = 0, over: WireObject = {}): string =>
   JSON.stringify({
     id,
@@ -126,7 +117,7 @@ describe('what is new goes in by COPY', () => {
   test('in batches, without and with --clear, and without incarnations', async () => {
     for (const options of [{ batchSize: 4 }, { clear: true }]) {
       await sql('truncate note_ref, ways');
-      expect((await load(many(10), options)).result).toEqual(counts({ loaded: 10 }));
+      expect((await load(many(10), options)).result).toEqual(loadResult({ loaded: 10 }));
       expect(await notes()).toEqual(many(10).map((_, index) => ({ id: index + 1, text: 'n0', r: 0 })));
       expect(await ways()).toEqual(Array('clear' in options ? 1 : 3).fill('copy'));
     }
@@ -187,7 +178,7 @@ describe('what is new goes in by COPY', () => {
     const lines = fields
       .flatMap(([field, values]) => [...values, null].map((value) => ({ ...empty, [field]: value })))
       .map((values, index) => line(index + 1, 2, values));
-    expect(await load(lines, { id: 'kinds' })).toEqual({ result: counts({ loaded: lines.length }), problems: [] });
+    expect(await load(lines, { id: 'kinds' })).toEqual({ result: loadResult({ loaded: lines.length }), problems: [] });
     expect(await ways()).toEqual(['copy']);
     const all = () => sql<{ row: string }>('select t::text as row from kinds_ref t order by id');
     const copied = await all();
@@ -238,7 +229,7 @@ describe('what is known goes the usual ways', () => {
   test('a file that goes on where another load was stopped, older and newer rows among them', async () => {
     await load([line(1, 5), line(2, 1), line(3, 0)]);
     const { result } = await load([line(1, 3), line(2, 3), ...many(10).slice(2)]);
-    expect(result).toEqual(counts({ loaded: 8, kept: 2 }));
+    expect(result).toEqual(loadResult({ loaded: 8, kept: 2 }));
     expect(await notes()).toEqual([
       { id: 1, text: 'n5', r: 5 },
       { id: 2, text: 'n3', r: 3 },
@@ -252,7 +243,7 @@ describe('what is known goes the usual ways', () => {
     const versions = () => sql('select xmin::text, ctid::text from note_ref order by id');
     const before = await versions();
     for (let round = 0; round < 2; round++) {
-      expect((await load(many(20), { batchSize: 5 })).result).toEqual(counts({ kept: 20 }));
+      expect((await load(many(20), { batchSize: 5 })).result).toEqual(loadResult({ kept: 20 }));
     }
     expect(await versions()).toEqual(before);
   });
@@ -262,7 +253,7 @@ describe('what is known goes the usual ways', () => {
     await cqrs.replicaRuntime.handle(gone);
     for (const clear of [false, true]) {
       const { result } = await load([...many(10), line(7, 2)], { clear });
-      expect(result).toEqual(counts({ loaded: 8, kept: 3 }));
+      expect(result).toEqual(loadResult({ loaded: 8, kept: 3 }));
       expect((await notes()).map(({ id }) => id)).toEqual([1, 2, 4, 5, 6, 8, 9, 10]);
     }
     // a later life may
@@ -286,7 +277,7 @@ describe('where COPY fails', () => {
     expect(problems.map((problem) => parseInt(problem)).toSorted((a, b) => a - b)).toEqual(bad.map((at) => at + 2));
     for (const problem of problems) expect(problem).toMatch(/^\d+: MappingError: .*SQLSTATE 22001/);
     expect(problems.join()).not.toContain('xxx');
-    expect(result).toEqual(counts({ loaded: 12_000 - bad.length, failed: bad.length }));
+    expect(result).toEqual(loadResult({ loaded: 12_000 - bad.length, failed: bad.length }));
     const wanted = lines.flatMap((_, at) => (bad.includes(at) ? [] : [at + 1]));
     expect((await notes()).map(({ id }) => id)).toEqual(wanted);
     expect(await ways()).toContain('copy');
@@ -309,7 +300,7 @@ describe('where COPY fails', () => {
       }
       const { result, problems } = await loading;
       expect(problems).toEqual([]);
-      expect(result).toEqual(theirs > 3 ? counts({ loaded: 3, kept: 1 }) : counts({ loaded: 4 }));
+      expect(result).toEqual(theirs > 3 ? loadResult({ loaded: 3, kept: 1 }) : loadResult({ loaded: 4 }));
       expect((await notes()).map(({ r }) => r)).toEqual([3, left, 3, 3]);
       expect(await ways()).toContain('copy');
     }
@@ -356,7 +347,7 @@ describe('where COPY fails', () => {
 
   test('a table whose columns are of other types than declared is filled without it', async () => {
     await sql('alter table note_ref alter column text type text');
-    expect((await load(many(3))).result).toEqual(counts({ loaded: 3 }));
+    expect((await load(many(3))).result).toEqual(loadResult({ loaded: 3 }));
     await sql('alter table note_ref alter column text type varchar(20)');
     expect(await ways()).toEqual(['upsert']);
   });

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { LoadResult } from '../../src/maintenance/load.js';
 
 /** What the Python command has written, see the README of test/golden. */
 export function golden(name: string): string {
@@ -32,3 +33,14 @@ export const GOLDEN_PRODUCTS = `insert into product (id, name, quantity, price, 
   select v.id, v.name, v.id * 10, v.id + 0.5, t.at, v.id % 2 = 1, v.revision, t.at
   from (values (1, 'One', 0), (2, 'Deux é 🎉 / "q"', 3), (3, 'Three', 1), (4, 'Four', 0), (5, 'Five', 2)) as v(id, name, revision),
     (values ('2024-01-02 03:04:05.123456+00'::timestamptz)) as t(at) /* cqrs */`;
+
+/** What a load tells, where all that is not named is nothing. */
+export const loadResult = (over: Partial<LoadResult>): LoadResult => ({
+  loaded: 0,
+  kept: 0,
+  failed: 0,
+  removed: 0,
+  newer: 0,
+  stopped: false,
+  ...over,
+});

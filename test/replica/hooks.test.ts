@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { defineEntity, type EntityManager, p } from '@mikro-orm/core';
+import { defineEntity, type EntityManager, p } from '@mikro-orm/postgresql';
+import { faultOf } from '../../src/inbox/faults.js';
 import type { Outcome } from '../../src/inbox/handler.js';
 import { replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
 import type { CreateContext, DeleteContext, SaveContext } from '../../src/replica/replica-hooks.js';
@@ -39,6 +40,7 @@ class AccountRef extends replicaClass(AccountSchema) {
     this.calls.push(['create', context]);
     log(em, `create ${context.mappedData['name']}`);
     if (context.mappedData['name'] === 'nobody') return;
+    if (context.mappedData['name'] === 'executes') await em.execute('execute nothing_prepared');
     const row = await super.cqrsCreate(em, context);
     if (context.mappedData['name'] === 'throws') throw new Error('no such luck');
     return row;
@@ -426,4 +428,15 @@ describe('cqrsSave', () => {
       PlainRef.cqrsSave(em, { id: 5, cqrs_revision: 9, cqrs_updated: '2026-01-01 00:00:00+00:00' }),
     ).rejects.toThrow("'name' is missing");
   });
+});
+
+// The states of a session that forgot our own statements are not everybody's: such a message would be tried for ever.
+test('a hook that executes what nobody has prepared fails by itself, and counts', async () => {
+  const [bad, good] = await service.handle([
+    message({ id: '901', name: 'executes' }),
+    message({ id: '902', name: 'good' }),
+  ]);
+  expect(brief([good!])).toEqual(['create']);
+  expect(bad!.kind).toBe('failed');
+  expect(faultOf((bad as Extract<Outcome, { kind: 'failed' }>).error)).toBe('message');
 });
