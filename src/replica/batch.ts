@@ -8,7 +8,7 @@ import { stringifyJson } from '../core/wire-values.js';
 import type { Outcome, Received } from '../inbox/handler.js';
 import type { CopyPath } from './copy-path.js';
 import { classifyDatabaseError, endsTransaction } from './database-errors.js';
-import { type Carried, HookPath, inVersionOrder } from './hook-path.js';
+import { type Carried, HookPath, type HookParts, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
 import { type KeyLock, lockKeys } from './key-locks.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
@@ -30,16 +30,12 @@ export const HOOKS_AT_ONCE = 500;
 /** What a statement ends with at `statement_timeout`. */
 const QUERY_CANCELED = '57014';
 
-export interface BatchParts {
+export interface BatchParts extends HookParts {
   readonly replicas: Registry<ReplicaDefinition>;
   readonly settings: Settings;
   readonly events: Events;
-  /** The quoted table of `Tombstone`. */
-  readonly tombstones: string;
   readonly straight: StraightPath;
   readonly copy: CopyPath;
-  /** Replicas whose hooks were seen to read more than their own row. */
-  readonly readsOthers: WeakSet<ReplicaDefinition>;
 }
 
 export interface BatchOptions {
@@ -248,7 +244,7 @@ export class Batch {
     // Also beside a worker of a release in which the class had no hook yet.
     const options = { lockRows: true };
     const states = await readStates(session, definition, distinctKeys(group), this.parts.tombstones, options);
-    const path = new HookPath(definition, this.parts.tombstones, this.parts.readsOthers);
+    const path = new HookPath(definition, this.parts);
     const callAlone = async (message: Prepared): Promise<void> => {
       try {
         const applying = path.apply(em, message, states.get(message.key.text)!, this.#rules);

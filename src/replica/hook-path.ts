@@ -3,16 +3,17 @@ import { parseJson, stringifyJson, type WireObject } from '../core/wire-values.j
 import type { Outcome } from '../inbox/handler.js';
 import { after } from './fold.js';
 import type { Prepared } from './prepare.js';
-import { previousValues, propertyValues } from './property-values.js';
+import { cutToDate, previousValues, propertyValues } from './property-values.js';
 import type { ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { CreateContext, ReplicaInstance } from './replica-hooks.js';
-import type { Stamp, Statement } from './replica-table.js';
 import { compareVersions, decide, type RuleOptions, type Stored } from './revision-rules.js';
 import { type Decided, lockOf, Together, type Writing } from './hooks-together.js';
-import { keyCondition, rowKey } from './row-keys.js';
+import { keyCondition } from './row-keys.js';
 import { applied, refusal } from './row-path.js';
 import { SqlSession } from './sql-session.js';
+import type { StampedFlush } from './stamped-flush.js';
+import type { Stamp } from './stamps.js';
 import { bury } from './tombstones.js';
 
 /**
@@ -38,10 +39,18 @@ export interface Carried {
   readonly stored: Stored;
 }
 
+export interface HookParts {
+  /** The quoted table of `Tombstone`. */
+  readonly tombstones: string;
+  /** Replicas whose hooks were seen to read more than their own row. */
+  readonly readsOthers: WeakSet<ReplicaDefinition>;
+  readonly flushes: StampedFlush;
+}
+
 /**
  * One entity's messages, one call each, through the methods of its class.
  *
- *   together (plain creates and updates of different rows): load all ─▶ call each ─▶ one flush ─▶ stamp all
+ *   together (plain creates and updates of different rows): load all ─▶ call each ─▶ one flush, with stamps ─▶ stamp the rest
  *      └─ anything is thrown: all of it is taken back, and each goes alone
  *   alone: savepoint ─▶ load ─▶ call ─▶ flush ─▶ stamp
  *
@@ -51,9 +60,7 @@ export interface Carried {
 export class HookPath {
   constructor(
     private readonly definition: ReplicaDefinition,
-    private readonly tombstones: string,
-    /** Replicas whose hooks were seen to read more than their own row. */
-    private readonly readsOthers: WeakSet<ReplicaDefinition>,
+    private readonly parts: HookParts,
   ) {}
 
   /**
@@ -88,7 +95,7 @@ export class HookPath {
   ): readonly Decided[] {
     const run: Decided[] = [];
     const keys = new Set<string>();
-    if (this.readsOthers.has(this.definition)) return run;
+    if (this.parts.readsOthers.has(this.definition)) return run;
     for (const message of messages.slice(from)) {
       if (message.bySave || keys.has(message.key.text)) return run;
       const decision = decide(states.get(message.key.text)!, message.incoming, rules);
@@ -108,30 +115,33 @@ export class HookPath {
     const scope = transaction.fork({ clear: true, keepTransactionContext: true });
     return scope.transactional(async (em) => {
       const together = await Together.load(em, definition, run);
-      let called = 0;
+      const stamps = new Map<object, Stamp>();
+      const done: Stamped[] = [];
       for (const { message, decision } of run) {
-        await this.#write(em, message, decision.action as 'create' | 'update', together.entityOf(message));
-        called++;
+        const entity = await this.#write(
+          em,
+          message,
+          decision.action as 'create' | 'update',
+          together.entityOf(message),
+        );
+        const stamp = stampOf(message, decision);
+        if (entity) stamps.set(entity, stamp);
+        done.push({ message, decision, stamp });
         if (!together.hasReadOthers()) continue;
-        this.readsOthers.add(definition);
+        this.parts.readsOthers.add(definition);
         break;
       }
-      const done = run.slice(0, called);
       together.check();
-      await em.flush();
-      const session = new SqlSession(em);
-      const alive = await session.run(this.#stamp(done));
-      const keys = new Set(alive.map((row) => rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!)).text));
-      // A hook may make nothing: what is there now is what the next message meets.
-      const burials = done
-        .filter(({ message }) => !keys.has(message.key.text))
-        .map(({ message, decision }) => ({ key: message.key.text, version: decision.version }));
-      if (burials.length > 0) await session.run(bury(this.tombstones, definition.cqrsId, burials));
+      const stored = await this.parts.flushes.flush(em, definition, stamps);
+      const missing = await this.#stamp(
+        em,
+        done.filter(({ stamp }) => !stored.has(stamp)),
+      );
       em.clear(); // or its end would look for changes once more
       return done.map(({ message, decision }) => ({
         message,
         outcome: applied(message, decision.action),
-        stored: { kind: keys.has(message.key.text) ? 'row' : 'tombstone', version: decision.version },
+        stored: { kind: missing.has(message) ? 'tombstone' : 'row', version: decision.version },
       }));
     });
   }
@@ -140,7 +150,6 @@ export class HookPath {
     const { statics } = this.definition;
     const { payload } = message.received;
     const meta = statics.CQRS_META ? payload.meta : undefined;
-    const session = new SqlSession(em);
     const ends = decision.action === 'delete' || decision.action === 'replace';
     if (ends) {
       const masterData = payload.signalType === 'DELETE' ? payload.instanceData : this.#farewell(message);
@@ -152,31 +161,41 @@ export class HookPath {
       await em.flush();
     }
     // A hook may keep what it was told to delete, or make nothing: what is there now is what the next message meets.
-    const lives =
-      decision.action !== 'remember' && (await session.run(this.#stamp([{ message, decision }]))).length > 0;
-    const buried = after(decision).kind === 'tombstone';
-    if (buried || !lives) {
-      const burial = { key: message.key.text, version: decision.version };
-      await session.run(bury(this.tombstones, this.definition.cqrsId, [burial]));
+    if (decision.action === 'remember') {
+      await this.#bury(em, [{ message, decision }]);
+      return { kind: 'tombstone', version: decision.version };
     }
-    return { kind: lives ? 'row' : 'tombstone', version: decision.version };
+    const missing = await this.#stamp(em, [{ message, decision, stamp: stampOf(message, decision) }]);
+    if (after(decision).kind === 'tombstone' && missing.size === 0) await this.#bury(em, [{ message, decision }]);
+    return { kind: missing.size === 0 ? 'row' : 'tombstone', version: decision.version };
   }
 
-  #stamp(done: readonly Decided[]): Statement {
-    const { columns, table } = this.definition;
-    return table!.stamp(
-      columns.filter(isTime),
-      done.map(({ message, decision }) => stampOf(message, decision)),
-    );
+  /** Stamps rows, and buries those that are not there, which are what it answers with. */
+  async #stamp(em: EntityManager, done: readonly Stamped[]): Promise<ReadonlySet<Prepared>> {
+    if (done.length === 0) return new Set();
+    const rows = done.map(({ stamp }) => ({ ...stamp, values: [] }));
+    const answer = await new SqlSession(em).run(this.definition.table!.stamp([], rows));
+    const { alive } = answer[0] as { alive: string | null };
+    const there = new Set(alive?.split(',').map(Number));
+    // A hook may make nothing: what is there now is what the next message meets.
+    const missing = done.filter((_, index) => !there.has(index + 1));
+    await this.#bury(em, missing);
+    return new Set(missing.map(({ message }) => message));
   }
 
-  /** @param loaded the row's entity, where it is at hand. */
+  async #bury(em: EntityManager, ended: readonly Decided[]): Promise<void> {
+    if (ended.length === 0) return;
+    const burials = ended.map(({ message, decision }) => ({ key: message.key.text, version: decision.version }));
+    await new SqlSession(em).run(bury(this.parts.tombstones, this.definition.cqrsId, burials));
+  }
+
+  /** @param loaded the row's entity, where it is at hand. @returns the entity that was written to, if it is known. */
   async #write(
     em: EntityManager,
     message: Prepared,
     action: 'create' | 'update' | 'replace',
     loaded?: object,
-  ): Promise<void> {
+  ): Promise<object | undefined> {
     const { definition } = this;
     const context = this.#context(em, message);
     const entity =
@@ -193,10 +212,12 @@ export class HookPath {
           )));
     if (entity !== null) {
       await (entity as ReplicaInstance).cqrsUpdate(em, context);
-      return undefined;
+      return entity;
     }
     const created = await definition.statics.cqrsCreate(em, context);
-    if (created instanceof definition.entity) em.persist(created);
+    if (!(created instanceof definition.entity)) return undefined;
+    em.persist(created);
+    return created;
   }
 
   async #callSave(transaction: EntityManager, { received }: Prepared): Promise<Outcome> {
@@ -215,7 +236,7 @@ export class HookPath {
         ? {
             ...propertyValues(definition, row.columns, payload.instanceData, platform),
             cqrsRevision: revision,
-            cqrsUpdated: new Date(updated / 1000),
+            cqrsUpdated: cutToDate(updated),
             cqrsIncarnation: incarnation,
           }
         : copy(payload.instanceData),
@@ -233,6 +254,10 @@ export class HookPath {
       cqrs_updated: cqrs_updated!,
     };
   }
+}
+
+interface Stamped extends Decided {
+  readonly stamp: Stamp;
 }
 
 function stampOf({ key, row }: Prepared, { version }: Writing): Stamp {

@@ -61,13 +61,18 @@ function readBy({ property, kind, cast }: ReplicaColumn, value: WireValue, platf
   const given = plain(kind, value);
   if (kind === 'datetime' || kind === 'datetime-utc') {
     const micros = target.runtimeType === 'Date' ? parseMicroseconds(value) : undefined;
-    return micros === undefined ? given : new Date(micros / 1000);
+    return micros === undefined ? given : cutToDate(micros);
   }
   // JSON is an object already, and MikroORM's type for it would read a string as its text.
   if (kind === 'json') return storable(given);
   if (!target.customType) return given;
   const asText = kind === 'decimal' || cast === 'bigint';
   return target.customType.convertToJSValue((asText ? String(given) : given) as never, platform);
+}
+
+/** A time as hooks are given it: microseconds since 1970 → the millisecond it lies in, before 1970 as well. */
+export function cutToDate(micros: number): Date {
+  return new Date(Math.floor(micros / 1000));
 }
 
 /**

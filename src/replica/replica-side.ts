@@ -6,6 +6,7 @@ import type { Settings } from '../core/settings.js';
 import { ReplicaAnswers } from './answers.js';
 import { Applier } from './applier.js';
 import { defineReplicas, type ReplicaDefinition } from './replica-definition.js';
+import { StampedFlush } from './stamped-flush.js';
 import { checkTables } from './table-check.js';
 import { Tombstone, TombstonePurge } from './tombstones.js';
 
@@ -14,6 +15,8 @@ export class ReplicaSide {
   readonly replicas = new Registry<ReplicaDefinition>();
   /** What does not keep the service from starting, and will hurt one day. Filled by `discover`. */
   readonly warnings: Problem[] = [];
+  /** Wraps the driver, which MikroORM has only after it has found its entities. */
+  #flushes?: StampedFlush;
 
   constructor(
     private readonly parts: { readonly orm: MikroORM; readonly settings: Settings; readonly events: Events },
@@ -40,7 +43,9 @@ export class ReplicaSide {
   }
 
   createApplier(): Applier {
-    return new Applier({ ...this.parts, em: this.#em, replicas: this.replicas, tombstones: this.tombstoneTable });
+    const flushes = (this.#flushes ??= new StampedFlush(this.#em));
+    const tombstones = this.tombstoneTable;
+    return new Applier({ ...this.parts, em: this.#em, replicas: this.replicas, tombstones, flushes });
   }
 
   /** Tells masters what they ask about the rows here. */

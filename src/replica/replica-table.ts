@@ -2,6 +2,7 @@ import { formatMicroseconds } from '../core/wire-times.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import type { Version } from '../core/payload.js';
 import type { RuleOptions } from './revision-rules.js';
+import { shapeOf, stampColumns, type StampedRow, stampText } from './stamps.js';
 import { SEPARATOR_SQL, type TextColumns, textColumns, transpose, unnest } from './text-columns.js';
 
 /** A row as it is written: a text a column, in the order of the shape it belongs to, and its version. */
@@ -27,13 +28,6 @@ export interface StraightWrite {
   readonly keys: readonly string[];
   readonly cqrsId: string;
   readonly tombstones: string;
-}
-
-/** What a row that a hook has written is stamped with: its version, and the times that a `Date` has cut off. */
-export interface Stamp {
-  readonly key: readonly string[];
-  readonly version: Version;
-  readonly times: readonly { readonly column: ReplicaColumn; readonly text: string }[];
 }
 
 export interface WriteOptions {
@@ -171,41 +165,17 @@ export class ReplicaTable {
   }
 
   /**
-   * Stamps rows that hooks have written; answers with the keys (`k0`, `k1` …) of those that are there. Times whose
-   * microseconds a JavaScript `Date` has cut off get them back, unless the hook has stored another time.
+   * Stamps rows that hooks have written, and writes these columns of them with it; answers with the numbers, from 1, of
+   * those that are there (`alive`). Times whose microseconds a JavaScript `Date` has cut off get them back, unless the hook
+   * has stored another time.
    */
-  stamp(columns: readonly ReplicaColumn[], rows: readonly Stamp[]): Statement {
-    const width = this.#keys.length;
-    const texts = textColumns([
-      ...transpose(
-        rows.map((row) => row.key),
-        width,
-      ),
-      rows.map(({ version }) => String(version.revision)),
-      rows.map(({ version }) => formatMicroseconds(version.updated)),
-      rows.map(({ version }) => (version.incarnation === null ? null : String(version.incarnation))),
-      ...columns.map((column) => rows.map(({ times }) => times.find((time) => time.column === column)?.text ?? null)),
-    ]);
-    const text = this.#textOf(`stamp|${texts.form}|${fieldsOf(columns)}`, () => {
-      const precise = columns.map((column, index) => {
-        const field = this.#quote(column.field);
-        const exact = `u.c${width + 3 + index}::${column.cast}`;
-        return `${field} = case when date_trunc('milliseconds', t.${field}) = date_trunc('milliseconds', ${exact}) then ${exact} else t.${field} end`;
-      });
-      const versions = [
-        `${REVISION} = u.c${width}::int`,
-        `${UPDATED} = u.c${width + 1}::timestamptz`,
-        `${INCARNATION} = u.c${width + 2}::bigint`,
-      ];
-      const sameKey = this.#sameKey('r', (index) => `u.c${index}::${this.#keys[index]!.cast}`);
-      // Row by row, as OFFSET makes PostgreSQL do it: a join with the list would read the table as a whole.
-      return `with stamped as (
-          update ${this.name} t set ${[...versions, ...precise].join(', ')}
-          from ${unnest(width + 3 + columns.length, texts.sql)}
-            cross join lateral (select r.ctid from ${this.name} r where ${sameKey} offset 0) as at
-          where t.ctid = at.ctid returning ${this.#keyTexts('t').join(', ')})
-        select * from stamped`;
-    });
+  stamp(changed: readonly ReplicaColumn[], rows: readonly StampedRow[]): Statement {
+    const shape = shapeOf(changed, rows);
+    const texts = textColumns(stampColumns(this.#keys.length, shape, rows));
+    const table = { name: this.name, keys: this.#keys, quote: this.#quote };
+    const text = this.#textOf(`stamp|${texts.form}|${fieldsOf(shape.times)}|${fieldsOf(changed)}`, () =>
+      stampText(table, shape, texts),
+    );
     return { text, parameters: texts.parameters };
   }
 
