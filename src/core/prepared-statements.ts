@@ -17,7 +17,7 @@ export class PreparedStatements {
   #lost = false;
 
   /** What `pg` is to be asked for a marked text; undefined when it is to be sent as it is. */
-  named(text: unknown, values: unknown): { name: string; text: string; values: unknown } | undefined {
+  named<V>(text: unknown, values: V): { name: string; text: string; values: V } | undefined {
     if (this.#lost || typeof text !== 'string' || !text.startsWith(PREPARED)) return undefined;
     const name = this.#nameOf(text);
     return name === undefined ? undefined : { name, text, values };

@@ -1,4 +1,5 @@
 import { asCopyIn } from './copy-in.js';
+import { Flight, type FlightStatement, type FlyingClient } from './flight.js';
 import { PreparedStatements } from './prepared-statements.js';
 
 /**
@@ -8,12 +9,9 @@ import { PreparedStatements } from './prepared-statements.js';
  *   begin; update …   ─▶ insert into cqrs_outbox …; commit
  *
  * BEGIN, and a statement marked by `withNext`, is held back until the next statement; one marked by `withCommit` until the
- * COMMIT. Those without parameters travel in one simple query: PostgreSQL stops at the first error. When the insert fails
- * there is no COMMIT, the promise of the commit rejects, and MikroORM rolls back.
- *
- * Those with parameters are pipelined, where `pg` can (8.23 and later): sent without waiting for the one before, and done
- * one after another all the same. When one fails, so do those behind it, and the first tells why. A COMMIT is never
- * pipelined: that of an aborted transaction is answered with ROLLBACK, which is an error to nobody.
+ * COMMIT. They travel with it: in one simple query where none has parameters, else as a `Flight`, where `pg` can. Either
+ * way PostgreSQL does them one after another and stops at the first error. When the insert fails there is no COMMIT, the
+ * promise of the commit rejects, and MikroORM rolls back.
  *
  * It watches the `pg` clients of MikroORM's own pool as they are taken from it, and keeps those out of it that no longer
  * answer. On any other driver everything is sent as it comes.
@@ -32,7 +30,10 @@ export function saveRoundTrips(connection: NativeConnection): () => Promise<void
   return watch;
 }
 
-/** Marks a statement whose result nobody needs as the last one of its transaction: it may wait for the COMMIT. */
+/**
+ * Marks a statement as one of the last of its transaction: it may wait for the COMMIT. Its answer is empty until the
+ * transaction is committed; then its rows are in the array that it was answered with.
+ */
 export function withCommit(sql: string): string {
   return WITH_COMMIT + sql;
 }
@@ -98,16 +99,10 @@ interface Held {
   readonly rows: unknown[];
 }
 
-/** One or several of them, as they are sent. */
-interface Message {
-  readonly args: QueryArguments;
-  readonly rows: readonly unknown[][];
-}
-
 class WatchedClient {
   readonly #stock: PgClient['query'];
   #heldFirst: Held[] = [];
-  #heldLast: string[] = [];
+  #heldLast: Held[] = [];
   /** What PostgreSQL said when it ended the connection. */
   #farewell?: PgError;
 
@@ -117,9 +112,9 @@ class WatchedClient {
   ) {
     const stock = client.query.bind(client);
     this.#stock = (...args) => {
-      const copy = asCopyIn(args);
-      if (copy) stock(copy);
-      return this.#explaining(copy ? copy.answer : stock(...args));
+      const own = args[0] instanceof Flight ? args[0] : asCopyIn(args);
+      if (own) stock(own);
+      return this.#explaining(own ? own.answer : stock(...args));
     };
     client.on?.('error', (error) => void (this.#farewell ??= error));
     client.query = (...args) => this.#query(args);
@@ -156,18 +151,20 @@ class WatchedClient {
   #query(args: QueryArguments): unknown {
     const [text, ...rest] = args;
     const sql = simpleText(args);
-    if (sql !== undefined && BEGIN.test(sql)) return this.#holdFirst(args);
+    if (sql !== undefined && BEGIN.test(sql)) return hold(this.#heldFirst, args);
     if (typeof text === 'string' && text.startsWith(WITH_NEXT)) {
-      return this.#holdFirst([text.slice(WITH_NEXT.length), ...rest]);
+      return hold(this.#heldFirst, [text.slice(WITH_NEXT.length), ...rest]);
     }
-    if (sql?.startsWith(WITH_COMMIT)) return this.#holdLast(sql);
+    if (typeof text === 'string' && text.startsWith(WITH_COMMIT)) {
+      return hold(this.#heldLast, [text.slice(WITH_COMMIT.length), ...rest]);
+    }
     const first = this.#heldFirst;
     const last = this.#heldLast;
     this.forget();
     if (sql === 'rollback') return begins(first) ? Promise.resolve(nothingDone()) : this.#rollBack();
     // A transaction in which nothing happened never was.
     if (sql === 'commit' && begins(first) && last.length === 0) return Promise.resolve(nothingDone());
-    const held = [...first, ...last.map((one): Held => ({ args: [one], rows: [] }))];
+    const held = [...first, ...last];
     return held.length === 0 ? this.#sendNamed(args) : this.#behind(held, args);
   }
 
@@ -184,61 +181,48 @@ class WatchedClient {
     }
   }
 
-  #holdFirst(args: QueryArguments): Promise<unknown> {
-    const answer = nothingDone();
-    this.#heldFirst.push({ args, rows: answer.rows });
-    return Promise.resolve(answer);
-  }
-
-  #holdLast(sql: string): Promise<unknown> {
-    this.#heldLast.push(sql);
-    return Promise.resolve(nothingDone());
-  }
-
   /** The statement, and before it what was held back. */
   #behind(held: readonly Held[], args: QueryArguments): unknown {
     const sql = simpleText(args);
-    const messages = joinTexts(held);
-    const [first, ...others] = messages;
-    const text = first && others.length === 0 ? simpleText(first.args) : undefined;
-    if (sql !== undefined && text !== undefined) return this.#together({ ...first!, args: [`${text}; ${sql}`] });
-    if (typeof args[0] === 'string' && args[2] === undefined) return this.#pipelined(messages, args);
+    const texts = held.map((one) => simpleText(one.args));
+    if (sql !== undefined && texts.every((text) => text !== undefined)) return this.#together(held, [...texts, sql]);
+    // Several statements may be in one text of a user's, and only in a query of its own.
+    const own = sql === undefined || sql === 'commit' ? asStatement(args) : undefined;
+    if (own) return this.#fly(held, own);
+    const ahead = this.#fly(held);
+    if (sql !== undefined) return ahead.then(() => this.#stock(...args));
     // A cursor or a callback waits in the client's own queue. If what is before it fails, so does it.
-    for (const one of messages) this.#fill(one).catch(() => {});
+    ahead.catch(() => {});
     return this.#stock(...args);
   }
 
   /** One message, of which the last statement is asked for. */
-  async #together(message: Message): Promise<unknown> {
-    const results = (await this.#fill(message)).slice(message.rows.length);
-    return results.length === 1 ? results[0] : results;
+  async #together(held: readonly Held[], texts: readonly string[]): Promise<unknown> {
+    const own = fill(held, (await this.#stock(texts.join('; '))) as readonly Answer[]);
+    return own.length === 1 ? own[0] : own;
   }
 
-  async #pipelined(messages: readonly Message[], args: QueryArguments): Promise<unknown> {
-    const { pipeline, connection } = this.client;
-    if (pipeline === undefined || !connection?.stream) {
-      for (const one of messages) await this.#fill(one);
-      return this.#sendNamed(args);
+  /** One message as well. @returns the answer to the last */
+  async #fly(held: readonly Held[], last?: FlightStatement): Promise<unknown> {
+    const statements = [...held.map(({ args }) => asStatement(args)!), ...(last ? [last] : [])].map(
+      (statement) => this.statements.named(statement.text, statement.values) ?? statement,
+    );
+    const flight = Flight.of(this.client, statements);
+    const answers = flight ? await this.#flown(flight) : await this.#inTurn(statements);
+    return fill(held, answers)[0];
+  }
+
+  async #flown(flight: Flight): Promise<readonly Answer[]> {
+    try {
+      return (await this.#stock(flight)) as readonly Answer[];
+    } catch (error) {
+      throw flight.name === undefined ? error : this.statements.failed(error);
     }
-    const { stream } = connection;
-    this.client.pipeline = true;
-    stream.cork?.();
-    const before = messages.map((one) => this.#fill(one));
-    // Behind a failure a COMMIT would only seem to work.
-    const own = simpleText(args) === undefined ? (this.#sendNamed(args) as Promise<unknown>) : undefined;
-    stream.uncork?.();
-    // All of them: the client must be idle before it does again as it was told.
-    const settled = await Promise.allSettled([...before, own]);
-    this.client.pipeline = pipeline;
-    for (const one of settled) if (one.status === 'rejected') throw one.reason;
-    return own ?? this.#stock(...args);
   }
 
-  /** Sends a message, and gives those who were held back their rows. @returns the answers of all its statements */
-  async #fill({ args, rows }: Message): Promise<readonly unknown[]> {
-    const result = await (this.#sendNamed(args) as Promise<unknown>);
-    const answers = (Array.isArray(result) ? result : [result]) as readonly Partial<Answer>[];
-    for (const [index, into] of rows.entries()) for (const row of answers[index]?.rows ?? []) into.push(row);
+  async #inTurn(statements: readonly FlightStatement[]): Promise<readonly Answer[]> {
+    const answers: Answer[] = [];
+    for (const { text, values } of statements) answers.push((await this.#stock(text, values)) as Answer);
     return answers;
   }
 
@@ -253,16 +237,16 @@ class WatchedClient {
   }
 }
 
-// Texts that follow one another share a message.
-function joinTexts(held: readonly Held[]): Message[] {
-  const messages: Message[] = [];
-  for (const { args, rows } of held) {
-    const last = messages.at(-1);
-    const [before, text] = [last && simpleText(last.args), simpleText(args)];
-    if (before === undefined || text === undefined) messages.push({ args, rows: [rows] });
-    else messages[messages.length - 1] = { args: [`${before}; ${text}`], rows: [...last!.rows, rows] };
-  }
-  return messages;
+function hold(into: Held[], args: QueryArguments): Promise<unknown> {
+  const answer = nothingDone();
+  into.push({ args, rows: answer.rows });
+  return Promise.resolve(answer);
+}
+
+/** Gives those who were held back their rows. @returns the answers that nobody was held back for */
+function fill(held: readonly Held[], answers: readonly Answer[]): readonly Answer[] {
+  for (const [index, { rows }] of held.entries()) for (const row of answers[index]!.rows) rows.push(row);
+  return answers.slice(held.length);
 }
 
 function begins([first]: readonly Held[]): boolean {
@@ -276,17 +260,21 @@ function simpleText([query, parameters, callback]: QueryArguments): string | und
   return bare ? query : undefined;
 }
 
+/** The same for one that may have parameters. */
+function asStatement([text, values, callback]: QueryArguments): FlightStatement | undefined {
+  if (typeof text !== 'string' || callback !== undefined) return undefined;
+  return { text, values: values as readonly unknown[] | undefined };
+}
+
 type QueryArguments = [query: unknown, parameters?: unknown, callback?: unknown];
 
 type PgError = Error & { readonly code?: string };
 
-interface PgClient {
-  /** Whether statements are sent while others are under way; versions that cannot do not have it. */
-  pipeline?: boolean;
+interface PgClient extends FlyingClient {
   query(...args: QueryArguments): unknown;
   end?(): Promise<void>;
   on?(event: 'error', listener: (error: PgError) => void): void;
-  readonly connection?: { readonly stream?: { destroy(): void; cork?(): void; uncork?(): void } };
+  readonly connection?: { readonly stream?: { destroy(): void; cork?(): void } };
 }
 
 interface PgPool {

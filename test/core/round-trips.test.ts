@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { CompiledQuery } from 'kysely';
+import { prepared } from '../../src/core/prepared-statements.js';
 import { withCommit, withNext } from '../../src/core/round-trips.js';
 import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
 import { type MasterService, masterService } from '../support/master-service.js';
@@ -20,7 +21,6 @@ type Transaction = { executeQuery(query: CompiledQuery): Promise<unknown> };
 interface Client {
   query(text: string, ...rest: unknown[]): unknown;
   release(): void;
-  pipeline?: boolean;
 }
 
 let service: MasterService;
@@ -147,11 +147,11 @@ test('several statements may wait for one COMMIT; none is lost, whatever comes b
 });
 
 describe.each([
-  { how: 'pipelined', older: false },
-  { how: 'one after another, by a pg that cannot do that', older: true },
-])('statements that wait for the next, $how', ({ older }) => {
-  beforeAll(() => void (older && delete client.pipeline));
-  afterAll(() => void (client.pipeline = false));
+  { how: 'together', unknown: false },
+  { how: 'one after another, by a client that is not known', unknown: true },
+])('statements that wait for others, $how', ({ unknown }) => {
+  beforeAll(() => void (unknown && Object.defineProperty(client, 'constructor', { value: {}, configurable: true })));
+  afterAll(() => void Reflect.deleteProperty(client, 'constructor'));
 
   interface Answering {
     executeQuery(query: CompiledQuery): Promise<{ rows: unknown[] }>;
@@ -188,14 +188,60 @@ describe.each([
     expect(await texts()).toEqual([]);
   });
 
-  test('leave the client as it was told to be', async () => {
-    if (!older) client.pipeline = true;
-    await transaction(async (trx) => {
-      await run(trx, withNext('select $1::int'), [1]);
-      await run(trx, 'select $1::int', [2]);
+  test('have their rows when the COMMIT is answered, where they wait for that', async () => {
+    const late = await transaction(async (trx) => {
+      await run(trx, withNext('select 1 as a'));
+      return [
+        await run(trx, withCommit('select $1::int as a'), [2]),
+        await run(trx, withCommit('insert into note (text) values ($1) returning text /* cqrs */'), ['late']),
+        await run(trx, withCommit('select 3 as a')),
+      ];
     });
-    expect(client.pipeline).toBe(older ? undefined : true);
-    if (!older) client.pipeline = false;
+    expect(late.map(({ rows }) => rows)).toEqual([[{ a: 2 }], [{ text: 'late' }], [{ a: 3 }]]);
+    expect(messages).toHaveLength(unknown ? 6 : 1);
+    expect(await texts()).toEqual(['late']);
+  });
+
+  test('are not committed when one of them fails, and what it prepared is prepared again', async () => {
+    const insert = prepared('insert into note (text) values ($1) /* cqrs */');
+    const attempt = (divisor: number) =>
+      transaction(async (trx) => {
+        await run(trx, withCommit(prepared('select 1 / $1::int')), [divisor]);
+        await run(trx, withCommit(insert), ['behind']);
+      });
+    await expect(attempt(0)).rejects.toThrow(/division by zero/);
+    expect(await texts()).toEqual([]);
+    await attempt(1);
+    await attempt(1);
+    expect(await texts()).toEqual(['behind', 'behind']);
+  });
+
+  test('are not sent when one of them cannot be, nor is the COMMIT', async () => {
+    const failing = transaction(async (trx) => {
+      await run(trx, withCommit('insert into note (text) values ($1) /* cqrs */'), ['before']);
+      const text = {
+        toPostgres: () => {
+          throw new Error('cannot be sent');
+        },
+      };
+      await run(trx, withCommit('insert into note (text) values ($1) /* cqrs */'), [text]);
+    });
+    await expect(failing).rejects.toThrow('cannot be sent');
+    expect(await texts()).toEqual([]);
+    await create('after');
+    expect(await texts()).toEqual(['after']);
+  });
+
+  test('go before a text of several statements', async () => {
+    await transaction(async (trx) => {
+      const early = await run(trx, withNext('select $1::int as a'), [1]);
+      await run(
+        trx,
+        `insert into note (text) values ('a') /* cqrs */; insert into note (text) values ('b') /* cqrs */`,
+      );
+      expect(early.rows).toEqual([{ a: 1 }]);
+    });
+    expect(await texts()).toEqual(['a', 'b']);
   });
 
   // The COMMIT of an aborted transaction is answered with ROLLBACK, which is an error to nobody.

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import pg from 'pg';
+import { Flight } from '../../src/core/flight.js';
 import { TransportPayload } from '../../src/core/payload.js';
 import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
 import { MemoryBroker, MemoryTransport } from '../../src/transport/memory.js';
@@ -247,16 +248,21 @@ test('a process that only relays saves its round trips, too', async () => {
   const pool = (await service.orm.em.getConnection().getNativeClient()) as {
     connect(): Promise<{ query(text: unknown, ...rest: unknown[]): unknown; release(): void }>;
   };
-  const claimed = Promise.withResolvers<string>();
+  const together = Promise.withResolvers<Flight>();
+  const alone: unknown[] = [];
   const clients = await Promise.all([pool.connect(), pool.connect()]);
   for (const client of clients) {
     const query = client.query.bind(client);
     client.query = (text, ...rest) => {
-      if (typeof text === 'string' && text.includes('pg_try_advisory_xact_lock')) claimed.resolve(text);
+      if (text instanceof Flight) together.resolve(text);
+      else alone.push(text);
       return query(text, ...rest);
     };
   }
   for (const client of clients) client.release();
   await service.cqrs.start();
-  expect(await claimed.promise).toMatch(/^start transaction [^;]*; select bucket/);
+  expect((await together.promise).statements.join('; ')).toMatch(
+    /^start transaction [^;]*; select bucket.*; .*from .*cqrs_outbox/s,
+  );
+  expect(alone).not.toContainEqual(expect.stringMatching(/^start transaction|pg_try_advisory/));
 });
