@@ -34,8 +34,9 @@ export interface RetryRules {
 
 /**
  * What reacts to messages. The replica's applier is one; handlers for other kinds of message plug in beside it.
- * `handle` answers with one outcome a message, in the same order, after everything it did is durable; when it rejects,
- * nothing of the batch took place. It is never called again before it has answered.
+ * `handle` answers with one outcome a message, in the same order, after everything it did is durable. When it rejects,
+ * nothing of the batch took place, or it knows what did once these messages are handed in again. It is never called again
+ * before it has answered.
  */
 export interface Handler {
   readonly cqrsIds: readonly string[];

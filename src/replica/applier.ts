@@ -5,7 +5,7 @@ import { failPoint } from '../core/fail-points.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
 import type { WireObject } from '../core/wire-values.js';
 import type { Handler, Outcome, Received, RetryRules } from '../inbox/handler.js';
-import { Batch, type BatchParts, HOOKS_AT_ONCE } from './batch.js';
+import { Batch, type BatchParts, HOOKS_AT_ONCE, type Straight } from './batch.js';
 import type { ByHand } from './by-hand.js';
 import { classifyDatabaseError, withoutValues } from './database-errors.js';
 import { mapKey } from './field-mapping.js';
@@ -20,7 +20,7 @@ import { SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import { StraightPath } from './straight-path.js';
 
-export interface ApplierParts extends Omit<BatchParts, 'straight' | 'copy' | 'readsOthers'> {
+export interface ApplierParts extends Omit<BatchParts, 'straight' | 'copy' | 'readsOthers' | 'committed'> {
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
 }
@@ -38,7 +38,8 @@ interface HandleOptions {
  *
  *   map ─▶ begin ─▶ lock the keys ─▶ read what is stored ─▶ decide ─▶ write, parents first ─▶ delete, children first ─▶ commit
  *
- * One transaction a batch. Entities whose class overrides nothing are written set by set, one statement for all new
+ * One transaction a batch, or two: where nothing calls for a look at what is stored the statements travel with their COMMIT,
+ * and what they refuse is looked at in a second one. Entities whose class overrides nothing are written set by set, one statement for all new
  * and changed rows of an entity; the others message by message through the methods of their class, and what fails takes nothing with it.
  * SAVE and SYNC share their keys with other writers, and a guard in the statement keeps the newer row; DELETE and hooks
  * hold their keys alone, hooks nothing but their keys: they may take their time, and other workers work beside them.
@@ -53,6 +54,7 @@ export class Applier implements Handler, ReplicaRuntime {
       straight: new StraightPath(tombstones),
       copy: new CopyPath(tombstones),
       readsOthers: new WeakSet(),
+      committed: new WeakMap(),
     };
   }
 
@@ -90,18 +92,30 @@ export class Applier implements Handler, ReplicaRuntime {
     const stored = work.prepared.filter(({ definition }) => definition.path !== 'none');
     await after;
     if (stored.length > 0) {
+      let straight: Straight = within || rehearse ? 'at-once' : 'with-commit';
+      let open: readonly Prepared[] = stored;
       try {
-        await inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
-          await work.apply(em, stored);
-          if (rehearse) await takeBack(em);
-          await failPoint(this.parts.events, 'replica.before-commit');
-        });
-        await failPoint(this.parts.events, 'replica.after-commit');
-      } catch (error) {
+        while (open.length > 0) {
+          const conclude = await inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
+            const concluding = await work.apply(em, open, straight);
+            if (rehearse) await takeBack(em);
+            await failPoint(this.parts.events, 'replica.before-commit');
+            return concluding;
+          });
+          await failPoint(this.parts.events, 'replica.after-commit');
+          open = conclude();
+          straight = 'no';
+        }
+      } catch (thrown) {
+        // A COMMIT brings errors of its own.
+        const error = withoutValues(thrown);
         const [only, ...others] = stored;
         const outcome = others.length === 0 && !copy ? certainOutcome(error, only!.definition) : undefined;
         if (outcome) work.settle(only!, outcome);
-        else if (!(error instanceof TakenBack)) throw error;
+        else if (!(error instanceof TakenBack)) {
+          if (open !== stored) this.#remember(work, stored, open);
+          throw error;
+        }
       }
     }
     work.reportClocks();
@@ -136,7 +150,7 @@ export class Applier implements Handler, ReplicaRuntime {
       await inTransaction(em, async (inner) => {
         const unfit = how.row && (await this.#unfit(inner, prepared, how.row));
         if (unfit) work.settle(prepared, { kind: 'skipped', reason: unfit });
-        else await work.apply(inner, [prepared]);
+        else await work.apply(inner, [prepared], 'at-once');
       });
     }
     work.reportClocks();
@@ -162,11 +176,19 @@ export class Applier implements Handler, ReplicaRuntime {
   async #unfit(em: EntityManager, { definition, key }: Prepared, row: ByHand['row']): Promise<string | undefined> {
     const session = new SqlSession(em);
     const [known] = await askForKeys(session, definition, [key]);
-    await session.run(lockKeys([{ cqrsId: definition.cqrsId, key: known!.text, hold: 'alone' }]));
+    await session.hold(lockKeys([{ cqrsId: definition.cqrsId, key: known!.text, hold: 'alone' }]));
     const states = await readStates(session, definition, [known!], this.parts.tombstones);
     const exists = states.get(known!.text)!.kind === 'row';
     if (exists) return row === 'absent' ? 'exists' : undefined;
     return row === 'present' ? 'absent' : undefined;
+  }
+
+  /** Whoever hands the batch in again, or a part of it, is told what is done already. */
+  #remember(work: Batch, stored: readonly Prepared[], open: readonly Prepared[]): void {
+    const left = new Set(open);
+    for (const message of stored) {
+      if (!left.has(message)) this.parts.committed.set(message.received, work.outcomes[message.index]!);
+    }
   }
 
   #definitionOf(entity: Function): ReplicaDefinition {

@@ -2,7 +2,6 @@ import type { EntityManager } from '@mikro-orm/core';
 import { sqlState, toError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Registry } from '../core/registry.js';
-import { withNext } from '../core/round-trips.js';
 import type { Settings } from '../core/settings.js';
 import { stringifyJson } from '../core/wire-values.js';
 import type { Outcome, Received } from '../inbox/handler.js';
@@ -16,7 +15,7 @@ import type { ReplicaDefinition } from './replica-definition.js';
 import type { RuleOptions } from './revision-rules.js';
 import { askForKeys } from './row-keys.js';
 import { planRows, type RowPlan, type Settle, writeRows } from './row-path.js';
-import { SqlSession } from './sql-session.js';
+import { SqlSession, type TextRow } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import type { StraightPath, StraightPlan } from './straight-path.js';
 import { bury } from './tombstones.js';
@@ -36,7 +35,20 @@ export interface BatchParts extends HookParts {
   readonly events: Events;
   readonly straight: StraightPath;
   readonly copy: CopyPath;
+  /** What became of messages that were committed, but whose batch failed afterwards. */
+  readonly committed: WeakMap<Received, Outcome>;
 }
+
+/**
+ * Whether rows are written without a look at what is stored: together with the COMMIT where all of the batch can be; before
+ * it; or not at all, after it was tried in vain.
+ */
+export type Straight = 'with-commit' | 'at-once' | 'no';
+
+/** Is called when the transaction is committed. @returns the messages that are still to be applied, in another one */
+export type Conclude = () => readonly Prepared[];
+
+const allDone: Conclude = () => [];
 
 export interface BatchOptions {
   /** Also create rows from messages older than tombstones are kept. */
@@ -66,6 +78,8 @@ export class Batch {
     this.#rules = { now, tolerance: Math.round(clockSkewToleranceSeconds * 1_000_000), syncDowngrade };
     const retention = options.anyAge ? Infinity : tombstoneRetentionSeconds * 1_000_000;
     this.outcomes = batch.map((received, index) => {
+      const known = parts.committed.get(received);
+      if (known) return known;
       const result = prepare(received, index, parts.replicas, { now, retention, bySave: options.bySave });
       if (isOutcome(result)) return result;
       this.prepared.push(result);
@@ -77,7 +91,7 @@ export class Batch {
     this.outcomes[message.index] = outcome;
   };
 
-  async apply(em: EntityManager, messages: readonly Prepared[]): Promise<void> {
+  async apply(em: EntityManager, messages: readonly Prepared[], how: Straight): Promise<Conclude> {
     this.#clocks.clear();
     const byDefinition = [...Map.groupBy(messages, (message) => message.definition)].toSorted(
       ([a], [b]) => a.order - b.order,
@@ -95,16 +109,29 @@ export class Batch {
     }
     const { settings } = this.parts;
     const idleMs = ownTransaction ? settings.health.stuckSeconds * 1_000 : undefined;
-    await session.run(lockKeys(this.#locks(messages), { idleMs, steady }));
+    await session.hold(lockKeys(this.#locks(messages), { idleMs, steady }));
     const queryTimeoutMs = this.#queryTimeoutMs;
     // Only now: whoever waits for another worker's keys is not slow.
     if (queryTimeoutMs) {
-      await session.run({ text: withNext(`set local statement_timeout = ${queryTimeoutMs}`), parameters: [] });
+      await session.hold({ text: `set local statement_timeout = ${queryTimeoutMs}`, parameters: [] });
     }
-    const plans = await this.#writeInOrder(em, session, byDefinition);
+    const groups = byDefinition.map(([definition, group]): Group => {
+      const straight = how !== 'no' && definition.path === 'rows' && !this.#copies(definition);
+      return {
+        definition,
+        messages: group,
+        straight: straight ? this.parts.straight.plan(definition, group) : undefined,
+      };
+    });
+    const all = groups.flatMap(({ straight }) => straight ?? []);
+    // A statement that runs into its limit of time must be known by name.
+    if (how === 'with-commit' && !queryTimeoutMs && all.length === groups.length)
+      return this.#writeWithCommit(session, all);
+    const plans = await this.#writeInOrder(em, session, groups);
     for (const plan of plans.toReversed()) {
       await this.#watched('deleting', plan.definition, this.#deleteRows(session, plan));
     }
+    return allDone;
   }
 
   /** Says which senders' clocks were not trusted. */
@@ -140,15 +167,17 @@ export class Batch {
     return this.options.ownTransaction ? this.parts.settings.replica.queryTimeoutMs : null;
   }
 
+  async #writeWithCommit(session: SqlSession, plans: readonly StraightPlan[]): Promise<Conclude> {
+    const answers: TextRow[][] = [];
+    for (const { statement } of plans) answers.push(await session.holdForCommit(statement));
+    return () => plans.flatMap((plan, index) => this.parts.straight.conclude(plan, answers[index]!, this.settle));
+  }
+
   /**
    * Parents first. Statements that need no look at what is stored are sent together; whatever needs more finds all before
    * it done.
    */
-  async #writeInOrder(
-    em: EntityManager,
-    session: SqlSession,
-    byDefinition: readonly (readonly [ReplicaDefinition, readonly Prepared[]])[],
-  ): Promise<RowPlan[]> {
+  async #writeInOrder(em: EntityManager, session: SqlSession, groups: readonly Group[]): Promise<RowPlan[]> {
     const plans: RowPlan[] = [];
     let waiting: StraightPlan[] = [];
     const writeWaiting = async (): Promise<void> => {
@@ -158,16 +187,19 @@ export class Batch {
         plans.push(await this.#watched('writing', definition, this.#lookAndWrite(session, definition, refused)));
       }
     };
-    for (const [definition, all] of byDefinition) {
-      const group = this.#copies(definition) ? await this.#copy(session, definition, all) : all;
-      if (group.length === 0) continue;
-      const straight = definition.path === 'rows' ? this.parts.straight.plan(definition, group) : undefined;
+    for (const group of groups) {
+      const { definition } = group;
+      const messages = this.#copies(definition)
+        ? await this.#copy(session, definition, group.messages)
+        : group.messages;
+      if (messages.length === 0) continue;
+      const straight = this.#copies(definition) ? this.parts.straight.plan(definition, messages) : group.straight;
       if (straight) waiting.push(straight);
       // A statement that runs into its limit of time must be known by name.
       if (!straight || this.#queryTimeoutMs) await writeWaiting();
       if (straight) continue;
-      if (definition.path === 'hooks') await this.#callHooks(em, session, definition, group);
-      else plans.push(await this.#watched('writing', definition, this.#lookAndWrite(session, definition, group)));
+      if (definition.path === 'hooks') await this.#callHooks(em, session, definition, messages);
+      else plans.push(await this.#watched('writing', definition, this.#lookAndWrite(session, definition, messages)));
     }
     await writeWaiting();
     return plans;
@@ -289,6 +321,13 @@ export class Batch {
       return [];
     }
   }
+}
+
+/** The messages of one entity, and how to write them straight if they can be. */
+interface Group {
+  readonly definition: ReplicaDefinition;
+  readonly messages: readonly Prepared[];
+  readonly straight: StraightPlan | undefined;
 }
 
 function distinctKeys(messages: readonly Prepared[]): Prepared['key'][] {

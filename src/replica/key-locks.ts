@@ -1,5 +1,4 @@
 import { STEADY_PLANS } from '../core/prepared-statements.js';
-import { withNext } from '../core/round-trips.js';
 import type { Statement } from './replica-table.js';
 
 /** First half of the advisory locks' key: "cqra" in ASCII, so that it is recognised in pg_locks. */
@@ -62,13 +61,16 @@ function lockBuckets(
     ...[...exact].toSorted((a, b) => a - b).map((id) => ({ kind: KEY_CLASS, id, alone: true })),
   ];
   const own = `${idleMs === undefined ? '' : `${idleLimit(idleMs)} as lease, `}${steady ? STEADY_PLANS : ''}`;
-  // Without parameters, so that it shares a round trip with the BEGIN before it.
   return {
-    text: withNext(`select case when u.alone then pg_advisory_xact_lock(u.kind, u.id)
+    text: `select case when u.alone then pg_advisory_xact_lock(u.kind, u.id)
         else pg_advisory_xact_lock_shared(u.kind, u.id) end is null as locked
-      from ${own}unnest('{${sorted.map(({ kind }) => kind).join()}}'::int[], '{${sorted.map(({ id }) => id).join()}}'::int[],
-        '{${sorted.map(({ alone }) => (alone ? 't' : 'f')).join()}}'::bool[]) as u(kind, id, alone)`),
-    parameters: [],
+      from ${own}unnest($1::int[], $2::int[], $3::bool[]) as u(kind, id, alone)`,
+    parameters: [
+      `{${sorted.map(({ kind }) => kind).join()}}`,
+      `{${sorted.map(({ id }) => id).join()}}`,
+      `{${sorted.map(({ alone }) => alone).join()}}`,
+    ],
+    steady: true,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
 import { prepared } from '../core/prepared-statements.js';
-import { isWatched, withNext } from '../core/round-trips.js';
+import { isWatched, withCommit, withNext } from '../core/round-trips.js';
 import { withoutValues } from './database-errors.js';
 import type { Statement } from './replica-table.js';
 
@@ -38,8 +38,7 @@ export class SqlSession {
 
   /** @throws DatabaseError when PostgreSQL refuses. */
   async run(statement: Statement): Promise<Record<string, string>[]> {
-    const [rows] = await this.runAll([statement]);
-    return rows!;
+    return this.#send(statement);
   }
 
   /**
@@ -47,14 +46,35 @@ export class SqlSession {
    * @throws DatabaseError of the first that PostgreSQL refuses; the transaction is aborted then.
    */
   async runAll(statements: readonly Statement[]): Promise<Record<string, string>[][]> {
+    const last = statements.length - 1;
+    const answers: Record<string, string>[][] = [];
+    for (const [index, one] of statements.entries()) {
+      answers.push(await this.#send(one, index < last ? withNext : undefined));
+    }
+    return answers;
+  }
+
+  /** Lets a statement wait for the next one, whose error may then be its own. @returns rows that are there with that one's */
+  hold(statement: Statement): Promise<Record<string, string>[]> {
+    return this.#send(statement, withNext);
+  }
+
+  /**
+   * Lets a statement wait for the COMMIT, which then happens only if it succeeds. @returns rows that are there when the
+   * transaction is committed
+   */
+  holdForCommit(statement: Statement): Promise<Record<string, string>[]> {
+    return this.#send(statement, withCommit);
+  }
+
+  async #send(
+    { text, parameters, steady }: Statement,
+    mark?: (sql: string) => string,
+  ): Promise<Record<string, string>[]> {
+    const named = steady && this.steady ? prepared(text) : text;
     try {
-      const answers: unknown[][] = [];
-      for (const [index, { text, parameters, steady }] of statements.entries()) {
-        const named = steady && this.steady ? prepared(text) : text;
-        const sql = index < statements.length - 1 ? withNext(named) : named;
-        answers.push((await this.#transaction.executeQuery(CompiledQuery.raw(sql, [...parameters]))).rows);
-      }
-      return answers as Record<string, string>[][];
+      const query = CompiledQuery.raw(mark ? mark(named) : named, [...parameters]);
+      return (await this.#transaction.executeQuery(query)).rows as Record<string, string>[];
     } catch (error) {
       throw withoutValues(error);
     }

@@ -11,7 +11,8 @@ import { unpack } from './text-columns.js';
 /**
  * Writes a batch without looking first at what is stored, which is what most batches need: SAVEs of rows that are new,
  * or older, in the same life. One statement carries the whole condition; what it refuses (an older state, another life,
- * a tombstone, a row whose master numbers no lives) goes the long way, within the same transaction.
+ * a tombstone, a row whose master numbers no lives) goes the long way: in the next transaction where all of the batch
+ * could be written straight, and so travelled with its COMMIT; else within the same.
  *
  *   write ─▶ written: applied
  *        └─▶ refused: read what is stored ─▶ decide ─▶ write
