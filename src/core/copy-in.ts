@@ -9,10 +9,14 @@ export function copyIn(sql: string): string {
 }
 
 /** What `client.query` was given, when that is a marked statement. */
-export function asCopyIn([text, parameters]: readonly unknown[]): CopyIn | undefined {
-  if (typeof text !== 'string' || !text.startsWith(COPY_IN)) return undefined;
-  const [data] = parameters as [string];
+export function asCopyIn(args: readonly unknown[]): CopyIn | undefined {
+  if (!isCopyIn(args)) return undefined;
+  const [text, [data]] = args;
   return new CopyIn(text, data);
+}
+
+export function isCopyIn(args: readonly unknown[]): args is [text: string, parameters: [data: string]] {
+  return typeof args[0] === 'string' && args[0].startsWith(COPY_IN);
 }
 
 const COPY_IN = '/* cqrs: copy in */ ';

@@ -1,4 +1,4 @@
-import { asCopyIn } from './copy-in.js';
+import { asCopyIn, isCopyIn } from './copy-in.js';
 import { Flight, type FlightStatement, type FlyingClient } from './flight.js';
 import { PreparedStatements } from './prepared-statements.js';
 
@@ -186,11 +186,12 @@ class WatchedClient {
     const sql = simpleText(args);
     const texts = held.map((one) => simpleText(one.args));
     if (sql !== undefined && texts.every((text) => text !== undefined)) return this.#together(held, [...texts, sql]);
-    // Several statements may be in one text of a user's, and only in a query of its own.
-    const own = sql === undefined || sql === 'commit' ? asStatement(args) : undefined;
-    if (own) return this.#fly(held, own);
+    const own = asStatement(args);
+    // Several statements may be in one text of a user's, and only in a query of its own; so is COPY.
+    const alone = (sql !== undefined && sql !== 'commit') || isCopyIn(args);
+    if (own && !alone) return this.#fly(held, own);
     const ahead = this.#fly(held);
-    if (sql !== undefined) return ahead.then(() => this.#stock(...args));
+    if (own) return ahead.then(() => this.#stock(...args));
     // A cursor or a callback waits in the client's own queue. If what is before it fails, so does it.
     ahead.catch(() => {});
     return this.#stock(...args);

@@ -60,13 +60,13 @@ const COPY_LINE = /^COPY .*?, line (\d+)/m;
 /** The same error without any value of a row; errors of another kind stay as they are. */
 export function withoutValues(error: unknown): unknown {
   const state = sqlState(error);
-  if (state === undefined || error instanceof DatabaseError) return error;
-  const origin = [...causes(error)].at(-1)!;
+  const origin = [...causes(error)].at(-1);
+  if (state === undefined || origin instanceof DatabaseError) return error;
   const [table, column, constraint] = ['table', 'column', 'constraint'].map((fact): string | undefined => {
-    const value: unknown = Reflect.get(origin, fact);
+    const value: unknown = Reflect.get(origin!, fact);
     return typeof value === 'string' ? value : undefined;
   });
-  const copyLine = COPY_LINE.exec(String(Reflect.get(origin, 'where')))?.[1];
+  const copyLine = COPY_LINE.exec(String(Reflect.get(origin!, 'where')))?.[1];
   return new DatabaseError(
     describeError(error),
     state,
