@@ -157,11 +157,11 @@ export async function claim(
   { leaseMs, limit, alone }: { leaseMs: number; limit: number; alone: boolean },
 ): Promise<{ readonly buckets: readonly number[]; readonly rows: OutboxRow[] }> {
   // A statement of its own: messages must be read with a snapshot taken after the locks. Without parameters, so that it
-  // shares a round trip with the BEGIN before it.
-  const lock = `select bucket, lease
+  // shares a round trip with the BEGIN before it in any case.
+  const lock = prepared(`select bucket, lease
       from set_config('idle_in_transaction_session_timeout', '${Math.round(leaseMs)}', true) as lease,
         ${STEADY_PLANS}generate_series(0, ${BUCKETS - 1}) as bucket
-      where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`;
+      where pg_try_advisory_xact_lock(${LOCK_CLASS}, bucket)`);
   const { rows: locks } = await transaction.executeQuery<{ bucket: number }>(
     CompiledQuery.raw(alone ? withNext(lock) : lock) as CompiledQuery<{ bucket: number }>,
   );
