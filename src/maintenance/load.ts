@@ -6,10 +6,13 @@ import { parseJson, type WireValue } from '../core/wire-values.js';
 import type { Cqrs } from '../cqrs.js';
 import { faultOf } from '../inbox/faults.js';
 import type { Outcome, Received } from '../inbox/handler.js';
-import { CopyRefused } from '../replica/copy-path.js';
+import { type CopyPath, CopyRefused, type CopyRow } from '../replica/copy-path.js';
+import { mapKey } from '../replica/field-mapping.js';
+import type { ReplicaDefinition } from '../replica/replica-definition.js';
+import { readRowKey } from '../replica/row-keys.js';
 import { type Line, splitHeader } from './lines.js';
 import { replicaTable } from './keyed-table.js';
-import { TableSwap } from './table-swap.js';
+import { type Kept, TableSwap } from './table-swap.js';
 
 export interface LoadResult {
   /** Rows that were written. */
@@ -36,9 +39,14 @@ interface LoadOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A line that could be read. */
+/** A line that could be read: as COPY writes it, where it can, or as the usual ways take it. */
 interface Row {
-  readonly line: number;
+  readonly line: Line;
+  readonly copy?: CopyRow | undefined;
+  readonly received?: Received;
+}
+
+interface ReceivedRow extends Row {
   readonly received: Received;
 }
 
@@ -91,6 +99,7 @@ class NothingChanged extends Error {
 }
 
 class Load {
+  readonly #definition: ReplicaDefinition;
   #loaded = 0;
   #kept = 0;
   #failed = 0;
@@ -101,30 +110,34 @@ class Load {
     private readonly cqrs: Cqrs,
     private readonly cqrsId: string,
     private readonly options: LoadOptions & { readonly swap?: TableSwap },
-  ) {}
+  ) {
+    this.#definition = cqrs.replicas.get(cqrsId);
+  }
 
   async run(groups: AsyncIterable<readonly Line[]>, within?: EntityManager): Promise<LoadResult> {
     const { signal, onProgress } = this.options;
-    const batchSize = this.options.batchSize ?? (this.#copies ? BATCH_SIZE : HOOKS_BATCH_SIZE);
+    const batchSize = this.options.batchSize ?? (this.#definition.path === 'rows' ? BATCH_SIZE : HOOKS_BATCH_SIZE);
+    let copying = this.#copying.isWorthwhile(this.#definition);
     let batch: Row[] = [];
     let count = 0;
-    // While the database works on one batch, the next one is mapped and the one after that is read.
+    // While the database works on one batch and the next one waits for it, the one after that is read.
     let working: Promise<void> = Promise.resolve();
     let waiting: Promise<void> = Promise.resolve();
     const flush = async (): Promise<void> => {
       await working;
       working = waiting;
       const lines = count;
-      waiting = this.#applyAtOnce(batch, within, working).then(() => onProgress?.(lines));
+      waiting = this.#write(batch, within, working).then(() => onProgress?.(lines));
       waiting.catch(() => {}); // it is awaited below
       batch = [];
       this.#characters = 0;
+      copying = this.#copying.isWorthwhile(this.#definition);
     };
     try {
       for await (const lines of groups) {
         for (const line of lines) {
           if (signal?.aborted) break;
-          const row = this.#read(line);
+          const row = this.#read(line, copying);
           if (row) batch.push(row);
           count++;
           if (batch.length >= batchSize || this.#characters >= MOST_CHARACTERS) await flush();
@@ -140,70 +153,89 @@ class Load {
   }
 
   /** The row of a line, or undefined for an empty line and one that was reported. */
-  #read(line: Line): Row | undefined {
+  #read(line: Line, copying: boolean): Row | undefined {
     try {
       const text = line.text();
       if (text === '') return undefined;
       this.#characters += text.length;
-      const value = parseLine(text);
-      if (typeof value !== 'object' || value === null || Array.isArray(value) || JSON.isRawJSON(value)) {
-        throw new InputError('it is no JSON object.');
-      }
-      const incarnation = value['cqrs_incarnation'];
-      // Our dumps have it last, where it goes without a copy of the row.
-      delete value['cqrs_incarnation'];
-      const payload = new TransportPayload({
-        // Who clears wants damage of an equal revision repaired, too.
-        signalType: this.options.clear ? SignalType.SYNC : SignalType.SAVE,
-        cqrsId: this.cqrsId,
-        instanceData: value,
-        incarnation: typeof incarnation === 'number' ? incarnation : null,
-      });
-      void payload.version; // what has none ends here, not deep in the applier
-      return { line: line.number, received: { payload, committedAt: null, direct: true, expired: false } };
+      const received = this.#receive(text);
+      const copy = copying ? this.#copying.read(received) : undefined;
+      return copy ? { line, copy } : { line, received };
     } catch (error) {
       this.#fail(line.number, reasonOf(error));
       return undefined;
     }
   }
 
-  /** Whether rows may be written without a look at them by the class. */
-  get #copies(): boolean {
-    return this.cqrs.replicas.get(this.cqrsId).path === 'rows';
+  #receive(text: string): Received {
+    const value = parseLine(text);
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || JSON.isRawJSON(value)) {
+      throw new InputError('it is no JSON object.');
+    }
+    const incarnation = value['cqrs_incarnation'];
+    // Our dumps have it last, where it goes without a copy of the row.
+    delete value['cqrs_incarnation'];
+    const payload = new TransportPayload({
+      // Who clears wants damage of an equal revision repaired, too.
+      signalType: this.options.clear ? SignalType.SYNC : SignalType.SAVE,
+      cqrsId: this.cqrsId,
+      instanceData: value,
+      incarnation: typeof incarnation === 'number' ? incarnation : null,
+    });
+    void payload.version; // what has none ends here, not deep in the applier
+    return { payload, committedAt: null, direct: true, expired: false };
   }
 
-  /** Loads a batch as it was read: by COPY where that can be done, without the rows that COPY stumbles over. */
-  async #applyAtOnce(all: readonly Row[], within: EntityManager | undefined, before: Promise<void>): Promise<void> {
-    let rows = all;
-    let outcomes: readonly Outcome[] | undefined;
-    const most = this.#copies ? MOST_REFUSED : 0;
-    for (let refused = 0; refused < most && rows.length > 1 && !outcomes; refused++) {
-      const batch = rows.map(({ received }) => received);
+  get #copying(): CopyPath {
+    return this.cqrs.replicaRuntime.copying;
+  }
+
+  /** Writes a batch as it was read: by COPY what is new and can be, all other rows the usual ways. */
+  async #write(batch: readonly Row[], within: EntityManager | undefined, before: Promise<void>): Promise<void> {
+    await before;
+    const left = await this.#copy(batch, within);
+    await this.#apply(left.map(this.#received), within);
+  }
+
+  readonly #received = ({ line, received }: Row): ReceivedRow => ({
+    line,
+    received: received ?? this.#receive(line.text()),
+  });
+
+  /** @returns the rows that were not written. */
+  async #copy(batch: readonly Row[], within: EntityManager | undefined): Promise<readonly Row[]> {
+    let rows = batch;
+    for (let refused = 0; refused < MOST_REFUSED; refused++) {
+      const copies = rows.flatMap(({ copy }) => copy ?? []);
+      if (copies.length < 2) break;
       try {
-        const options = { anyAge: true, within, copy: true, after: before };
-        outcomes = await this.cqrs.replicaRuntime.handle(batch, options);
+        const others = new Set(await this.#copying.write(this.#definition, copies, within));
+        const written = others.size === 0 ? copies : copies.filter((copy) => !others.has(copy));
+        this.#loaded += written.length;
+        const kept = within ? written.map(({ key, updated }): Kept => ({ key: readRowKey(key).parts, updated })) : [];
+        if (within) await this.options.swap?.keep(within, kept);
+        return rows.filter(({ copy }) => !copy || others.has(copy));
       } catch (error) {
-        await before;
         if (faultOf(error) === 'unavailable') throw error;
         // Nothing of the batch is there. The usual way tells what is wrong, and with whom.
         if (!(error instanceof CopyRefused)) break;
-        await this.#apply([rows[error.index]!], within);
-        rows = rows.toSpliced(error.index, 1);
+        const at = rows.findIndex(({ copy }) => copy === error.row);
+        await this.#apply([this.#received(rows[at]!)], within);
+        rows = rows.toSpliced(at, 1);
       }
     }
-    await before;
-    return outcomes ? this.#settle(rows, outcomes, within) : this.#apply(rows, within);
+    return rows;
   }
 
   /** Loads as many of the rows as can be: a batch that fails is halved until the bad row stands alone. */
-  async #apply(rows: readonly Row[], within: EntityManager | undefined): Promise<void> {
+  async #apply(rows: readonly ReceivedRow[], within: EntityManager | undefined): Promise<void> {
     if (rows.length === 0) return;
     let outcomes: readonly Outcome[];
     try {
       outcomes = await this.#handle(rows, within);
     } catch (error) {
       if (faultOf(error) === 'unavailable' || faultOf(error) === 'conflict') throw error;
-      if (rows.length === 1) return this.#fail(rows[0]!.line, describeError(error));
+      if (rows.length === 1) return this.#fail(rows[0]!.line.number, describeError(error));
       const middle = Math.ceil(rows.length / 2);
       await this.#apply(rows.slice(0, middle), within);
       return this.#apply(rows.slice(middle), within);
@@ -211,11 +243,15 @@ class Load {
     return this.#settle(rows, outcomes, within);
   }
 
-  async #settle(rows: readonly Row[], outcomes: readonly Outcome[], within: EntityManager | undefined): Promise<void> {
+  async #settle(
+    rows: readonly ReceivedRow[],
+    outcomes: readonly Outcome[],
+    within: EntityManager | undefined,
+  ): Promise<void> {
     const anyFailed = outcomes.some(({ kind }) => kind === 'failed' || kind === 'dead-letter');
     // Passed over for a newer line of the same key, which may be the one that failed.
-    const again: Row[] = [];
-    const there: TransportPayload[] = [];
+    const again: ReceivedRow[] = [];
+    const there: Kept[] = [];
     for (const [index, row] of rows.entries()) {
       const outcome = outcomes[index]!;
       if (anyFailed && isSuperseded(outcome)) {
@@ -223,13 +259,15 @@ class Load {
         continue;
       }
       this.#count(row, outcome);
-      if (outcome.kind === 'applied' || outcome.kind === 'skipped') there.push(row.received.payload);
+      if (outcome.kind !== 'applied' && outcome.kind !== 'skipped') continue;
+      const { payload } = row.received;
+      if (within) there.push({ key: mapKey(this.#definition, payload), updated: payload.version.updated });
     }
     if (within) await this.options.swap?.keep(within, there);
     await this.#apply(again, within);
   }
 
-  async #handle(rows: readonly Row[], within: EntityManager | undefined): Promise<readonly Outcome[]> {
+  async #handle(rows: readonly ReceivedRow[], within: EntityManager | undefined): Promise<readonly Outcome[]> {
     const batch = rows.map(({ received }) => received);
     for (let attempt = 1; ; attempt++) {
       try {
@@ -245,8 +283,8 @@ class Load {
     if (outcome.kind === 'applied') this.#loaded++;
     else if (outcome.kind === 'skipped') this.#kept++;
     else if (outcome.kind === 'failed' && outcome.reason === 'foreign-key') {
-      this.#fail(line, `the row it refers to is not there (${describeError(outcome.error)})`);
-    } else this.#fail(line, outcome.error ? describeError(outcome.error) : (outcome.reason ?? outcome.kind));
+      this.#fail(line.number, `the row it refers to is not there (${describeError(outcome.error)})`);
+    } else this.#fail(line.number, outcome.error ? describeError(outcome.error) : (outcome.reason ?? outcome.kind));
   }
 
   #fail(line: number, reason: string): void {

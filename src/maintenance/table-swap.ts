@@ -2,13 +2,18 @@ import type { EntityManager } from '@mikro-orm/core';
 import { keyTypes } from '../compare/find-rows.js';
 import type { KeyedTable } from '../compare/keyed-table.js';
 import { quoted } from '../core/identifiers.js';
-import type { TransportPayload } from '../core/payload.js';
 import { formatMicroseconds } from '../core/wire-times.js';
-import { mapKey } from '../replica/field-mapping.js';
 import { lockAllKeys } from '../replica/key-locks.js';
 import { discriminatorOf, UPDATED } from '../replica/replica-columns.js';
 import type { ReplicaDefinition } from '../replica/replica-definition.js';
 import { SqlSession } from '../replica/sql-session.js';
+
+/** A row that the dump has. */
+export interface Kept {
+  readonly key: readonly string[];
+  /** Microseconds since 1970. */
+  readonly updated: number;
+}
 
 /**
  * Makes a replica's table that of a dump, inside one transaction: readers see the old table until it commits.
@@ -41,15 +46,14 @@ export class TableSwap {
   }
 
   /** These rows are in the dump. */
-  async keep(em: EntityManager, payloads: readonly TransportPayload[]): Promise<void> {
-    if (payloads.length === 0) return;
-    const keys = payloads.map((payload) => mapKey(this.definition, payload));
-    this.#newest = Math.max(this.#newest ?? -Infinity, ...payloads.map(({ version }) => version.updated));
+  async keep(em: EntityManager, rows: readonly Kept[]): Promise<void> {
+    if (rows.length === 0) return;
+    this.#newest = Math.max(this.#newest ?? -Infinity, ...rows.map(({ updated }) => updated));
     const names = this.#types.map((_, index) => `c${index}`);
     await new SqlSession(em).run({
       text: `insert into cqrs_dumped_keys select ${names.map((name, index) => `u.${name}::${this.#types[index]}`).join(', ')}
         from unnest(${names.map((_, index) => `$${index + 1}::text[]`).join(', ')}) as u(${names.join(', ')})`,
-      parameters: names.map((_, index) => keys.map((key) => key[index])),
+      parameters: names.map((_, index) => rows.map(({ key }) => key[index])),
     });
   }
 

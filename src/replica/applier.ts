@@ -16,11 +16,11 @@ import type { Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { ReplicaRuntime } from './replica-entity.js';
 import { askForKeys, normalizeKey } from './row-keys.js';
-import { SqlSession } from './sql-session.js';
+import { inSavepointOf, SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import { StraightPath } from './straight-path.js';
 
-export interface ApplierParts extends Omit<BatchParts, 'straight' | 'copy' | 'readsOthers' | 'committed'> {
+export interface ApplierParts extends Omit<BatchParts, 'straight' | 'readsOthers' | 'committed'> {
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
 }
@@ -28,8 +28,6 @@ export interface ApplierParts extends Omit<BatchParts, 'straight' | 'copy' | 're
 interface HandleOptions {
   readonly anyAge?: boolean;
   readonly within?: EntityManager | undefined;
-  readonly copy?: boolean;
-  readonly after?: Promise<unknown> | undefined;
   readonly rehearse?: boolean;
 }
 
@@ -45,6 +43,8 @@ interface HandleOptions {
  * hold their keys alone, hooks nothing but their keys: they may take their time, and other workers work beside them.
  */
 export class Applier implements Handler, ReplicaRuntime {
+  /** The way of a bulk load. */
+  readonly copying: CopyPath;
   private readonly parts: ApplierParts & BatchParts;
 
   constructor(parts: ApplierParts) {
@@ -52,10 +52,10 @@ export class Applier implements Handler, ReplicaRuntime {
     this.parts = {
       ...parts,
       straight: new StraightPath(tombstones),
-      copy: new CopyPath(tombstones),
       readsOthers: new WeakSet(),
       committed: new WeakMap(),
     };
+    this.copying = new CopyPath(parts);
   }
 
   get cqrsIds(): readonly string[] {
@@ -77,20 +77,16 @@ export class Applier implements Handler, ReplicaRuntime {
    * @param options.anyAge also create rows from messages older than tombstones are kept, as a bulk load does.
    * @param options.within an EntityManager whose open transaction takes the batch in, in a savepoint, instead of one of
    *   its own; the batch is durable when that one is.
-   * @param options.copy write what is new by COPY where that can be done. Whatever is wrong with one message, or with a
-   *   worker beside it, then fails the batch: try again without.
-   * @param options.after map the messages at once, and apply them when this has come to its end; its error is theirs.
    * @param options.rehearse take everything back and answer what would have become of it. Replicas without database
    *   operations are not called. What hooks do outside of the database does happen.
    * @see Handler.handle
    */
   async handle(
     batch: readonly Received[],
-    { anyAge = false, within, copy = false, after, rehearse = false }: HandleOptions = {},
+    { anyAge = false, within, rehearse = false }: HandleOptions = {},
   ): Promise<readonly Outcome[]> {
-    const work = new Batch(this.parts, batch, { anyAge, bySave: true, ownTransaction: !within, copy });
+    const work = new Batch(this.parts, batch, { anyAge, bySave: true, ownTransaction: !within });
     const stored = work.prepared.filter(({ definition }) => definition.path !== 'none');
-    await after;
     if (stored.length > 0) {
       let straight: Straight = within || rehearse ? 'at-once' : 'with-commit';
       let open: readonly Prepared[] = stored;
@@ -110,7 +106,7 @@ export class Applier implements Handler, ReplicaRuntime {
         // A COMMIT brings errors of its own.
         const error = withoutValues(thrown);
         const [only, ...others] = stored;
-        const outcome = others.length === 0 && !copy ? certainOutcome(error, only!.definition) : undefined;
+        const outcome = others.length === 0 ? certainOutcome(error, only!.definition) : undefined;
         if (outcome) work.settle(only!, outcome);
         else if (!(error instanceof TakenBack)) {
           if (open !== stored) this.#remember(work, stored, open);
@@ -239,11 +235,6 @@ class TakenBack extends Error {}
 async function takeBack(em: EntityManager): Promise<never> {
   await new SqlSession(em).run({ text: 'set constraints all immediate', parameters: [] });
   throw new TakenBack('rehearsal');
-}
-
-function inSavepointOf<T>(em: EntityManager, work: (em: EntityManager) => Promise<T>): Promise<T> {
-  if (em.isInTransaction()) return em.transactional(work);
-  return em.transactional(work, { isolationLevel: IsolationLevel.READ_COMMITTED });
 }
 
 function inTransaction<T>(em: EntityManager, work: (em: EntityManager) => Promise<T>): Promise<T> {

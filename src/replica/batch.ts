@@ -1,15 +1,14 @@
 import type { EntityManager } from '@mikro-orm/core';
-import { sqlState, toError } from '../core/describe-error.js';
+import { toError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import { stringifyJson } from '../core/wire-values.js';
 import type { Outcome, Received } from '../inbox/handler.js';
-import type { CopyPath } from './copy-path.js';
 import { classifyDatabaseError, endsTransaction } from './database-errors.js';
 import { type Carried, HookPath, type HookParts, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
-import { type KeyLock, lockKeys } from './key-locks.js';
+import type { KeyLock } from './key-locks.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { RuleOptions } from './revision-rules.js';
@@ -18,6 +17,7 @@ import { planRows, type RowPlan, type Settle, writeRows } from './row-path.js';
 import { SqlSession, type TextRow } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import type { StraightPath, StraightPlan } from './straight-path.js';
+import { TimeLimits } from './time-limits.js';
 import { bury } from './tombstones.js';
 
 /**
@@ -26,15 +26,11 @@ import { bury } from './tombstones.js';
  */
 export const HOOKS_AT_ONCE = 500;
 
-/** What a statement ends with at `statement_timeout`. */
-const QUERY_CANCELED = '57014';
-
 export interface BatchParts extends HookParts {
   readonly replicas: Registry<ReplicaDefinition>;
   readonly settings: Settings;
   readonly events: Events;
   readonly straight: StraightPath;
-  readonly copy: CopyPath;
   /** What became of messages that were committed, but whose batch failed afterwards. */
   readonly committed: WeakMap<Received, Outcome>;
 }
@@ -57,8 +53,6 @@ export interface BatchOptions {
   readonly bySave: boolean;
   /** Whether the transaction is ours: limits of time would outlive a savepoint of somebody else's. */
   readonly ownTransaction: boolean;
-  /** Whether rows of which nothing is known are written by COPY. */
-  readonly copy?: boolean;
 }
 
 /** One batch on its way: who is settled how, and what is told once it is committed. */
@@ -66,6 +60,7 @@ export class Batch {
   readonly prepared: Prepared[] = [];
   readonly outcomes: (Outcome | undefined)[];
   readonly #rules: RuleOptions;
+  readonly #limits: TimeLimits;
   readonly #clocks = new Map<Prepared, number>();
 
   constructor(
@@ -76,6 +71,7 @@ export class Batch {
     const { clockSkewToleranceSeconds, syncDowngrade, tombstoneRetentionSeconds } = parts.settings.replica;
     const now = Date.now() * 1000;
     this.#rules = { now, tolerance: Math.round(clockSkewToleranceSeconds * 1_000_000), syncDowngrade };
+    this.#limits = new TimeLimits(parts, options.ownTransaction);
     const retention = options.anyAge ? Infinity : tombstoneRetentionSeconds * 1_000_000;
     this.outcomes = batch.map((received, index) => {
       const known = parts.committed.get(received);
@@ -107,16 +103,9 @@ export class Batch {
       );
       for (const [index, key] of keys.entries()) group[index]!.key = key;
     }
-    const { settings } = this.parts;
-    const idleMs = ownTransaction ? settings.health.stuckSeconds * 1_000 : undefined;
-    await session.hold(lockKeys(this.#locks(messages), { idleMs, steady }));
-    const queryTimeoutMs = this.#queryTimeoutMs;
-    // Only now: whoever waits for another worker's keys is not slow.
-    if (queryTimeoutMs) {
-      await session.hold({ text: `set local statement_timeout = ${queryTimeoutMs}`, parameters: [] });
-    }
+    await this.#limits.lock(session, this.#locks(messages), steady);
     const groups = byDefinition.map(([definition, group]): Group => {
-      const straight = how !== 'no' && definition.path === 'rows' && !this.#copies(definition);
+      const straight = how !== 'no' && definition.path === 'rows';
       return {
         definition,
         messages: group,
@@ -125,11 +114,11 @@ export class Batch {
     });
     const all = groups.flatMap(({ straight }) => straight ?? []);
     // A statement that runs into its limit of time must be known by name.
-    if (how === 'with-commit' && !queryTimeoutMs && all.length === groups.length)
+    if (how === 'with-commit' && !this.#limits.queryTimeoutMs && all.length === groups.length)
       return this.#writeWithCommit(session, all);
     const plans = await this.#writeInOrder(em, session, groups);
     for (const plan of plans.toReversed()) {
-      await this.#watched('deleting', plan.definition, this.#deleteRows(session, plan));
+      await this.#limits.watch('deleting', plan.definition, this.#deleteRows(session, plan));
     }
     return allDone;
   }
@@ -163,10 +152,6 @@ export class Batch {
     }));
   }
 
-  get #queryTimeoutMs(): number | null {
-    return this.options.ownTransaction ? this.parts.settings.replica.queryTimeoutMs : null;
-  }
-
   async #writeWithCommit(session: SqlSession, plans: readonly StraightPlan[]): Promise<Conclude> {
     const answers: TextRow[][] = [];
     for (const { statement } of plans) answers.push(await session.holdForCommit(statement));
@@ -184,38 +169,20 @@ export class Batch {
       const together = waiting;
       waiting = [];
       for (const { definition, refused } of await this.#writeStraight(session, together)) {
-        plans.push(await this.#watched('writing', definition, this.#lookAndWrite(session, definition, refused)));
+        plans.push(await this.#limits.watch('writing', definition, this.#lookAndWrite(session, definition, refused)));
       }
     };
-    for (const group of groups) {
-      const { definition } = group;
-      const messages = this.#copies(definition)
-        ? await this.#copy(session, definition, group.messages)
-        : group.messages;
-      if (messages.length === 0) continue;
-      const straight = this.#copies(definition) ? this.parts.straight.plan(definition, messages) : group.straight;
+    for (const { definition, messages, straight } of groups) {
       if (straight) waiting.push(straight);
       // A statement that runs into its limit of time must be known by name.
-      if (!straight || this.#queryTimeoutMs) await writeWaiting();
+      if (!straight || this.#limits.queryTimeoutMs) await writeWaiting();
       if (straight) continue;
       if (definition.path === 'hooks') await this.#callHooks(em, session, definition, messages);
-      else plans.push(await this.#watched('writing', definition, this.#lookAndWrite(session, definition, messages)));
+      else
+        plans.push(await this.#limits.watch('writing', definition, this.#lookAndWrite(session, definition, messages)));
     }
     await writeWaiting();
     return plans;
-  }
-
-  #copies(definition: ReplicaDefinition): boolean {
-    return this.options.copy === true && definition.path === 'rows';
-  }
-
-  /** What is left for the other ways. */
-  #copy(
-    session: SqlSession,
-    definition: ReplicaDefinition,
-    messages: readonly Prepared[],
-  ): Promise<readonly Prepared[]> {
-    return this.#watched('writing', definition, this.parts.copy.write(session, definition, messages, this.settle));
   }
 
   async #writeStraight(
@@ -225,7 +192,7 @@ export class Batch {
     const [first] = plans;
     if (!first) return [];
     const running = session.runAll(plans.map(({ statement }) => statement));
-    const answers = await this.#watched('writing', first.definition, running);
+    const answers = await this.#limits.watch('writing', first.definition, running);
     return plans.map((plan, index) => ({
       definition: plan.definition,
       refused: this.parts.straight.conclude(plan, answers[index]!, this.settle),
@@ -253,20 +220,6 @@ export class Batch {
     if (burials.length > 0) await session.run(bury(this.parts.tombstones, definition.cqrsId, burials));
   }
 
-  /** Says so when work on an entity ended at the time limit. */
-  async #watched<T>(doing: string, { cqrsId }: ReplicaDefinition, work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch (error) {
-      const queryTimeoutMs = this.#queryTimeoutMs;
-      if (queryTimeoutMs && sqlState(error) === QUERY_CANCELED) {
-        const fields = { queue: this.parts.settings.queue ?? '', cqrsId, doing, timeoutMs: queryTimeoutMs };
-        this.parts.events.emit('cqrs.replica.query-timed-out', fields);
-      }
-      throw error;
-    }
-  }
-
   async #callHooks(
     em: EntityManager,
     session: SqlSession,
@@ -280,7 +233,7 @@ export class Batch {
     const callAlone = async (message: Prepared): Promise<void> => {
       try {
         const applying = path.apply(em, message, states.get(message.key.text)!, this.#rules);
-        const result = await this.#watched('calling hooks of', definition, applying);
+        const result = await this.#limits.watch('calling hooks of', definition, applying);
         if (result.aheadBy !== undefined) this.#clocks.set(message, result.aheadBy);
         const stored = message.bySave
           ? await readStates(session, definition, [message.key], this.parts.tombstones)

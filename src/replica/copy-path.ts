@@ -1,76 +1,194 @@
-import { copyRows, fitsCopy, knownKeys } from './copy-statements.js';
+import type { EntityManager } from '@mikro-orm/core';
+import { sqlState } from '../core/describe-error.js';
+import type { Events } from '../core/events.js';
+import { failPoint } from '../core/fail-points.js';
+import type { Registry } from '../core/registry.js';
+import type { Settings } from '../core/settings.js';
+import type { Received } from '../inbox/handler.js';
+import { anyTombstone, copyRows, fitsCopy, knownKeys } from './copy-statements.js';
+import { copyLine } from './copy-text.js';
 import { DatabaseError } from './database-errors.js';
-import type { Prepared } from './prepare.js';
+import type { KeyLock } from './key-locks.js';
+import { isOutcome, prepare } from './prepare.js';
+import { discriminatorOf, type ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
-import { applied, type Settle } from './row-path.js';
-import type { SqlSession } from './sql-session.js';
+import type { Statement } from './replica-table.js';
+import { askForKeys, hasPlainKeys, readRowKey, type RowKey } from './row-keys.js';
+import { inSavepointOf, SqlSession } from './sql-session.js';
+import { TimeLimits } from './time-limits.js';
+
+/** All that is kept of a row until it is written: thousands are in memory at a time. */
+export interface CopyRow {
+  /** The text of its key. */
+  key: string;
+  readonly columns: readonly ReplicaColumn[];
+  /** As COPY reads it. */
+  readonly line: string;
+  /** Microseconds since 1970. */
+  readonly updated: number;
+}
+
+interface CopyParts {
+  /** Any EntityManager of the service; it is forked for every batch. */
+  readonly em: EntityManager;
+  readonly replicas: Registry<ReplicaDefinition>;
+  readonly settings: Settings;
+  readonly events: Events;
+  /** The quoted table of `Tombstone`. */
+  readonly tombstones: string;
+}
+
+/** What was seen of an entity. */
+interface Seen {
+  /** Whether COPY stores the same as an upsert; undefined when nobody has looked. */
+  fits?: boolean;
+  /** So many batches are still to go the usual ways. */
+  wary: number;
+  /** So many batches are still to look which rows are there. */
+  looking: number;
+}
 
 /**
  * Writes the rows of a bulk load of which nothing is known yet, which is nearly all of them when a replica is filled, by
  * COPY: it stores a row in a third of the time that an upsert takes.
  *
  *   look ─▶ neither a row nor a tombstone: COPY
- *       └─▶ known: the usual ways, within the same transaction
+ *       └─▶ known, or several lines of one key: the caller's, for the usual ways
  *
  * The keys are locked, so no tombstone comes in between. A row may, from a worker that writes the same keys: COPY then fails
- * on the key, as it does on a bad value, and takes the transaction with it. Who has called takes that row out.
+ * on the key, as it does on a bad value, and takes the transaction with it. So rows need no look at all, and are looked
+ * for only where COPY has failed on one; as long as nothing was ever deleted there is nothing else to look for.
  */
 export class CopyPath {
-  /** Whether COPY stores the same as an upsert. */
-  readonly #fits = new WeakMap<ReplicaDefinition, boolean>();
-  /** How many batches of an entity are still not to look. */
-  readonly #wary = new WeakMap<ReplicaDefinition, number>();
+  readonly #seen = new WeakMap<ReplicaDefinition, Seen>();
 
-  constructor(
-    /** The quoted table of `Tombstone`. */
-    private readonly tombstones: string,
-  ) {}
+  constructor(private readonly parts: CopyParts) {}
 
-  /** @returns the messages that have to go the usual ways. */
-  async write(
-    session: SqlSession,
-    definition: ReplicaDefinition,
-    messages: readonly Prepared[],
-    settle: Settle,
-  ): Promise<readonly Prepared[]> {
-    const wary = this.#wary.get(definition) ?? 0;
-    this.#wary.set(definition, Math.max(0, wary - 1));
-    if (wary > 0 || !session.canCopy || !(await this.#fitsCopy(session, definition))) return messages;
-    const single = messagesAlone(messages);
-    const keys = single.map((message) => message.key);
-    const answer = await session.run(knownKeys(definition, keys, this.tombstones));
-    const known = new Set(answer.map((row) => row['key']!));
-    if (known.size > single.length / 2) this.#wary.set(definition, WARY_BATCHES);
-    const fresh = known.size === 0 ? single : single.filter((message) => !known.has(message.key.text));
-    if (fresh.length === 0) return messages;
-    await this.#copy(session, definition, fresh);
-    for (const message of fresh) settle(message, applied(message, 'create'));
-    if (fresh.length === messages.length) return [];
-    const done = new Set(fresh);
-    return messages.filter((message) => !done.has(message));
+  /** Whether to try the next batch of an entity. */
+  isWorthwhile(definition: ReplicaDefinition): boolean {
+    if (definition.path !== 'rows') return false;
+    const seen = this.#of(definition);
+    if (seen.wary === 0) return seen.fits !== false;
+    seen.wary--;
+    return false;
   }
 
-  async #copy(session: SqlSession, definition: ReplicaDefinition, fresh: readonly Prepared[]): Promise<void> {
-    const rows = fresh.map(({ row, incoming }) => ({ values: row!.values, version: incoming.version }));
+  /** What is written of a message; undefined for one that is wrong, which the usual ways tell. */
+  read(received: Received): CopyRow | undefined {
+    const mapped = prepare(received, 0, this.parts.replicas, { now: 0, retention: Infinity, bySave: true });
+    if (isOutcome(mapped) || !mapped.row) return undefined;
+    const { columns, values } = mapped.row;
+    const { version } = mapped.incoming;
+    const line = copyLine(values, version, discriminatorOf(mapped.definition.meta)?.value);
+    return { key: mapped.key.text, columns, line, updated: version.updated };
+  }
+
+  /**
+   * @param within an EntityManager whose open transaction takes the rows in, in a savepoint, instead of one of their own.
+   * @returns the rows that have to go the usual ways; all others were written.
+   * @throws CopyRefused for the one row that is to blame; other errors when it cannot be told. Nothing was written then.
+   */
+  async write(
+    definition: ReplicaDefinition,
+    rows: readonly CopyRow[],
+    within?: EntityManager,
+  ): Promise<readonly CopyRow[]> {
+    const seen = this.#of(definition);
+    const look = seen.looking > 0;
+    if (look) seen.looking--;
     try {
-      const [answer] = await session.run(copyRows(definition, fresh[0]!.row!.columns, rows));
-      if (Number(answer?.['count']) !== rows.length) throw new Error('A trigger has kept rows back.');
+      return await this.#write(definition, rows, { within, look });
+    } catch (error) {
+      if (look || !isDuplicate(error)) throw error;
+      seen.looking = LOOKING_BATCHES;
+      return this.#write(definition, rows, { within, look: true });
+    }
+  }
+
+  async #write(
+    definition: ReplicaDefinition,
+    rows: readonly CopyRow[],
+    { within, look }: { readonly within: EntityManager | undefined; readonly look: boolean },
+  ): Promise<readonly CopyRow[]> {
+    const { em, events } = this.parts;
+    const limits = new TimeLimits(this.parts, !within);
+    const left = await inSavepointOf(within ?? em.fork(), async (inner) => {
+      const session = new SqlSession(inner, !within);
+      if (!session.canCopy) return rows;
+      if (!hasPlainKeys(definition)) await this.#askForKeys(session, definition, rows);
+      await limits.lock(session, rows.map(lockOf(definition)), !within);
+      const others = await limits.watch('writing', definition, this.#writeFresh(session, definition, rows, look));
+      await failPoint(events, 'replica.before-commit');
+      return others;
+    });
+    await failPoint(events, 'replica.after-commit');
+    return left;
+  }
+
+  async #askForKeys(session: SqlSession, definition: ReplicaDefinition, rows: readonly CopyRow[]): Promise<void> {
+    const keys = await askForKeys(session, definition, rows.map(keyOf));
+    for (const [index, key] of keys.entries()) rows[index]!.key = key.text;
+  }
+
+  /** @returns those that are not. */
+  async #writeFresh(
+    session: SqlSession,
+    definition: ReplicaDefinition,
+    rows: readonly CopyRow[],
+    look: boolean,
+  ): Promise<readonly CopyRow[]> {
+    const seen = this.#of(definition);
+    seen.fits ??= await this.#ask(session, fitsCopy(definition));
+    if (!seen.fits) return rows;
+    const alone = rowsAlone(rows);
+    const known = await this.#known(session, definition, alone, look);
+    if (known.size > alone.length / 2) seen.wary = WARY_BATCHES;
+    const fresh = known.size === 0 ? alone : alone.filter(({ key }) => !known.has(key));
+    if (fresh.length === 0) return rows;
+    await this.#copy(session, definition, fresh);
+    if (fresh.length === rows.length) return [];
+    const done = new Set(fresh);
+    return rows.filter((row) => !done.has(row));
+  }
+
+  /** Those of which something is known, as far as it was looked for. */
+  async #known(
+    session: SqlSession,
+    definition: ReplicaDefinition,
+    rows: readonly CopyRow[],
+    look: boolean,
+  ): Promise<ReadonlySet<string>> {
+    const { tombstones } = this.parts;
+    if (!look && !(await this.#ask(session, anyTombstone(definition, tombstones)))) return new Set();
+    const answer = await session.run(knownKeys(definition, rows.map(keyOf), tombstones));
+    return new Set(answer.map((row) => row['key']!));
+  }
+
+  async #copy(session: SqlSession, definition: ReplicaDefinition, fresh: readonly CopyRow[]): Promise<void> {
+    const lines = fresh.map(({ line }) => line);
+    try {
+      const [answer] = await session.run(copyRows(definition, fresh[0]!.columns, lines));
+      if (Number(answer?.['count']) !== lines.length) throw new Error('A trigger has kept rows back.');
     } catch (error) {
       const line = error instanceof DatabaseError ? error.copyLine : undefined;
       const culprit = line === undefined ? undefined : fresh[line - 1];
-      if (culprit) throw new CopyRefused(culprit.index, { cause: error });
-      this.#wary.set(definition, WARY_AFTER_FAILURE);
+      if (culprit) throw new CopyRefused(culprit, { cause: error });
+      this.#of(definition).wary = WARY_AFTER_FAILURE;
       throw error;
     }
   }
 
-  async #fitsCopy(session: SqlSession, definition: ReplicaDefinition): Promise<boolean> {
-    const known = this.#fits.get(definition);
-    if (known !== undefined) return known;
-    const [answer] = await session.run(fitsCopy(definition));
-    const fits = answer!['fits'] === 'true';
-    this.#fits.set(definition, fits);
-    return fits;
+  async #ask(session: SqlSession, statement: Statement): Promise<boolean> {
+    const [answer] = await session.run(statement);
+    return answer!['is'] === 'true';
+  }
+
+  #of(definition: ReplicaDefinition): Seen {
+    const known = this.#seen.get(definition);
+    if (known) return known;
+    const seen: Seen = { wary: 0, looking: 1 };
+    this.#seen.set(definition, seen);
+    return seen;
   }
 }
 
@@ -79,8 +197,7 @@ export class CopyRefused extends Error {
   override readonly name = 'CopyRefused';
 
   constructor(
-    /** Its place in the batch. */
-    readonly index: number,
+    readonly row: CopyRow,
     options: ErrorOptions,
   ) {
     super('COPY refuses a row.', options);
@@ -89,15 +206,26 @@ export class CopyRefused extends Error {
 
 const WARY_BATCHES = 20;
 const WARY_AFTER_FAILURE = 5;
+const LOOKING_BATCHES = 20;
+const UNIQUE_VIOLATION = '23505';
+
+function isDuplicate(error: unknown): boolean {
+  return sqlState(error) === UNIQUE_VIOLATION;
+}
+
+function lockOf({ cqrsId }: ReplicaDefinition): (row: CopyRow) => KeyLock {
+  return ({ key }) => ({ cqrsId, key, hold: 'shared' });
+}
+
+function keyOf({ key }: CopyRow): RowKey {
+  return readRowKey(key);
+}
 
 /** Those with a key and a set of columns that need no rule but "nothing is there", in the order in which all write. */
-function messagesAlone(messages: readonly Prepared[]): Prepared[] {
-  const columns = messages[0]!.row?.columns;
-  const byKey = new Map<string, Prepared | undefined>();
-  for (const message of messages) {
-    const fits = message.row !== undefined && message.row.columns === columns && !message.incoming.tooOld;
-    byKey.set(message.key.text, fits && !byKey.has(message.key.text) ? message : undefined);
-  }
-  const single = [...byKey.values()].filter((message) => message !== undefined);
-  return single.toSorted((a, b) => (a.key.text < b.key.text ? -1 : 1));
+function rowsAlone(rows: readonly CopyRow[]): CopyRow[] {
+  const { columns } = rows[0]!;
+  const sorted = rows.toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  return sorted.filter(
+    (row, at) => row.columns === columns && row.key !== sorted[at - 1]?.key && row.key !== sorted[at + 1]?.key,
+  );
 }

@@ -1,9 +1,8 @@
 import { copyIn } from '../core/copy-in.js';
 import { quoted } from '../core/identifiers.js';
-import { copyText } from './copy-text.js';
 import { discriminatorOf, type ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
-import { type RowTexts, type Statement, VERSION_CASTS, VERSION_FIELDS } from './replica-table.js';
+import { type Statement, VERSION_CASTS, VERSION_FIELDS } from './replica-table.js';
 import type { RowKey } from './row-keys.js';
 import { textColumns, transpose, unnest } from './text-columns.js';
 
@@ -24,15 +23,23 @@ export function knownKeys(definition: ReplicaDefinition, keys: readonly RowKey[]
   };
 }
 
+/** Whether anything of an entity is remembered as deleted (`is`). */
+export function anyTombstone({ cqrsId }: ReplicaDefinition, tombstones: string): Statement {
+  return {
+    text: `select (exists (select from ${tombstones} where cqrs_id = $1))::text as is`,
+    parameters: [cqrsId],
+  };
+}
+
 /**
- * Whether COPY stores the same as an upsert does (`fits`): the types are those of the declaration and read a text as a cast
+ * Whether COPY stores the same as an upsert does (`is`): the types are those of the declaration and read a text as a cast
  * from `text` does, and the table has nothing that COPY passes by (rules) or refuses (row security).
  */
 export function fitsCopy({ columns, table }: ReplicaDefinition): Statement {
   const fields = [...columns.map((column) => column.field), ...VERSION_FIELDS];
   const casts = [...columns.map((column) => column.cast), ...VERSION_CASTS];
   return {
-    text: `select (count(*) = cardinality($2::text[]))::text as fits
+    text: `select (count(*) = cardinality($2::text[]))::text as is
       from unnest($2::text[], $3::text[]) as u(field, type)
         join pg_class c on c.oid = to_regclass($1::text)
         join pg_attribute a on a.attrelid = c.oid and a.attname = u.field
@@ -49,16 +56,19 @@ export function fitsCopy({ columns, table }: ReplicaDefinition): Statement {
 /** Whatever has a lower one has come with PostgreSQL. */
 const FIRST_OWN_OID = 16_384;
 
-/** Inserts rows whose keys have none; answers with their number (`count`). Fails when one of them has a row after all. */
+/**
+ * Inserts rows whose keys have none; answers with their number (`count`). Fails when one of them has a row after all.
+ * @param lines what `copyLine` made of them.
+ */
 export function copyRows(
   { meta, table }: ReplicaDefinition,
   columns: readonly ReplicaColumn[],
-  rows: readonly RowTexts[],
+  lines: readonly string[],
 ): Statement {
   const kind = discriminatorOf(meta);
   const fields = [...columns.map((column) => column.field), ...VERSION_FIELDS, ...(kind ? [kind.field] : [])];
   return {
     text: copyIn(`copy ${table!.name} (${fields.map(quoted).join(', ')}) from stdin`),
-    parameters: [copyText(rows, kind?.value)],
+    parameters: [lines.join('')],
   };
 }

@@ -1,17 +1,16 @@
+import type { Version } from '../core/payload.js';
 import { formatMicroseconds } from '../core/wire-times.js';
-import type { RowTexts } from './replica-table.js';
 
-/** Rows as COPY reads them in its text format, each with its version and, where there is one, the mark of its class. */
-export function copyText(rows: readonly RowTexts[], mark: string | undefined): string {
+/** A row as COPY reads it in its text format, with its version and, where there is one, the mark of its class. */
+export function copyLine(values: readonly (string | null)[], version: Version, mark: string | undefined): string {
+  const fields = values.map((value) => (value === null ? NULL : escaped(value)));
   const last = mark === undefined ? '\n' : `\t${escaped(mark)}\n`;
-  let text = '';
-  for (const { values, version } of rows) {
-    for (const value of values) text += value === null ? '\\N\t' : `${escaped(value)}\t`;
-    text += `${version.revision}\t${formatMicroseconds(version.updated)}\t${version.incarnation ?? '\\N'}${last}`;
-  }
-  return text;
+  fields.push(String(version.revision), formatMicroseconds(version.updated), `${version.incarnation ?? NULL}${last}`);
+  // One text at once: what is put together by and by stays in memory as a tree.
+  return fields.join('\t');
 }
 
+const NULL = '\\N';
 const SPECIAL = /[\\\t\n\r]/;
 const EVERY_SPECIAL = /[\\\t\n\r]/g;
 const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };

@@ -48,7 +48,7 @@ export async function askForKeys(
   definition: ReplicaDefinition,
   known: readonly RowKey[],
 ): Promise<readonly RowKey[]> {
-  if (!definition.table || definition.keyColumns.every(isPlain)) return known;
+  if (!definition.table || hasPlainKeys(definition)) return known;
   const keys = known.map((key) => key.parts);
   const rows = await session.run(definition.table.normalizeKeys(keys));
   return rows.map((row) => rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!)));
@@ -57,6 +57,16 @@ export async function askForKeys(
 export function rowKey(parts: readonly string[]): RowKey {
   const plain = parts.length === 1 && /^[\w-]*$/.test(parts[0]!);
   return { parts, text: plain ? `["${parts[0]}"]` : JSON.stringify(parts) };
+}
+
+/** @param text that of a key. */
+export function readRowKey(text: string): RowKey {
+  return { parts: JSON.parse(text) as string[], text };
+}
+
+/** Whether keys are told apart without the database. */
+export function hasPlainKeys({ keyColumns }: ReplicaDefinition): boolean {
+  return keyColumns.every(isPlain);
 }
 
 function isPlain(column: ReplicaColumn): boolean {

@@ -1,4 +1,4 @@
-import type { EntityManager } from '@mikro-orm/core';
+import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
 import { prepared } from '../core/prepared-statements.js';
 import { isWatched, withCommit, withNext } from '../core/round-trips.js';
@@ -79,4 +79,10 @@ export class SqlSession {
       throw withoutValues(error);
     }
   }
+}
+
+/** A transaction, or a savepoint where one is open. */
+export function inSavepointOf<T>(em: EntityManager, work: (em: EntityManager) => Promise<T>): Promise<T> {
+  if (em.isInTransaction()) return em.transactional(work);
+  return em.transactional(work, { isolationLevel: IsolationLevel.READ_COMMITTED });
 }

@@ -248,11 +248,22 @@ describe('what is known goes the usual ways', () => {
     expect(await versions()).toEqual(before);
   });
 
+  test('rows that are there in the middle of a file that was new so far', async () => {
+    const there = [received('note', line(9, 5)), received('note', line(14, 0)), received('note', line(22, 0))];
+    await cqrs.replicaRuntime.handle(there);
+    const { result, problems } = await load([...many(25).slice(0, 24), line(25, 3)], { batchSize: 5 });
+    expect(problems).toEqual([]);
+    expect(result).toEqual(loadResult({ loaded: 22, kept: 3 }));
+    expect((await notes()).map(({ r }) => r)).toEqual(many(25).map((_, at) => (at === 8 ? 5 : at === 24 ? 3 : 0)));
+    expect((await ways()).filter((way) => way === 'copy')).toHaveLength(5);
+  });
+
   test('rows that were deleted since do not come back', async () => {
     const gone = [3, 7].map((id) => received('note', line(id, 4), 'DELETE'));
     await cqrs.replicaRuntime.handle(gone);
-    for (const clear of [false, true]) {
-      const { result } = await load([...many(10), line(7, 2)], { clear });
+    for (const options of [{ batchSize: 2 }, { clear: true }]) {
+      await sql('truncate note_ref');
+      const { result } = await load([...many(10), line(7, 2)], options);
       expect(result).toEqual(loadResult({ loaded: 8, kept: 3 }));
       expect((await notes()).map(({ id }) => id)).toEqual([1, 2, 4, 5, 6, 8, 9, 10]);
     }

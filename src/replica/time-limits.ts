@@ -1,0 +1,50 @@
+import { sqlState } from '../core/describe-error.js';
+import type { Events } from '../core/events.js';
+import type { Settings } from '../core/settings.js';
+import { type KeyLock, lockKeys } from './key-locks.js';
+import type { ReplicaDefinition } from './replica-definition.js';
+import type { SqlSession } from './sql-session.js';
+
+/** What a statement ends with at `statement_timeout`. */
+const QUERY_CANCELED = '57014';
+
+/**
+ * How long a transaction that writes replicas may stand still, and each of its statements may run. One that is not ours has
+ * no such limits: they would outlive a savepoint of somebody else's.
+ */
+export class TimeLimits {
+  /** For each statement; null for none. */
+  readonly queryTimeoutMs: number | null;
+  readonly #idleMs: number | undefined;
+
+  constructor(
+    private readonly parts: { readonly settings: Settings; readonly events: Events },
+    ownTransaction: boolean,
+  ) {
+    const { replica, health } = parts.settings;
+    this.queryTimeoutMs = ownTransaction ? replica.queryTimeoutMs : null;
+    this.#idleMs = ownTransaction ? health.stuckSeconds * 1_000 : undefined;
+  }
+
+  /** Locks the keys, and sets the limits, with the next statement. @param steady as for `OwnTransaction` */
+  async lock(session: SqlSession, locks: Iterable<KeyLock>, steady: boolean): Promise<void> {
+    await session.hold(lockKeys(locks, { idleMs: this.#idleMs, steady }));
+    // Only now: whoever waits for another worker's keys is not slow.
+    if (this.queryTimeoutMs) {
+      await session.hold({ text: `set local statement_timeout = ${this.queryTimeoutMs}`, parameters: [] });
+    }
+  }
+
+  /** Says so when work on an entity ended at the time limit. */
+  async watch<T>(doing: string, { cqrsId }: ReplicaDefinition, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      if (this.queryTimeoutMs && sqlState(error) === QUERY_CANCELED) {
+        const fields = { queue: this.parts.settings.queue ?? '', cqrsId, doing, timeoutMs: this.queryTimeoutMs };
+        this.parts.events.emit('cqrs.replica.query-timed-out', fields);
+      }
+      throw error;
+    }
+  }
+}
