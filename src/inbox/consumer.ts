@@ -1,5 +1,5 @@
-import { describeError, toError } from '../core/describe-error.js';
-import { ConfigurationError, InvalidPayloadError } from '../core/errors.js';
+import { toError } from '../core/describe-error.js';
+import { ConfigurationError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { failPoint } from '../core/fail-points.js';
 import { Pulse } from '../core/pulse.js';
@@ -12,7 +12,17 @@ import { isTransient, isUnanswered } from './faults.js';
 import type { Handler, Outcome } from './handler.js';
 import { inParts } from './in-parts.js';
 import { Mailbox } from './mailbox.js';
-import { fieldsOf, openDelivery, reissueAsDeadLetter, reissueForRetry, type Message } from './message.js';
+import { openDelivery, type Message } from './message.js';
+import {
+  Applied,
+  DeadLettered,
+  type Inbox,
+  lagOf,
+  Retried,
+  type Settlement,
+  Skipped,
+  Unreadable,
+} from './settlement.js';
 import { supersededInVain } from './superseded.js';
 
 export interface ConsumerParts extends Pick<AnsweringParts, 'answers'> {
@@ -37,18 +47,7 @@ export interface ConsumerParts extends Pick<AnsweringParts, 'answers'> {
 const UNANSWERED_ATTEMPTS = 3;
 
 /** A delivery that was read as soon as it came: while the handler waits for its database, there is time. */
-interface Opened {
-  readonly delivery: Delivery;
-  readonly message?: Message;
-  /** Why it could not be read. */
-  readonly error?: unknown;
-}
-
-/** One end of one delivery: what the broker is told, and what is said once it has taken note. */
-interface Settlement {
-  readonly settle: () => Promise<void>;
-  readonly report: () => void;
-}
+type Opened = Message | { readonly delivery: Delivery; readonly unreadable: unknown };
 
 /**
  * Takes messages from a queue, hands them to their handlers in batches, and gives every message its end.
@@ -72,7 +71,9 @@ export class Consumer extends Service {
   readonly queue: string;
   readonly cqrsIds: readonly string[];
   readonly deadLetterQueue: string;
+  /** Of the ids that are consumed. */
   readonly #handlers = new Map<string, Handler>();
+  readonly #inbox: Inbox;
   readonly #mailbox: Mailbox<Opened>;
   readonly #pulse: Pulse;
   #subscription: Subscription | undefined;
@@ -85,9 +86,12 @@ export class Consumer extends Service {
   constructor(private readonly parts: ConsumerParts) {
     super();
     const { settings } = parts;
-    for (const handler of parts.handlers) for (const id of handler.cqrsIds) this.#handlers.set(id, handler);
+    const known = new Map(parts.handlers.flatMap((handler) => handler.cqrsIds.map((id) => [id, handler] as const)));
     this.queue = parts.queue ?? settings.queue ?? '';
-    this.cqrsIds = parts.cqrsIds ?? [...this.#handlers.keys()];
+    this.cqrsIds = parts.cqrsIds ?? [...known.keys()];
+    this.#check([...known.keys()]);
+    for (const id of this.cqrsIds) this.#handlers.set(id, known.get(id)!);
+    this.#inbox = { queue: this.queue, events: parts.events };
     this.deadLetterQueue =
       parts.deadLetterQueue ??
       (this.queue === settings.queue ? settings.deadLetterQueue : null) ??
@@ -98,16 +102,15 @@ export class Consumer extends Service {
     });
     this.#pulse = parts.pulse ?? new Pulse(`worker of ${this.queue}`);
     this.#answering = new Answering({ ...parts, queue: this.queue, cqrsIds: this.cqrsIds });
-    this.#check();
   }
 
-  #check(): void {
+  #check(known: readonly string[]): void {
     const problems = this.cqrsIds
-      .filter((id) => !this.#handlers.has(id))
+      .filter((id) => !known.includes(id))
       .map((id) => ({
         where: `CQRS_ID '${id}'`,
         what: 'nothing here handles it.',
-        cure: `Declare a replica for it; known here: ${[...this.#handlers.keys()].join(', ') || 'none'}.`,
+        cure: `Declare a replica for it; known here: ${known.join(', ') || 'none'}.`,
       }));
     if (!this.queue) {
       problems.push({ where: 'settings.queue', what: 'a service that consumes needs a queue.', cure: 'Name one.' });
@@ -181,10 +184,10 @@ export class Consumer extends Service {
   async #sort(opened: readonly Opened[]): Promise<Message[]> {
     const readable: Message[] = [];
     const settlements: Settlement[] = [];
-    for (const { delivery, message, error } of opened) {
-      if (message === undefined) settlements.push(this.#unreadable(delivery, error));
-      else if (this.#handlerOf(message)) readable.push(message);
-      else settlements.push(this.#unknown(message));
+    for (const one of opened) {
+      if (!('payload' in one)) settlements.push(new Unreadable(this.#inbox, one.delivery, one.unreadable));
+      else if (this.#handlerOf(one)) readable.push(one);
+      else settlements.push(this.#unknown(one));
     }
     await this.#settle(settlements);
     return readable;
@@ -198,9 +201,11 @@ export class Consumer extends Service {
     const outcomes: readonly Outcome[] = answer instanceof Error ? [{ kind: 'failed', error: answer }] : answer;
 
     const waiting = supersededInVain(batch, outcomes);
-    await this.#settle(
-      batch.flatMap((message, index) => (waiting.has(message) ? [] : [this.#settlementOf(message, outcomes[index]!)])),
-    );
+    const settlements: Settlement[] = [];
+    batch.forEach((message, index) => {
+      if (!waiting.has(message)) settlements.push(this.#settlementOf(message, outcomes[index]!));
+    });
+    await this.#settle(settlements);
     const applied = outcomes.filter((outcome) => outcome.kind === 'applied').length;
     if (applied > 0 || outcomes.some((outcome) => outcome.kind === 'skipped'))
       this.#reportBatch(batch, applied, startedAt);
@@ -245,13 +250,13 @@ export class Consumer extends Service {
   async #settle(settlements: readonly Settlement[]): Promise<void> {
     let unsettled = settlements;
     for (let failures = 0; unsettled.length > 0; failures++) {
-      const attempts = unsettled.map(({ settle }) => settle());
+      const attempts = unsettled.map((one) => one.settle());
       // Acknowledgements share one promise: waiting for it once a batch is enough.
       const refused = new Map<Promise<void>, unknown>();
       await this.#attempt(() =>
         Promise.all([...new Set(attempts)].map((attempt) => attempt.catch((error) => refused.set(attempt, error)))),
       );
-      unsettled.forEach(({ report }, index) => refused.has(attempts[index]!) || report());
+      unsettled.forEach((one, index) => refused.has(attempts[index]!) || one.report());
       if (refused.size === 0) this.#recovered(failures);
       if (refused.size === 0 || this.signal.aborted) return;
       unsettled = unsettled.filter((_, index) => refused.has(attempts[index]!));
@@ -260,22 +265,11 @@ export class Consumer extends Service {
   }
 
   #settlementOf(message: Message, outcome: Outcome): Settlement {
-    const { events } = this.parts;
-    const fields = fieldsOf(message, this.queue);
     switch (outcome.kind) {
       case 'applied':
-        return {
-          settle: () => message.delivery.ack(),
-          report: () =>
-            events.emit('cqrs.inbox.applied', {
-              ...fields,
-              action: outcome.action,
-              version: outcome.version,
-              lagMs: lagOf(message, Date.now()),
-            }),
-        };
+        return new Applied(this.#inbox, message, outcome);
       case 'skipped':
-        return this.#discard(message, outcome.reason);
+        return new Skipped(this.#inbox, message, outcome.reason);
       default:
         return this.#carryOut(message, this.#judge(message, outcome));
     }
@@ -288,46 +282,16 @@ export class Consumer extends Service {
   }
 
   #carryOut(message: Message, verdict: Verdict): Settlement {
-    const { events } = this.parts;
-    const { delivery } = message;
-    const fields = fieldsOf(message, this.queue);
-    if (verdict.kind === 'retry') {
-      const { body, headers } = reissueForRetry(message, verdict);
-      const { reason, delayMs, error } = verdict;
-      return {
-        settle: () => delivery.retry(body, delayMs, headers),
-        report: () => events.emit('cqrs.inbox.retried', { ...fields, reason, delayMs, error }),
-      };
-    }
-    const { body, headers } = reissueAsDeadLetter(message, verdict, new Date());
-    const { reason, error } = verdict;
-    return {
-      settle: () => delivery.deadLetter(body, headers),
-      report: () => events.emit('cqrs.inbox.dead-lettered', { ...fields, reason, error }),
-    };
-  }
-
-  #discard(message: Message, reason: string): Settlement {
-    return {
-      settle: () => message.delivery.ack(),
-      report: () => this.parts.events.emit('cqrs.inbox.skipped', { ...fieldsOf(message, this.queue), reason }),
-    };
+    return verdict.kind === 'retry'
+      ? new Retried(this.#inbox, message, verdict)
+      : new DeadLettered(this.#inbox, message, verdict);
   }
 
   #unknown(message: Message): Settlement {
     const reason = 'unknown-cqrs-id';
     return this.parts.settings.replica.unknownCqrsId === 'discard'
-      ? this.#discard(message, reason)
+      ? new Skipped(this.#inbox, message, reason)
       : this.#carryOut(message, { kind: 'dead-letter', reason });
-  }
-
-  #unreadable(delivery: Delivery, error: unknown): Settlement {
-    const reason = error instanceof InvalidPayloadError ? error.message : describeError(error);
-    return {
-      settle: () => delivery.unreadable(reason),
-      report: () =>
-        this.parts.events.emit('cqrs.inbox.unreadable', { queue: this.queue, reason, bytes: delivery.body.byteLength }),
-    };
   }
 
   #reportBatch(batch: readonly Message[], applied: number, startedAt: number): void {
@@ -349,7 +313,7 @@ export class Consumer extends Service {
   }
 
   #handlerOf({ payload }: Message): Handler | undefined {
-    return this.cqrsIds.includes(payload.cqrsId) ? this.#handlers.get(payload.cqrsId) : undefined;
+    return this.#handlers.get(payload.cqrsId);
   }
 
   /** One step of the loop. */
@@ -388,13 +352,8 @@ export class Consumer extends Service {
 
 function open(delivery: Delivery, maxPayloadBytes: number): Opened {
   try {
-    return { delivery, message: openDelivery(delivery, new Date(), maxPayloadBytes) };
+    return openDelivery(delivery, Date.now(), maxPayloadBytes);
   } catch (error) {
-    return { delivery, error };
+    return { delivery, unreadable: error };
   }
-}
-
-/** What a message that took the straight road has needed. Retries and targeted SYNCs are old for other reasons. */
-function lagOf({ committedAt, direct }: Message, now: number): number | null {
-  return committedAt === null || direct ? null : Math.max(0, now - committedAt.getTime());
 }

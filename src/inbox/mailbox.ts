@@ -1,11 +1,8 @@
-interface Item<T> {
-  readonly value: T;
-  readonly arrivedAt: number;
-}
-
 /** Where things wait between coming one by one and being taken in batches. One taker at a time. */
 export class Mailbox<T> {
-  #items: Item<T>[] = [];
+  readonly #items: T[] = [];
+  /** When each of them came, where that counts. */
+  readonly #arrivals: number[] = [];
   #notify: (() => void) | undefined;
 
   constructor(
@@ -18,7 +15,8 @@ export class Mailbox<T> {
   ) {}
 
   put(value: T): void {
-    this.#items.push({ value, arrivedAt: this.limits.waitMs > 0 ? performance.now() : 0 });
+    this.#items.push(value);
+    if (this.limits.waitMs > 0) this.#arrivals.push(performance.now());
     this.#notify?.();
   }
 
@@ -29,13 +27,15 @@ export class Mailbox<T> {
   async take(signal: AbortSignal): Promise<T[]> {
     const { batchSize, waitMs } = this.limits;
     while (this.#items.length === 0 && !signal.aborted) await this.#change(signal);
-    const deadline = (this.#items[0]?.arrivedAt ?? 0) + waitMs;
+    const deadline = (this.#arrivals[0] ?? 0) + waitMs;
     while (this.#items.length < batchSize && !signal.aborted) {
       const leftMs = deadline - performance.now();
       if (leftMs <= 0) break;
       await this.#change(signal, leftMs);
     }
-    return signal.aborted ? [] : this.#items.splice(0, batchSize).map((item) => item.value);
+    if (signal.aborted) return [];
+    this.#arrivals.splice(0, batchSize);
+    return this.#items.splice(0, batchSize);
   }
 
   #change(signal: AbortSignal, atMostMs?: number): Promise<void> {

@@ -22,7 +22,7 @@ export interface Reissue {
 }
 
 /** @throws InvalidPayloadError when the body breaks the wire contract, or is too long to be read at all. */
-export function openDelivery(delivery: Delivery, now: Date, maxPayloadBytes: number): Message {
+export function openDelivery(delivery: Delivery, now: number, maxPayloadBytes: number): Message {
   const bytes = delivery.body.byteLength;
   if (bytes > maxPayloadBytes) {
     const reason = `it has ${bytes} bytes, more than maxPayloadBytes (${maxPayloadBytes})`;
@@ -35,7 +35,7 @@ export function openDelivery(delivery: Delivery, now: Date, maxPayloadBytes: num
     committedAt: toDate(delivery.headers[Header.committedAt]),
     waitingSince: toDate(delivery.headers[Header.waitingSince] ?? notes(payload)?.['waitingSince']),
     direct: delivery.direct,
-    expired: payload.isExpired(now),
+    expired: payload.expires !== null && payload.expires.getTime() <= now,
   };
 }
 

@@ -6,11 +6,11 @@ import type { Message } from './message.js';
  * winner: they are not settled with the rest but handled anew, without it.
  */
 export function supersededInVain(batch: readonly Message[], outcomes: readonly Outcome[]): ReadonlySet<Message> {
-  const failed = new Set(
-    batch
-      .filter((_, index) => outcomes[index]!.kind === 'failed' || outcomes[index]!.kind === 'dead-letter')
-      .map((message) => message.payload.cqrsId),
-  );
+  const failed = new Set<string>();
+  outcomes.forEach(({ kind }, index) => {
+    if (kind === 'failed' || kind === 'dead-letter') failed.add(batch[index]!.payload.cqrsId);
+  });
+  if (failed.size === 0) return new Set();
   return new Set(
     batch.filter((message, index) => {
       const outcome = outcomes[index]!;

@@ -11,7 +11,7 @@ import { classifyDatabaseError, withoutValues } from './database-errors.js';
 import { mapKey } from './field-mapping.js';
 import { CopyPath } from './copy-path.js';
 import { callSave } from './hook-path.js';
-import { lockKeys } from './key-locks.js';
+import { KeyLocks } from './key-locks.js';
 import type { Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { ReplicaRuntime } from './replica-entity.js';
@@ -169,12 +169,16 @@ export class Applier implements Handler, ReplicaRuntime {
   }
 
   /** Whether the row that must (not) be there is, from now to the end of the transaction. */
-  async #unfit(em: EntityManager, { definition, key }: Prepared, row: ByHand['row']): Promise<string | undefined> {
+  async #unfit(em: EntityManager, message: Prepared, row: ByHand['row']): Promise<string | undefined> {
+    const { definition } = message;
     const session = new SqlSession(em);
-    const [known] = await askForKeys(session, definition, [key]);
-    await session.hold(lockKeys([{ cqrsId: definition.cqrsId, key: known!.text, hold: 'alone' }]));
-    const states = await readStates(session, definition, [known!], this.parts.tombstones);
-    const exists = states.get(known!.text)!.kind === 'row';
+    await askForKeys(session, definition, [message]);
+    const { key } = message;
+    const locks = new KeyLocks();
+    locks.add(definition.cqrsId, key.text, 'alone');
+    await session.hold(locks.statement());
+    const states = await readStates(session, definition, [key], this.parts.tombstones);
+    const exists = states.get(key.text)!.kind === 'row';
     if (exists) return row === 'absent' ? 'exists' : undefined;
     return row === 'present' ? 'absent' : undefined;
   }

@@ -8,7 +8,7 @@ import type { Outcome, Received } from '../inbox/handler.js';
 import { classifyDatabaseError, endsTransaction } from './database-errors.js';
 import { type Carried, HookPath, type HookParts, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
-import type { KeyLock } from './key-locks.js';
+import { KeyLocks } from './key-locks.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { RuleOptions } from './revision-rules.js';
@@ -96,12 +96,7 @@ export class Batch {
     const steady = ownTransaction && byDefinition.every(([{ path }]) => path === 'rows');
     const session = new SqlSession(em, steady);
     for (const [definition, group] of byDefinition) {
-      const keys = await askForKeys(
-        session,
-        definition,
-        group.map((message) => message.key),
-      );
-      for (const [index, key] of keys.entries()) group[index]!.key = key;
+      await askForKeys(session, definition, group);
     }
     await this.#limits.lock(session, this.#locks(messages), steady);
     const groups = byDefinition.map(([definition, group]): Group => {
@@ -141,15 +136,16 @@ export class Batch {
     }
   }
 
-  #locks(messages: readonly Prepared[]): KeyLock[] {
+  #locks(messages: readonly Prepared[]): KeyLocks {
     const hooked = messages.filter(({ definition }) => definition.path === 'hooks').length;
     // Of a transaction that is not ours nobody knows how many more will follow.
     const forHooks = this.options.ownTransaction && hooked <= HOOKS_AT_ONCE ? 'exactly' : 'alone';
-    return messages.map(({ definition, key, incoming }) => ({
-      cqrsId: definition.cqrsId,
-      key: key.text,
-      hold: definition.path === 'hooks' ? forHooks : incoming.signalType === 'DELETE' ? 'alone' : 'shared',
-    }));
+    const locks = new KeyLocks();
+    for (const { definition, key, incoming } of messages) {
+      const hold = definition.path === 'hooks' ? forHooks : incoming.signalType === 'DELETE' ? 'alone' : 'shared';
+      locks.add(definition.cqrsId, key.text, hold);
+    }
+    return locks;
   }
 
   async #writeWithCommit(session: SqlSession, plans: readonly StraightPlan[]): Promise<Conclude> {

@@ -8,7 +8,7 @@ import type { Received } from '../inbox/handler.js';
 import { anyTombstone, copyRows, fitsCopy, knownKeys } from './copy-statements.js';
 import { copyLine } from './copy-text.js';
 import { DatabaseError } from './database-errors.js';
-import type { KeyLock } from './key-locks.js';
+import { KeyLocks } from './key-locks.js';
 import { isOutcome, prepare } from './prepare.js';
 import { discriminatorOf, type ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
@@ -116,7 +116,7 @@ export class CopyPath {
       const session = new SqlSession(inner, !within);
       if (!session.canCopy) return rows;
       if (!hasPlainKeys(definition)) await this.#askForKeys(session, definition, rows);
-      await limits.lock(session, rows.map(lockOf(definition)), !within);
+      await limits.lock(session, locksOf(definition, rows), !within);
       const others = await limits.watch('writing', definition, this.#writeFresh(session, definition, rows, look));
       await failPoint(events, 'replica.before-commit');
       return others;
@@ -126,8 +126,9 @@ export class CopyPath {
   }
 
   async #askForKeys(session: SqlSession, definition: ReplicaDefinition, rows: readonly CopyRow[]): Promise<void> {
-    const keys = await askForKeys(session, definition, rows.map(keyOf));
-    for (const [index, key] of keys.entries()) rows[index]!.key = key.text;
+    const holders = rows.map((row) => ({ key: keyOf(row) }));
+    await askForKeys(session, definition, holders);
+    for (const [index, { key }] of holders.entries()) rows[index]!.key = key.text;
   }
 
   /** @returns those that are not. */
@@ -213,8 +214,10 @@ function isDuplicate(error: unknown): boolean {
   return sqlState(error) === UNIQUE_VIOLATION;
 }
 
-function lockOf({ cqrsId }: ReplicaDefinition): (row: CopyRow) => KeyLock {
-  return ({ key }) => ({ cqrsId, key, hold: 'shared' });
+function locksOf({ cqrsId }: ReplicaDefinition, rows: readonly CopyRow[]): KeyLocks {
+  const locks = new KeyLocks();
+  for (const { key } of rows) locks.add(cqrsId, key, 'shared');
+  return locks;
 }
 
 function keyOf({ key }: CopyRow): RowKey {

@@ -12,22 +12,24 @@ export interface MappedRow {
 
 /**
  * The data of a SAVE or SYNC → columns. Fields that the replica does not know are ignored.
+ * @param key what `mapKey` made of the same message.
  * @throws MappingError when a field is missing that the mapping names or no row can do without, or is of a JSON type
  *   that cannot stand for its column.
  */
-export function mapRow(definition: ReplicaDefinition, data: WireObject): MappedRow {
-  const { columns } = definition;
+export function mapRow(definition: ReplicaDefinition, data: WireObject, key: readonly string[]): MappedRow {
+  const { columns, keyColumns } = definition;
   const values: (string | null)[] = [];
   let present: ReplicaColumn[] | undefined;
-  for (const [index, column] of columns.entries()) {
+  for (const column of columns) {
     const name = nameIn(data, column);
     if (name === undefined) {
       if (column.required) throw missing(definition, column);
-      present ??= columns.slice(0, index);
+      present ??= columns.slice(0, values.length);
       continue;
     }
     present?.push(column);
-    values.push(toText(definition, column, data[name]!));
+    const at = keyColumns.indexOf(column);
+    values.push(at >= 0 ? key[at]! : toText(definition, column, data[name]!));
   }
   return { columns: present ? sharedSet(definition, present) : columns, values };
 }
@@ -86,12 +88,13 @@ export function toText({ cqrsId }: ReplicaDefinition, column: ReplicaColumn, val
       { cause: error },
     );
   }
-  if (text?.includes('\u0000')) {
+  if (text === null || typeof value === 'number' || typeof value === 'boolean') return text;
+  if (text.includes('\u0000')) {
     throw new MappingError(cqrsId, `'${column.wire[0]}' holds U+0000, which PostgreSQL cannot store`, {
       field: column.wire[0],
     });
   }
-  if (text !== null && !text.isWellFormed()) {
+  if (!text.isWellFormed()) {
     throw new MappingError(cqrsId, `'${column.wire[0]}' holds half a character (a lone surrogate)`, {
       field: column.wire[0],
     });

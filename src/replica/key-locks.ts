@@ -12,11 +12,7 @@ const BUCKETS = 512;
  * How a message holds its key: `shared` beside other writers; `alone`, and with it all keys of its bucket; or `exactly`,
  * alone but nothing else with it, in a lock of its own.
  */
-export interface KeyLock {
-  readonly cqrsId: string;
-  readonly key: string;
-  readonly hold: 'shared' | 'alone' | 'exactly';
-}
+export type Hold = 'shared' | 'alone' | 'exactly';
 
 /** What is set for a transaction that is ours alone. */
 export interface OwnTransaction {
@@ -30,21 +26,25 @@ export interface OwnTransaction {
 }
 
 /**
- * Locks the buckets of these keys until the transaction ends. It must be the first statement that looks at the keys,
+ * Locks the buckets of keys until the transaction ends. It must be the first statement that looks at the keys,
  * and must stand alone: what another transaction deletes is seen only by statements that begin after the lock is had.
  * Everybody locks in the order of the buckets, and each bucket once, so that nobody waits in a circle.
  */
-export function lockKeys(locks: Iterable<KeyLock>, { idleMs, steady }: OwnTransaction = {}): Statement {
-  const buckets = new Map<number, boolean>();
-  const exact = new Set<number>();
-  for (const { cqrsId, key, hold } of locks) {
-    const hash = hashOf(`${cqrsId}\u0000${key}`);
+export class KeyLocks {
+  readonly #buckets = new Map<number, boolean>();
+  readonly #exact = new Set<number>();
+
+  add(cqrsId: string, key: string, hold: Hold): void {
+    const hash = hashOf(cqrsId, key);
     const bucket = hash % BUCKETS;
-    buckets.set(bucket, hold === 'alone' || buckets.get(bucket) === true);
+    this.#buckets.set(bucket, hold === 'alone' || this.#buckets.get(bucket) === true);
     // PostgreSQL's integers are signed.
-    if (hold === 'exactly') exact.add(hash | 0);
+    if (hold === 'exactly') this.#exact.add(hash | 0);
   }
-  return lockBuckets(buckets, { exact, idleMs, steady });
+
+  statement(own: OwnTransaction = {}): Statement {
+    return lockBuckets(this.#buckets, this.#exact, own);
+  }
 }
 
 /** Locks every key there is, for who is about to work on a whole table; the others then wait, in the same order. */
@@ -52,9 +52,11 @@ export function lockAllKeys({ alone }: { alone: boolean }): Statement {
   return lockBuckets(new Map(Array.from({ length: BUCKETS }, (_, bucket) => [bucket, alone])));
 }
 
+/** @param buckets of each whether it is held alone. */
 function lockBuckets(
   buckets: ReadonlyMap<number, boolean>,
-  { exact = new Set(), idleMs, steady }: { exact?: ReadonlySet<number> } & OwnTransaction = {},
+  exact: ReadonlySet<number> = new Set(),
+  { idleMs, steady }: OwnTransaction = {},
 ): Statement {
   const sorted = [
     ...[...buckets].toSorted(([a], [b]) => a - b).map(([id, alone]) => ({ kind: LOCK_CLASS, id, alone })),
@@ -80,11 +82,16 @@ function idleLimit(milliseconds: number): string {
   return `set_config(${name}, case ${own} when '0' then '${Math.round(milliseconds)}' else ${own} end, true)`;
 }
 
-// FNV-1a: every process must come to the same number.
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++) {
-    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  }
+// FNV-1a of both with a zero in between: every process must come to the same number.
+function hashOf(cqrsId: string, key: string): number {
+  const hash = hashOn(Math.imul(hashOn(0x811c9dc5, cqrsId), PRIME), key);
   return (hash ^ (hash >>> 16)) >>> 0;
 }
+
+function hashOn(start: number, text: string): number {
+  let hash = start;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), PRIME);
+  return hash;
+}
+
+const PRIME = 0x01000193;

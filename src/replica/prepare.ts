@@ -48,13 +48,14 @@ export function prepare(
   const mapped =
     payload.signalType !== 'DELETE' && !bySave && !statics.CQRS_CUSTOM_SERIALIZATION && definition.path !== 'none';
   try {
+    const key = definition.path === 'none' ? [] : mapKey(definition, payload);
     return {
       index,
       received,
       definition,
       incoming: { signalType: payload.signalType, version, tooOld: isTooOld(received, version.updated, options) },
-      key: definition.path === 'none' ? rowKey([]) : rowKey(normalizeKey(definition, mapKey(definition, payload))),
-      row: mapped ? mapRow(definition, payload.instanceData) : undefined,
+      key: rowKey(definition.path === 'none' ? [] : normalizeKey(definition, key)),
+      row: mapped ? mapRow(definition, payload.instanceData, key) : undefined,
       bySave,
     };
   } catch (error) {

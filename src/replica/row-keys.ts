@@ -42,16 +42,18 @@ export function normalizeKey(definition: ReplicaDefinition, parts: readonly stri
   });
 }
 
-/** Asks the database for the keys of types that only it can print; the others are done. */
+/** Asks the database for the keys of types that only it can print, and puts them in; the others are done. */
 export async function askForKeys(
   session: SqlSession,
   definition: ReplicaDefinition,
-  known: readonly RowKey[],
-): Promise<readonly RowKey[]> {
-  if (!definition.table || hasPlainKeys(definition)) return known;
-  const keys = known.map((key) => key.parts);
+  holders: readonly { key: RowKey }[],
+): Promise<void> {
+  if (!definition.table || hasPlainKeys(definition)) return;
+  const keys = holders.map(({ key }) => key.parts);
   const rows = await session.run(definition.table.normalizeKeys(keys));
-  return rows.map((row) => rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!)));
+  for (const [at, row] of rows.entries()) {
+    holders[at]!.key = rowKey(definition.keyColumns.map((_, index) => row[`k${index}`]!));
+  }
 }
 
 export function rowKey(parts: readonly string[]): RowKey {

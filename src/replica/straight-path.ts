@@ -53,15 +53,16 @@ export class StraightPath {
   /** Settles what was written. @returns the messages that have to go the long way, in the order in which they came */
   conclude(plan: StraightPlan, rows: readonly TextRow[], settle: Settle): readonly Prepared[] {
     const { definition, histories, count } = plan;
-    const written = readWritten(rows, definition.keyColumns.length);
+    const wasWritten = readWritten(rows, definition.keyColumns.length, histories.length);
     const refused: Prepared[] = [];
     for (const { winner, others } of histories) {
-      const created = written.get(winner.key.text);
-      if (created === undefined) {
-        refused.push(winner, ...others.map(({ message }) => message));
+      const action = wasWritten(winner.key.text);
+      if (action === undefined) {
+        refused.push(winner);
+        for (const { message } of others) refused.push(message);
         continue;
       }
-      settle(winner, applied(winner, created ? 'create' : 'update'));
+      settle(winner, applied(winner, action));
       for (const { message, outcome } of others) settle(message, outcome);
     }
     if (refused.length > count / 2) this.#wary.set(definition, WARY_BATCHES);
@@ -79,23 +80,28 @@ export interface StraightPlan {
 
 const WARY_BATCHES = 20;
 
-/** The answer of `ReplicaTable.writeStraight`: the texts of the keys written → whether the row is new. */
-function readWritten(rows: readonly TextRow[], width: number): ReadonlyMap<string, boolean> {
-  const written = new Map<string, boolean>();
+type Written = 'create' | 'update' | undefined;
+
+/** The answer of `ReplicaTable.writeStraight` as a question: what was done to the row of a key. */
+function readWritten(rows: readonly TextRow[], width: number, asked: number): (key: string) => Written {
+  const written = new Map<string, Written>();
   for (const row of rows) {
     if ('k0' in row) {
       const parts = Array.from({ length: width }, (_, index) => row[`k${index}`]!);
-      written.set(rowKey(parts).text, row['created'] === 'true');
+      written.set(rowKey(parts).text, row['created'] === 'true' ? 'create' : 'update');
       continue;
     }
-    for (const outcome of ['created', 'updated']) {
-      const parts = unpack(row[outcome]!);
-      for (let at = 0; at < parts.length; at += width) {
-        written.set(rowKey(parts.slice(at, at + width)).text, outcome === 'created');
-      }
+    for (const [column, action] of [
+      ['created', 'create'],
+      ['updated', 'update'],
+    ] as const) {
+      const parts = unpack(row[column]!);
+      // As many as were asked for: which ones need not be read.
+      if (parts.length === asked * width) return () => action;
+      for (let at = 0; at < parts.length; at += width) written.set(rowKey(parts.slice(at, at + width)).text, action);
     }
   }
-  return written;
+  return (key) => written.get(key);
 }
 
 /** The messages of one key: the one that is left in the end, and what becomes of the others once it is written. */

@@ -1,7 +1,7 @@
 import { sqlState } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Settings } from '../core/settings.js';
-import { type KeyLock, lockKeys } from './key-locks.js';
+import type { KeyLocks } from './key-locks.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { SqlSession } from './sql-session.js';
 
@@ -27,8 +27,8 @@ export class TimeLimits {
   }
 
   /** Locks the keys, and sets the limits, with the next statement. @param steady as for `OwnTransaction` */
-  async lock(session: SqlSession, locks: Iterable<KeyLock>, steady: boolean): Promise<void> {
-    await session.hold(lockKeys(locks, { idleMs: this.#idleMs, steady }));
+  async lock(session: SqlSession, locks: KeyLocks, steady: boolean): Promise<void> {
+    await session.hold(locks.statement({ idleMs: this.#idleMs, steady }));
     // Only now: whoever waits for another worker's keys is not slow.
     if (this.queryTimeoutMs) {
       await session.hold({ text: `set local statement_timeout = ${this.queryTimeoutMs}`, parameters: [] });

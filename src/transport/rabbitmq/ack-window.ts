@@ -3,13 +3,18 @@
  * settled without a hole, single ones for what is settled behind a hole.
  */
 export class AckWindow {
-  /** All tags up to here are acknowledged. */
+  /** All tags up to here are settled. */
   #floor = 0;
+  /** The highest of them that was not sent yet. */
+  #unsent: number | undefined;
+  /** Behind a hole. */
   readonly #settled = new Set<number>();
   readonly #sentAhead = new Set<number>();
 
   settle(tag: number): void {
-    if (tag > this.#floor && !this.#sentAhead.has(tag)) this.#settled.add(tag);
+    if (tag <= this.#floor || this.#sentAhead.has(tag)) return;
+    if (tag === this.#floor + 1) this.#unsent = this.#floor = tag;
+    else this.#settled.add(tag);
   }
 
   /** The tag ended another way and needs no acknowledgement. */
@@ -20,8 +25,9 @@ export class AckWindow {
   /** What has to be sent now, in this order. */
   take(): { tag: number; multiple: boolean }[] {
     const acks: { tag: number; multiple: boolean }[] = [];
-    const lastOfRun = this.#closeHoles();
-    if (lastOfRun !== undefined) acks.push({ tag: lastOfRun, multiple: true });
+    this.#closeHoles();
+    if (this.#unsent !== undefined) acks.push({ tag: this.#unsent, multiple: true });
+    this.#unsent = undefined;
     for (const tag of this.#settled) {
       acks.push({ tag, multiple: false });
       this.#sentAhead.add(tag);
@@ -30,12 +36,11 @@ export class AckWindow {
     return acks;
   }
 
-  /** Raises the floor; answers the highest tag on the way that was not sent yet: RabbitMQ refuses to hear one twice. */
-  #closeHoles(): number | undefined {
-    let unsent: number | undefined;
+  /** Raises the floor over what is settled behind it; what was sent ahead is not sent again, RabbitMQ refuses to hear it twice. */
+  #closeHoles(): void {
     for (let next = this.#floor + 1; ; next++) {
-      if (this.#settled.delete(next)) unsent = next;
-      else if (!this.#sentAhead.delete(next)) return unsent;
+      if (this.#settled.delete(next)) this.#unsent = next;
+      else if (!this.#sentAhead.delete(next)) return;
       this.#floor = next;
     }
   }

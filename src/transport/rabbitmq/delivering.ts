@@ -16,9 +16,9 @@ export function delivering(
     readonly prefetch: number;
   },
 ): SubscriptionPlan {
-  const { topology, events, prefetch } = parts;
+  const { topology, settler, events, prefetch } = parts;
   const { queue, deadLetterQueue, unreadableQueue, cqrsIds } = options;
-  const directPrefix = directKey(queue, null);
+  const shared = { settler, events, options, directPrefix: directKey(queue, null) };
   return {
     queue,
     prefetch,
@@ -32,6 +32,6 @@ export function delivering(
       }
       if (!existed) events.emit('cqrs.inbox.gap', { queue, missing: 'queue', cqrsIds });
     },
-    onMessage: (message, channel) => onDelivery(new RabbitMQDelivery(message, channel, parts, options, directPrefix)),
+    onMessage: (message, channel) => onDelivery(new RabbitMQDelivery(message, channel, shared)),
   };
 }

@@ -6,63 +6,72 @@ import type { ConsumerChannel } from './consumer-channel.js';
 import type { Settler } from './settler.js';
 import { readAddress } from './topology.js';
 
+/** What all deliveries of a subscription share. */
+export interface DeliveryParts {
+  readonly settler: Settler;
+  readonly events: Events;
+  readonly options: ConsumeOptions;
+  /** What keys of its queue alone begin with. */
+  readonly directPrefix: string;
+}
+
 /**
  * One message from RabbitMQ. Its copy is confirmed elsewhere before it is acknowledged here: a crash in between leaves
  * two, never none. AMQP does not answer an acknowledgement; one that is lost on the way brings the message again.
  */
 export class RabbitMQDelivery implements Delivery {
-  readonly body: Uint8Array;
+  readonly body: Buffer;
   readonly headers: Readonly<Record<string, unknown>>;
   readonly cqrsId: string | null;
   readonly direct: boolean;
   readonly redelivered: boolean;
+  readonly #tag: number;
+  readonly #channel: ConsumerChannel;
+  readonly #parts: DeliveryParts;
 
-  constructor(
-    private readonly message: ConsumeMessage,
-    private readonly channel: ConsumerChannel,
-    private readonly parts: { readonly settler: Settler; readonly events: Events },
-    private readonly options: ConsumeOptions,
-    directPrefix: string,
-  ) {
-    const { fields, properties, content } = message;
+  // It keeps what it needs of the message and no more: thousands are in hand, and whatever lives is copied by the garbage
+  // collector.
+  constructor({ fields, properties, content }: ConsumeMessage, channel: ConsumerChannel, parts: DeliveryParts) {
     this.body = content;
     this.headers = properties.headers ?? {};
     this.redelivered = fields.redelivered;
-    ({ cqrsId: this.cqrsId, direct: this.direct } = readAddress(fields, directPrefix));
+    ({ cqrsId: this.cqrsId, direct: this.direct } = readAddress(fields, parts.directPrefix));
+    this.#tag = fields.deliveryTag;
+    this.#channel = channel;
+    this.#parts = parts;
   }
 
   /** All of a batch get one and the same promise. */
   ack(): Promise<void> {
-    const acknowledge = (): Promise<void> => this.channel.ack(this.message.fields.deliveryTag);
-    const fault = failPoint(this.parts.events, 'inbox.before-ack');
-    return fault ? fault.then(acknowledge) : acknowledge();
+    const fault = failPoint(this.#parts.events, 'inbox.before-ack');
+    return fault ? fault.then(() => this.#channel.ack(this.#tag)) : this.#channel.ack(this.#tag);
   }
 
   retry(body: string, delayMs: number, headers?: OutgoingMessage['headers']): Promise<void> {
     return this.#moveBy(
-      () => this.parts.settler.retry(this.options.queue, this.cqrsId, body, delayMs, headers),
+      ({ settler, options }) => settler.retry(options.queue, this.cqrsId, body, delayMs, headers),
       'inbox.while-requeueing',
     );
   }
 
   deadLetter(body: string, headers?: OutgoingMessage['headers']): Promise<void> {
     return this.#moveBy(
-      () => this.parts.settler.deadLetter(this.options, this.cqrsId, body, headers),
+      ({ settler, options }) => settler.deadLetter(options, this.cqrsId, body, headers),
       'inbox.while-dead-lettering',
     );
   }
 
   unreadable(reason: string): Promise<void> {
     return this.#moveBy(
-      () => this.parts.settler.unreadable(this.options.unreadableQueue, this.message.content, this.headers, reason),
+      ({ settler, options }) => settler.unreadable(options.unreadableQueue, this.body, this.headers, reason),
       'inbox.while-dead-lettering',
     );
   }
 
-  async #moveBy(put: () => Promise<void>, moved: FailPoint): Promise<void> {
-    if (!this.channel.alive) return; // the broker has it again; a second copy would be one too many
-    await put();
-    await failPoint(this.parts.events, moved);
+  async #moveBy(put: (parts: DeliveryParts) => Promise<void>, moved: FailPoint): Promise<void> {
+    if (!this.#channel.alive) return; // the broker has it again; a second copy would be one too many
+    await put(this.#parts);
+    await failPoint(this.#parts.events, moved);
     await this.ack();
   }
 }
