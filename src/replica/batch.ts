@@ -15,10 +15,11 @@ import type { RuleOptions } from './revision-rules.js';
 import { askForKeys } from './row-keys.js';
 import { planRows, type RowPlan, type Settle, writeRows } from './row-path.js';
 import { SqlSession, type TextRow } from './sql-session.js';
-import { readStates } from './stored-states.js';
+import { readStates, readStatesAndRows } from './stored-states.js';
 import type { StraightPath, StraightPlan } from './straight-path.js';
 import { TimeLimits } from './time-limits.js';
 import { bury } from './tombstones.js';
+import type { WholeRows } from './whole-rows.js';
 
 /**
  * The most messages of replicas with hooks in one transaction: each holds a lock of its own, so that workers wait for
@@ -222,9 +223,11 @@ export class Batch {
     definition: ReplicaDefinition,
     group: readonly Prepared[],
   ): Promise<void> {
-    // Also beside a worker of a release in which the class had no hook yet.
-    const options = { lockRows: true };
-    const states = await readStates(session, definition, distinctKeys(group), this.parts.tombstones, options);
+    // Locked also because of a worker of a release in which the class had no hook yet.
+    const { states, rows } = await readStatesAndRows(session, definition, distinctKeys(group), {
+      tombstones: this.parts.tombstones,
+      wanted: group.length > 1 && !this.parts.readsOthers.has(definition),
+    });
     const path = new HookPath(definition, this.parts);
     const callAlone = async (message: Prepared): Promise<void> => {
       try {
@@ -245,7 +248,8 @@ export class Batch {
     const ordered = inVersionOrder(group);
     for (let at = 0; at < ordered.length;) {
       const run = path.nextTogether(ordered, at, states, this.#rules);
-      const carried = run.length > 1 ? await this.#callTogether(em, path, run) : [];
+      // Later on they may have been changed by a hook.
+      const carried = run.length > 1 ? await this.#callTogether(em, path, run, at === 0 ? rows : undefined) : [];
       for (const { message, outcome, stored } of carried) {
         states.set(message.key.text, stored);
         this.settle(message, outcome);
@@ -258,9 +262,14 @@ export class Batch {
   }
 
   /** Those that were applied; none when it cannot be done together. */
-  async #callTogether(em: EntityManager, path: HookPath, run: readonly Decided[]): Promise<readonly Carried[]> {
+  async #callTogether(
+    em: EntityManager,
+    path: HookPath,
+    run: readonly Decided[],
+    rows: WholeRows | undefined,
+  ): Promise<readonly Carried[]> {
     try {
-      const carried = await path.applyTogether(em, run);
+      const carried = await path.applyTogether(em, run, rows);
       for (const { message, decision } of run.slice(0, carried.length)) {
         if (decision.aheadBy !== undefined) this.#clocks.set(message, decision.aheadBy);
       }

@@ -15,6 +15,7 @@ import { SqlSession } from './sql-session.js';
 import type { StampedFlush } from './stamped-flush.js';
 import type { Stamp } from './stamps.js';
 import { bury } from './tombstones.js';
+import type { WholeRows } from './whole-rows.js';
 
 /**
  * The messages of one key are called in the order of their versions; keys keep the places they came in. Versions
@@ -108,13 +109,18 @@ export class HookPath {
 
   /**
    * Applies the first of these messages, or all, in one savepoint and with one flush; answers for those it applied.
+   * @param rows the rows as they are now, where they are at hand.
    * @throws what a hook or the database has thrown; then nothing of any message took place.
    */
-  async applyTogether(transaction: EntityManager, run: readonly Decided[]): Promise<readonly Carried[]> {
+  async applyTogether(
+    transaction: EntityManager,
+    run: readonly Decided[],
+    rows?: WholeRows,
+  ): Promise<readonly Carried[]> {
     const { definition } = this;
     const scope = transaction.fork({ clear: true, keepTransactionContext: true });
     return scope.transactional(async (em) => {
-      const together = await Together.load(em, definition, run);
+      const together = await Together.load(em, definition, run, rows);
       const stamps = new Map<object, Stamp>();
       const done: Stamped[] = [];
       for (const { message, decision } of run) {

@@ -3,6 +3,7 @@ import type { Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { Decision } from './revision-rules.js';
 import { keyCondition } from './row-keys.js';
+import { toEntity, type WholeRows } from './whole-rows.js';
 
 export type Writing = Exclude<Decision, { reason: string }>;
 
@@ -36,22 +37,23 @@ export class Together {
     };
   }
 
-  /** Loads the entities of the rows to be updated, with one query. */
-  static async load(em: EntityManager, definition: ReplicaDefinition, run: readonly Decided[]): Promise<Together> {
+  /** Has the entities of the rows to be updated ready. @param rows read already; else one query reads them. */
+  static async load(
+    em: EntityManager,
+    definition: ReplicaDefinition,
+    run: readonly Decided[],
+    rows?: WholeRows,
+  ): Promise<Together> {
     const updates = run.filter(({ decision }) => decision.action === 'update').map(({ message }) => message);
     const entities = new Map<Prepared, object>();
-    if (updates.length > 0) {
-      const keys = updates.map(({ key }) => keyCondition(definition, key, em.getPlatform()));
-      const [property, ...more] = Object.keys(keys[0]!);
-      const where = more.length === 0 ? { [property!]: { $in: keys.map((key) => key[property!]) } } : { $or: keys };
-      await em.find(definition.entity as never, where as never, { filters: false, ...lockOf(definition) });
-      for (const [index, message] of updates.entries()) {
-        const parts = Object.values(keys[index]!);
-        const entity: object | undefined = em
-          .getUnitOfWork()
-          .getById(definition.entity as never, (parts.length === 1 ? parts[0] : parts) as never);
-        if (entity) entities.set(message, entity);
+    if (rows) {
+      for (const message of updates) {
+        const row = rows.get(message.key.text);
+        if (row) entities.set(message, toEntity(em, definition, row));
       }
+      await em.getUnitOfWork().dispatchOnLoadEvent();
+    } else if (updates.length > 0) {
+      await find(em, definition, updates, entities);
     }
     return new Together(em, definition, entities, run.length - updates.length);
   }
@@ -73,6 +75,25 @@ export class Together {
   /** @throws Error when a hook has cleared the EntityManager, and with it what the hooks before it have changed. */
   check(): void {
     if (this.#cleared) throw new Error('A hook has cleared the EntityManager that it shared.');
+  }
+}
+
+async function find(
+  em: EntityManager,
+  definition: ReplicaDefinition,
+  messages: readonly Prepared[],
+  entities: Map<Prepared, object>,
+): Promise<void> {
+  const keys = messages.map(({ key }) => keyCondition(definition, key, em.getPlatform()));
+  const [property, ...more] = Object.keys(keys[0]!);
+  const where = more.length === 0 ? { [property!]: { $in: keys.map((key) => key[property!]) } } : { $or: keys };
+  await em.find(definition.entity as never, where as never, { filters: false, ...lockOf(definition) });
+  for (const [index, message] of messages.entries()) {
+    const parts = Object.values(keys[index]!);
+    const entity: object | undefined = em
+      .getUnitOfWork()
+      .getById(definition.entity as never, (parts.length === 1 ? parts[0] : parts) as never);
+    if (entity) entities.set(message, entity);
   }
 }
 

@@ -115,6 +115,16 @@ export class ReplicaTable {
     return { text, parameters: [...texts.parameters, cqrsId], steady: true };
   }
 
+  /** Rows with these keys, all that is in them, as the driver reads them; nobody else changes them from now on. */
+  lockWholeRows(keys: readonly (readonly string[])[]): Statement {
+    const texts = textColumns(transpose(keys, this.#keys.length));
+    const text = this.#textOf(
+      `whole|${texts.form}`,
+      () => `select t.* from ${this.#rowsByKeys(texts.sql)} for no key update of t`,
+    );
+    return { text, parameters: texts.parameters };
+  }
+
   /** Locks existing rows in one order for everybody. */
   lockRows(keys: readonly (readonly string[])[]): Statement {
     return {

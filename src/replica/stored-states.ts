@@ -4,6 +4,7 @@ import type { Stored } from './revision-rules.js';
 import { rowKey, type RowKey } from './row-keys.js';
 import type { SqlSession, TextRow } from './sql-session.js';
 import { unpack } from './text-columns.js';
+import { readWholeRows, versionOf, type WholeRows } from './whole-rows.js';
 
 /**
  * What is stored of each key, by the key's text. The row counts; a tombstone only where there is none.
@@ -26,6 +27,29 @@ export async function readStates(
   return states;
 }
 
+/**
+ * The same with the rows themselves, where they are wanted and MikroORM can be given them. Nobody else changes them until
+ * the transaction ends.
+ */
+export async function readStatesAndRows(
+  session: SqlSession,
+  definition: ReplicaDefinition,
+  keys: readonly RowKey[],
+  { tombstones, wanted }: { tombstones: string; wanted: boolean },
+): Promise<{ states: Map<string, Stored>; rows: WholeRows | undefined }> {
+  const rows = wanted ? await readWholeRows(session, definition, keys) : undefined;
+  const known = new Map<string, Stored>();
+  for (const [key, row] of rows ?? []) {
+    const version = versionOf(row);
+    if (version) known.set(key, version);
+  }
+  const others = keys.filter(({ text }) => !known.has(text));
+  if (others.length === 0) return { states: known, rows };
+  const states = await readStates(session, definition, others, tombstones, { lockRows: true });
+  for (const [key, state] of known) states.set(key, state);
+  return { states, rows };
+}
+
 interface Found {
   readonly key: string;
   readonly version: Version;
@@ -34,7 +58,7 @@ interface Found {
 function tombstonesIn(row: TextRow): Found[] {
   if ('dead' in row)
     return inGroups(unpack(row['dead']!), 4).map(([key, ...version]) => ({ key: key!, version: toVersion(version) }));
-  return row['buried'] === null ? [] : [{ key: row['buried']!, version: toVersion(versionOf(row)) }];
+  return row['buried'] === null ? [] : [{ key: row['buried']!, version: toVersion(versionTexts(row)) }];
 }
 
 function rowsIn(row: TextRow, width: number): Found[] {
@@ -46,10 +70,10 @@ function rowsIn(row: TextRow, width: number): Found[] {
   }
   if (row['buried'] !== null) return [];
   const parts = Array.from({ length: width }, (_, index) => row[`k${index}`]!);
-  return [{ key: rowKey(parts).text, version: toVersion(versionOf(row)) }];
+  return [{ key: rowKey(parts).text, version: toVersion(versionTexts(row)) }];
 }
 
-function versionOf(row: TextRow): (string | null)[] {
+function versionTexts(row: TextRow): (string | null)[] {
   return [row['revision']!, row['updated']!, row['incarnation']!];
 }
 
