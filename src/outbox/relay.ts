@@ -6,12 +6,14 @@ import { stampExpires } from '../core/payload.js';
 import { Pulse } from '../core/pulse.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
-import type { OutgoingMessage, Transport } from '../transport/transport.js';
+import type { OutgoingMessage, PublishResult, Transport } from '../transport/transport.js';
 import { BUCKETS, claim, type Executor, fail, type OutboxRow, readWaiting, settle } from './outbox.js';
 import { settleAndKeep } from './sent-messages.js';
 
 /** One transaction carries at most so many batches: what a crash sends once more. */
 const MOST_BATCHES = 4;
+/** So many of them are at the broker at once, which stores one while the other comes in. */
+const MOST_IN_FLIGHT = 2;
 /** The broker's time for one batch is the longest that a relay at work says nothing to the database. */
 const LEASE_FACTOR = 2;
 /** What PostgreSQL can count. */
@@ -22,6 +24,9 @@ const MOST_LEASE_MS = 2 ** 31 - 1;
  *
  *   begin ─▶ claim (locks key buckets, reads the oldest) ─▶ publish (pipelined) ─▶ settle (delete what is confirmed) ─▶ commit
  *                                                              └─ anything not confirmed: stays, tried again
+ *
+ * Of a backlog two batches are at the broker at once. What comes behind a message that has failed, in its batch or the next,
+ * is published once more behind it.
  *
  * The buckets are locked by the transaction itself, so any number of relays may run: each takes what is free, none
  * overtakes another within a key, and a relay that dies gives its buckets back with its connection. One that is paused,
@@ -105,6 +110,8 @@ export class Relay extends Service {
     await this.parts.connect();
     const { batchSize } = settings.relay;
     const done: OutboxRow[] = [];
+    const inFlight: Sent[] = [];
+    const failedKeys = new Set<string>();
     let failure: Error | undefined;
     let full = false;
     const own = client.transaction().setIsolationLevel('read committed');
@@ -113,25 +120,39 @@ export class Relay extends Service {
       const claimed = await claim(transaction, table, { leaseMs, limit: batchSize, alone: this.#alone });
       const { buckets } = claimed;
       this.#alone = buckets.length === BUCKETS;
-      let { rows } = claimed;
-      for (let batch = 1; rows.length > 0; batch++) {
-        this.#pulse.beat();
-        full = rows.length === batchSize;
-        const inHand = ids(rows);
-        const [published, next] = await both(
-          this.#publish(rows),
-          // While the broker stores these, the database forgets the former and finds the next: whatever is there, since
-          // a lower id may have been committed meanwhile.
-          full && batch < MOST_BATCHES ? readWaiting(transaction, table, { buckets, inHand, limit: batchSize }) : [],
-        );
-        await failPoint(events, 'relay.before-settle');
-        if (published.lost.length > 0) await fail(transaction, table, ids(published.lost), 'unroutable');
-        const settling = published.confirmed.length > 0 && this.#settle(transaction, published);
-        await failPoint(events, 'relay.before-commit');
-        done.push(...published.confirmed, ...published.lost);
-        failure = published.failure;
-        rows = failure ? [] : next;
-        await settling;
+      let next = claimed.rows;
+      let batches = 0;
+      try {
+        while (next.length > 0 || inFlight.length > 0) {
+          this.#pulse.beat();
+          if (next.length > 0) {
+            full = next.length === batchSize;
+            batches++;
+            const results = this.#send(next);
+            results.catch(() => {}); // told by the await that follows
+            inFlight.push({ rows: next, results });
+            next = [];
+          }
+          if (full && batches < MOST_BATCHES && !failure) {
+            // While the broker stores these, the database forgets the former and finds the next: whatever is there, since
+            // a lower id may have been committed meanwhile.
+            const inHand = inFlight.flatMap(({ rows }) => ids(rows));
+            next = await readWaiting(transaction, table, { buckets, inHand, limit: batchSize });
+            if (next.length > 0 && inFlight.length < MOST_IN_FLIGHT) continue;
+          }
+          const published = this.#judge(inFlight[0]!.rows, await inFlight[0]!.results, failedKeys);
+          inFlight.shift();
+          await failPoint(events, 'relay.before-settle');
+          if (published.lost.length > 0) await fail(transaction, table, ids(published.lost), 'unroutable');
+          if (published.confirmed.length > 0) await this.#settle(transaction, published);
+          await failPoint(events, 'relay.before-commit');
+          done.push(...published.confirmed, ...published.lost);
+          failure ??= published.failure;
+          if (failure) next = [];
+        }
+      } finally {
+        // Nothing is under way any more when the buckets are free for others.
+        await Promise.allSettled(inFlight.map(({ results }) => results));
       }
     });
     if (done.length > 0) {
@@ -154,14 +175,21 @@ export class Relay extends Service {
     return settleAndKeep(transaction, tables, { rows: confirmed, unroutable }, sentRetentionSeconds);
   }
 
-  /** What became of each: confirmed, lost for good (a SYNC to a queue that is not there), or to be tried again. */
-  async #publish(rows: readonly OutboxRow[]): Promise<Published> {
+  async #send(rows: readonly OutboxRow[]): Promise<readonly PublishResult[]> {
     const { events, transport } = this.parts;
     await failPoint(events, 'relay.before-publish');
     const results = await transport.publish(rows.map((row) => this.#toMessage(row)));
     await failPoint(events, 'relay.after-confirm');
+    return results;
+  }
+
+  /**
+   * What became of each: confirmed, lost for good (a SYNC to a queue that is not there), or to be tried again.
+   * @param failedKeys of this transaction's messages so far; those of these are added.
+   */
+  #judge(rows: readonly OutboxRow[], results: readonly PublishResult[], failedKeys: Set<string>): Published {
+    const { events } = this.parts;
     const published: Published = { confirmed: [], unroutable: new Set(), lost: [] };
-    const failedKeys = new Set<string>();
     for (const [index, row] of rows.entries()) {
       const result = results[index]!;
       const key = `${row.cqrsId} ${row.key}`;
@@ -199,20 +227,18 @@ export class Relay extends Service {
   }
 }
 
+/** A batch that the broker has not answered for yet. */
+interface Sent {
+  readonly rows: readonly OutboxRow[];
+  readonly results: Promise<readonly PublishResult[]>;
+}
+
 interface Published {
   readonly confirmed: OutboxRow[];
   /** The ids of those among them that no queue took. */
   readonly unroutable: Set<string>;
   readonly lost: OutboxRow[];
   failure?: Error;
-}
-
-/** Waits for both, whatever becomes of the other: neither is left behind when its transaction ends. */
-async function both<A, B>(first: Promise<A>, second: Promise<B> | B): Promise<[A, B]> {
-  const [one, two] = await Promise.allSettled([first, second]);
-  if (one.status === 'rejected') throw one.reason;
-  if (two.status === 'rejected') throw two.reason;
-  return [one.value, two.value];
 }
 
 function ids(rows: readonly OutboxRow[]): string[] {

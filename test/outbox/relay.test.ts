@@ -149,6 +149,25 @@ test('a message that fails takes the later ones of its row along: the last word 
   expect(replica.received.map((payload) => payload.instanceData['name'])).toEqual(['other', 'b', 'a', 'b']);
 });
 
+test('so it does with those that are at the broker already, a batch behind', async () => {
+  const replica = await subscribe();
+  const fill = (ids: number[]) =>
+    fork().insertMany(
+      Item,
+      ids.map((id) => ({ id, name: 'other' })),
+    );
+  await fork().insert(Item, { id: 1, name: 'a' });
+  await fill([2, 3]);
+  await fork().nativeUpdate(Item, { id: 1 }, { name: 'b' });
+  await fill([4, 5]);
+  transport.loseFirst = true;
+  await service.cqrs.start();
+  await replica.until(7);
+  const got = replica.received.map((payload) => [payload.instancePk, payload.instanceData['name']]);
+  expect(got.filter(([id]) => id === 1).map(([, name]) => name)).toEqual(['b', 'a', 'b']);
+  expect(got.map(([id]) => id).toSorted()).toEqual([1, 1, 1, 2, 3, 4, 5].toSorted());
+});
+
 test('a lower id that is committed while a batch is on its way still goes before its successor', async () => {
   const replica = await subscribe();
   await fork().insertMany(

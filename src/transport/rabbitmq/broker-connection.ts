@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { AmqpConnectionManagerClass as AmqpConnectionManager } from 'amqp-connection-manager';
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { TransportError } from '../../core/errors.js';
@@ -6,6 +7,7 @@ import type { Events } from '../../core/events.js';
 import { backoffMilliseconds } from '../../core/service.js';
 import { brokerError, connectionError, replyCode, withoutUser } from './broker-error.js';
 import { Deadline } from './deadline.js';
+import { gatherWrites } from './gathered-writes.js';
 import type { BrokerAddress, BrokerOptions } from './options.js';
 
 /**
@@ -133,6 +135,7 @@ export class BrokerConnection {
       this.#address = this.#addresses.get(url) ?? this.#address;
       if (this.#ended) return;
       this.#model = connection as unknown as ChannelModel;
+      gatherWrites(socketOf(this.#model));
       this.#blocked = false;
       this.#manager.reconnectTimeInSeconds = NEXT_HOST_MS / 1_000;
       this.#notify();
@@ -186,6 +189,11 @@ export async function closeChannel(channel: Channel): Promise<void> {
   } catch {
     // It is closed already, or its connection is about to be.
   }
+}
+
+/** amqplib's types do not tell of it. */
+function socketOf({ connection }: ChannelModel): Socket {
+  return (connection as unknown as { readonly stream: Socket }).stream;
 }
 
 const NEXT_HOST_MS = 50;
