@@ -139,7 +139,7 @@ export class TransportPayload {
     if (updated === undefined) {
       throw new InvalidPayloadError("'instance_data.cqrs_updated' is not a date", { cqrsId });
     }
-    return { incarnation: this.incarnation, revision: revision as number, updated };
+    return new ReadVersion(this.incarnation, revision as number, updated);
   }
 
   /** Whether the message's time is over at `now` (default: the present). Null never expires. */
@@ -176,6 +176,15 @@ export class TransportPayload {
     const rest = { previousData, correlationId, expires, retries, meta, incarnation };
     return new TransportPayload({ ...head, ...rest, ...changes });
   }
+}
+
+// A class for the reason that `inbox/message.ts` gives.
+class ReadVersion implements Version {
+  constructor(
+    readonly incarnation: number | null,
+    readonly revision: number,
+    readonly updated: number,
+  ) {}
 }
 
 /** @internal What the schema says, for the bodies that are right: a worker looks at thousands a second. */

@@ -8,11 +8,28 @@ import type { Delivery, OutgoingMessage } from '../transport/transport.js';
 import type { Verdict } from './failure-policy.js';
 import type { Received } from './handler.js';
 
-/** A delivery that could be read. */
-export interface Message extends Received {
-  readonly delivery: Delivery;
+/**
+ * A delivery that could be read. What waits in thousands is of a class: V8 learns of object literals how long they live, and
+ * would make these in its old space, where they keep all they hold until the next full collection.
+ */
+export class Message implements Received {
+  readonly committedAt: Date | null;
   /** When the row of its foreign key was first found missing. */
   readonly waitingSince: Date | null;
+  readonly direct: boolean;
+  readonly expired: boolean;
+
+  constructor(
+    readonly delivery: Delivery,
+    readonly payload: TransportPayload,
+    now: number,
+  ) {
+    const { headers, direct } = delivery;
+    this.committedAt = toDate(headers[Header.committedAt]);
+    this.waitingSince = toDate(headers[Header.waitingSince] ?? notes(payload)?.['waitingSince']);
+    this.direct = direct;
+    this.expired = payload.expires !== null && payload.expires.getTime() <= now;
+  }
 }
 
 /** What is sent on in place of the message that came. */
@@ -28,15 +45,7 @@ export function openDelivery(delivery: Delivery, now: number, maxPayloadBytes: n
     const reason = `it has ${bytes} bytes, more than maxPayloadBytes (${maxPayloadBytes})`;
     throw new InvalidPayloadError(reason, { bytes, maxPayloadBytes });
   }
-  const payload = TransportPayload.fromMessage(delivery.body);
-  return {
-    delivery,
-    payload,
-    committedAt: toDate(delivery.headers[Header.committedAt]),
-    waitingSince: toDate(delivery.headers[Header.waitingSince] ?? notes(payload)?.['waitingSince']),
-    direct: delivery.direct,
-    expired: payload.expires !== null && payload.expires.getTime() <= now,
-  };
+  return new Message(delivery, TransportPayload.fromMessage(delivery.body), now);
 }
 
 /** The message as it waits in the broker: one retry more if this one counted, and since when it lacks a foreign key. */

@@ -5,9 +5,11 @@ import type { ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 
 /** A SAVE or SYNC as columns: those that the message has, with the texts that PostgreSQL reads. */
-export interface MappedRow {
-  readonly columns: readonly ReplicaColumn[];
-  readonly values: readonly (string | null)[];
+export class MappedRow {
+  constructor(
+    readonly columns: readonly ReplicaColumn[],
+    readonly values: readonly (string | null)[],
+  ) {}
 }
 
 /**
@@ -18,20 +20,23 @@ export interface MappedRow {
  */
 export function mapRow(definition: ReplicaDefinition, data: WireObject, key: readonly string[]): MappedRow {
   const { columns, keyColumns } = definition;
-  const values: (string | null)[] = [];
-  let present: ReplicaColumn[] | undefined;
-  for (const column of columns) {
+  let complete = true;
+  const texts = columns.map((column) => {
     const name = nameIn(data, column);
     if (name === undefined) {
       if (column.required) throw missing(definition, column);
-      present ??= columns.slice(0, values.length);
-      continue;
+      complete = false;
+      return undefined;
     }
-    present?.push(column);
     const at = keyColumns.indexOf(column);
-    values.push(at >= 0 ? key[at]! : toText(definition, column, data[name]!));
-  }
-  return { columns: present ? sharedSet(definition, present) : columns, values };
+    return at >= 0 ? key[at]! : toText(definition, column, data[name]!);
+  });
+  if (complete) return new MappedRow(columns, texts as (string | null)[]);
+  const present = columns.filter((_, index) => texts[index] !== undefined);
+  return new MappedRow(
+    sharedSet(definition, present),
+    texts.filter((text) => text !== undefined),
+  );
 }
 
 // Messages of one kind lack the same columns; rows that share their set are written together.

@@ -1,23 +1,37 @@
 import { MappingError } from '../core/errors.js';
+import type { SignalType, Version } from '../core/payload.js';
 import type { Registry } from '../core/registry.js';
 import type { Outcome, Received } from '../inbox/handler.js';
-import { mapKey, mapRow, type MappedRow } from './field-mapping.js';
+import { mapKey, type MappedRow, mapRow } from './field-mapping.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { Incoming } from './revision-rules.js';
 import { normalizeKey, rowKey, type RowKey } from './row-keys.js';
 
-/** A message that could be mapped: all that is needed to apply it. */
-export interface Prepared {
-  /** Its place in the batch. */
-  readonly index: number;
-  readonly received: Received;
-  readonly definition: ReplicaDefinition;
-  readonly incoming: Incoming;
-  key: RowKey;
-  /** The columns of a SAVE or SYNC; undefined for DELETE, and where the class reads the data itself. */
-  readonly row?: MappedRow;
-  /** The class's own `cqrsSave` handles it, before any rule. */
-  readonly bySave: boolean;
+/**
+ * A message that could be mapped: all that is needed to apply it. It and what it holds are of classes, for the reason that
+ * `inbox/message.ts` gives.
+ */
+export class Prepared {
+  constructor(
+    /** Its place in the batch. */
+    readonly index: number,
+    readonly received: Received,
+    readonly definition: ReplicaDefinition,
+    readonly incoming: Incoming,
+    public key: RowKey,
+    /** The columns of a SAVE or SYNC; undefined for DELETE, and where the class reads the data itself. */
+    readonly row: MappedRow | undefined,
+    /** The class's own `cqrsSave` handles it, before any rule. */
+    readonly bySave: boolean,
+  ) {}
+}
+
+class Arrived implements Incoming {
+  constructor(
+    readonly signalType: SignalType,
+    readonly version: Version,
+    readonly tooOld: boolean,
+  ) {}
 }
 
 export interface PrepareOptions {
@@ -49,15 +63,15 @@ export function prepare(
     payload.signalType !== 'DELETE' && !bySave && !statics.CQRS_CUSTOM_SERIALIZATION && definition.path !== 'none';
   try {
     const key = definition.path === 'none' ? [] : mapKey(definition, payload);
-    return {
+    return new Prepared(
       index,
       received,
       definition,
-      incoming: { signalType: payload.signalType, version, tooOld: isTooOld(received, version.updated, options) },
-      key: rowKey(definition.path === 'none' ? [] : normalizeKey(definition, key)),
-      row: mapped ? mapRow(definition, payload.instanceData, key) : undefined,
+      new Arrived(payload.signalType, version, isTooOld(received, version.updated, options)),
+      rowKey(definition.path === 'none' ? [] : normalizeKey(definition, key)),
+      mapped ? mapRow(definition, payload.instanceData, key) : undefined,
       bySave,
-    };
+    );
   } catch (error) {
     if (error instanceof MappingError) return { kind: 'dead-letter', reason: error.code, error };
     throw error;

@@ -6,10 +6,12 @@ import type { ReplicaDefinition } from './replica-definition.js';
 import type { SqlSession } from './sql-session.js';
 
 /** The key of one row: its parts as the database prints them, and all of them in one text. */
-export interface RowKey {
-  readonly parts: readonly string[];
-  /** `["7"]`, `["7","b"]`: how tombstones and locks name the row. */
-  readonly text: string;
+export class RowKey {
+  constructor(
+    readonly parts: readonly string[],
+    /** `["7"]`, `["7","b"]`: how tombstones and locks name the row. */
+    readonly text: string,
+  ) {}
 }
 
 const PLAIN_TYPES: ReadonlySet<string> = new Set(['text', 'varchar', 'character varying', 'bpchar', 'citext', 'uuid']);
@@ -58,12 +60,12 @@ export async function askForKeys(
 
 export function rowKey(parts: readonly string[]): RowKey {
   const plain = parts.length === 1 && /^[\w-]*$/.test(parts[0]!);
-  return { parts, text: plain ? `["${parts[0]}"]` : JSON.stringify(parts) };
+  return new RowKey(parts, plain ? `["${parts[0]}"]` : JSON.stringify(parts));
 }
 
 /** @param text that of a key. */
 export function readRowKey(text: string): RowKey {
-  return { parts: JSON.parse(text) as string[], text };
+  return new RowKey(JSON.parse(text) as string[], text);
 }
 
 /** Whether keys are told apart without the database. */

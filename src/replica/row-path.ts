@@ -97,15 +97,16 @@ export async function writeRows(session: SqlSession, plan: RowPlan, rules: RuleO
 }
 
 export function applied({ incoming }: Prepared, action: Exclude<Decision, { reason: string }>['action']): Outcome {
-  const names = {
-    create: 'create',
-    replace: 'create',
-    update: 'update',
-    delete: 'delete',
-    remember: 'delete',
-  } as const;
-  return { kind: 'applied', action: names[action], version: incoming.version };
+  return { kind: 'applied', action: NAMES[action], version: incoming.version };
 }
+
+const NAMES = {
+  create: 'create',
+  replace: 'create',
+  update: 'update',
+  delete: 'delete',
+  remember: 'delete',
+} as const;
 
 export function refusal({ received }: Prepared, decision: Extract<Decision, { reason: string }>): Outcome {
   if (decision.action === 'dead-letter') return { kind: 'dead-letter', reason: decision.reason };

@@ -59,11 +59,11 @@ export class StraightPath {
       const action = wasWritten(winner.key.text);
       if (action === undefined) {
         refused.push(winner);
-        for (const { message } of others) refused.push(message);
+        for (const { message } of others ?? []) refused.push(message);
         continue;
       }
       settle(winner, applied(winner, action));
-      for (const { message, outcome } of others) settle(message, outcome);
+      for (const { message, outcome } of others ?? []) settle(message, outcome);
     }
     if (refused.length > count / 2) this.#wary.set(definition, WARY_BATCHES);
     return refused.toSorted((a, b) => a.index - b.index);
@@ -105,9 +105,14 @@ function readWritten(rows: readonly TextRow[], width: number, asked: number): (k
 }
 
 /** The messages of one key: the one that is left in the end, and what becomes of the others once it is written. */
-interface History {
-  winner: Prepared;
-  readonly others: { readonly message: Prepared; readonly outcome: Outcome }[];
+class History {
+  others: { readonly message: Prepared; readonly outcome: Outcome }[] | undefined;
+
+  constructor(public winner: Prepared) {}
+
+  passOver(message: Prepared, outcome: Outcome): void {
+    (this.others ??= []).push({ message, outcome });
+  }
 }
 
 /** One history a key, in the order of the keys; undefined when the messages need rules that look at what is stored. */
@@ -121,18 +126,18 @@ function planStraight(messages: readonly Prepared[]): History[] | undefined {
     if (version.incarnation === null || !row || row.columns !== columns) return undefined;
     const history = histories.get(message.key.text);
     if (!history) {
-      histories.set(message.key.text, { winner: message, others: [] });
+      histories.set(message.key.text, new History(message));
       continue;
     }
     const current = history.winner.incoming.version;
     if (current.incarnation !== version.incarnation) return undefined;
     const order = compareVersions(version, current);
     if (order > 0) {
-      history.others.push({ message: history.winner, outcome: { kind: 'skipped', reason: 'superseded' } });
+      history.passOver(history.winner, { kind: 'skipped', reason: 'superseded' });
       history.winner = message;
     } else {
       const reason = order === 0 ? 'duplicate' : 'stale';
-      history.others.push({ message, outcome: refusal(message, { action: 'skip', reason }) });
+      history.passOver(message, refusal(message, { action: 'skip', reason }));
     }
   }
   return [...histories.values()].toSorted((a, b) => (a.winner.key.text < b.winner.key.text ? -1 : 1));
