@@ -130,16 +130,7 @@ export class TransportPayload {
   }
 
   #readVersion(): Version {
-    const { cqrsId } = this;
-    const revision = this.instanceData['cqrs_revision'];
-    if (!Number.isSafeInteger(revision) || (revision as number) < 0) {
-      throw new InvalidPayloadError("'instance_data.cqrs_revision' is not a whole number", { cqrsId });
-    }
-    const updated = parseMicroseconds(this.instanceData['cqrs_updated']);
-    if (updated === undefined) {
-      throw new InvalidPayloadError("'instance_data.cqrs_updated' is not a date", { cqrsId });
-    }
-    return new ReadVersion(this.incarnation, revision as number, updated);
+    return readVersion(this.cqrsId, this.instanceData, this.incarnation);
   }
 
   /** Whether the message's time is over at `now` (default: the present). Null never expires. */
@@ -185,6 +176,22 @@ class ReadVersion implements Version {
     readonly revision: number,
     readonly updated: number,
   ) {}
+}
+
+/**
+ * Where a state stands in its row's history.
+ * @throws InvalidPayloadError as `TransportPayload.version` does.
+ */
+export function readVersion(cqrsId: string, instanceData: WireObject, incarnation: number | null): Version {
+  const revision = instanceData['cqrs_revision'];
+  if (!Number.isSafeInteger(revision) || (revision as number) < 0) {
+    throw new InvalidPayloadError("'instance_data.cqrs_revision' is not a whole number", { cqrsId });
+  }
+  const updated = parseMicroseconds(instanceData['cqrs_updated']);
+  if (updated === undefined) {
+    throw new InvalidPayloadError("'instance_data.cqrs_updated' is not a date", { cqrsId });
+  }
+  return new ReadVersion(incarnation, revision as number, updated);
 }
 
 /** @internal What the schema says, for the bodies that are right: a worker looks at thousands a second. */

@@ -2,7 +2,7 @@ import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
 import { describeError } from '../core/describe-error.js';
 import { InputError, InvalidPayloadError } from '../core/errors.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
-import { parseJson, type WireValue } from '../core/wire-values.js';
+import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { Cqrs } from '../cqrs.js';
 import { faultOf } from '../inbox/faults.js';
 import type { Outcome, Received } from '../inbox/handler.js';
@@ -40,13 +40,16 @@ interface LoadOptions {
 }
 
 /** A line that could be read: as COPY writes it, where it can, or as the usual ways take it. */
-interface Row {
-  readonly line: Line;
-  readonly copy?: CopyRow | undefined;
-  readonly received?: Received;
+class Row {
+  constructor(
+    readonly line: Line,
+    readonly copy: CopyRow | undefined,
+    readonly received: Received | undefined,
+  ) {}
 }
 
-interface ReceivedRow extends Row {
+interface ReceivedRow {
+  readonly line: Line;
   readonly received: Received;
 }
 
@@ -158,29 +161,25 @@ class Load {
       const text = line.text();
       if (text === '') return undefined;
       this.#characters += text.length;
-      const received = this.#receive(text);
-      const copy = copying ? this.#copying.read(received) : undefined;
-      return copy ? { line, copy } : { line, received };
+      const data = parseLine(text);
+      const copy = copying ? this.#copying.read(this.#definition, data, incarnationOf(data)) : undefined;
+      return new Row(line, copy, copy ? undefined : this.#receive(data));
     } catch (error) {
       this.#fail(line.number, reasonOf(error));
       return undefined;
     }
   }
 
-  #receive(text: string): Received {
-    const value = parseLine(text);
-    if (typeof value !== 'object' || value === null || Array.isArray(value) || JSON.isRawJSON(value)) {
-      throw new InputError('it is no JSON object.');
-    }
-    const incarnation = value['cqrs_incarnation'];
+  #receive(data: WireObject): Received {
+    const incarnation = incarnationOf(data);
     // Our dumps have it last, where it goes without a copy of the row.
-    delete value['cqrs_incarnation'];
+    delete data['cqrs_incarnation'];
     const payload = new TransportPayload({
       // Who clears wants damage of an equal revision repaired, too.
       signalType: this.options.clear ? SignalType.SYNC : SignalType.SAVE,
       cqrsId: this.cqrsId,
-      instanceData: value,
-      incarnation: typeof incarnation === 'number' ? incarnation : null,
+      instanceData: data,
+      incarnation,
     });
     void payload.version; // what has none ends here, not deep in the applier
     return { payload, committedAt: null, direct: true, expired: false };
@@ -199,7 +198,7 @@ class Load {
 
   readonly #received = ({ line, received }: Row): ReceivedRow => ({
     line,
-    received: received ?? this.#receive(line.text()),
+    received: received ?? this.#receive(parseLine(line.text())),
   });
 
   /** @returns the rows that were not written. */
@@ -279,7 +278,7 @@ class Load {
     }
   }
 
-  #count({ line }: Row, outcome: Outcome): void {
+  #count({ line }: ReceivedRow, outcome: Outcome): void {
     if (outcome.kind === 'applied') this.#loaded++;
     else if (outcome.kind === 'skipped') this.#kept++;
     else if (outcome.kind === 'failed' && outcome.reason === 'foreign-key') {
@@ -293,12 +292,22 @@ class Load {
   }
 }
 
-function parseLine(text: string): WireValue {
+function parseLine(text: string): WireObject {
+  let value: WireValue;
   try {
-    return parseJson(text);
+    value = parseJson(text);
   } catch (error) {
     throw new InputError('it is not JSON.', '', { cause: error });
   }
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || JSON.isRawJSON(value)) {
+    throw new InputError('it is no JSON object.');
+  }
+  return value;
+}
+
+function incarnationOf(data: WireObject): number | null {
+  const incarnation = data['cqrs_incarnation'];
+  return typeof incarnation === 'number' ? incarnation : null;
 }
 
 function isSuperseded(outcome: Outcome): boolean {

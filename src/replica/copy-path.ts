@@ -1,37 +1,39 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { sqlState } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
+import { InvalidPayloadError, MappingError } from '../core/errors.js';
 import { failPoint } from '../core/fail-points.js';
-import type { Registry } from '../core/registry.js';
+import { readVersion, SignalType } from '../core/payload.js';
 import type { Settings } from '../core/settings.js';
-import type { Received } from '../inbox/handler.js';
+import type { WireObject } from '../core/wire-values.js';
 import { anyTombstone, copyRows, fitsCopy, knownKeys } from './copy-statements.js';
 import { copyLine } from './copy-text.js';
 import { DatabaseError } from './database-errors.js';
+import { mapKey, mapRow } from './field-mapping.js';
 import { KeyLocks } from './key-locks.js';
-import { isOutcome, prepare } from './prepare.js';
 import { discriminatorOf, type ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { Statement } from './replica-table.js';
-import { askForKeys, hasPlainKeys, readRowKey, type RowKey } from './row-keys.js';
+import { askForKeys, hasPlainKeys, normalizeKey, readRowKey, type RowKey, rowKey } from './row-keys.js';
 import { inSavepointOf, SqlSession } from './sql-session.js';
 import { TimeLimits } from './time-limits.js';
 
-/** All that is kept of a row until it is written: thousands are in memory at a time. */
-export interface CopyRow {
-  /** The text of its key. */
-  key: string;
-  readonly columns: readonly ReplicaColumn[];
-  /** As COPY reads it. */
-  readonly line: string;
-  /** Microseconds since 1970. */
-  readonly updated: number;
+/** All that is kept of a row until it is written. A class for the reason that `inbox/message.ts` gives. */
+export class CopyRow {
+  constructor(
+    /** The text of its key. */
+    public key: string,
+    readonly columns: readonly ReplicaColumn[],
+    /** As COPY reads it. */
+    readonly line: string,
+    /** Microseconds since 1970. */
+    readonly updated: number,
+  ) {}
 }
 
 interface CopyParts {
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
-  readonly replicas: Registry<ReplicaDefinition>;
   readonly settings: Settings;
   readonly events: Events;
   /** The quoted table of `Tombstone`. */
@@ -73,14 +75,18 @@ export class CopyPath {
     return false;
   }
 
-  /** What is written of a message; undefined for one that is wrong, which the usual ways tell. */
-  read(received: Received): CopyRow | undefined {
-    const mapped = prepare(received, 0, this.parts.replicas, { now: 0, retention: Infinity, bySave: true });
-    if (isOutcome(mapped) || !mapped.row) return undefined;
-    const { columns, values } = mapped.row;
-    const { version } = mapped.incoming;
-    const line = copyLine(values, version, discriminatorOf(mapped.definition.meta)?.value);
-    return { key: mapped.key.text, columns, line, updated: version.updated };
+  /** What is written of a SAVE or SYNC; undefined when something is wrong with it, which the usual ways tell. */
+  read(definition: ReplicaDefinition, data: WireObject, incarnation: number | null): CopyRow | undefined {
+    try {
+      const version = readVersion(definition.cqrsId, data, incarnation);
+      const key = mapKey(definition, { signalType: SignalType.SAVE, instanceData: data });
+      const { columns, values } = mapRow(definition, data, key);
+      const line = copyLine(values, version, discriminatorOf(definition.meta)?.value);
+      return new CopyRow(rowKey(normalizeKey(definition, key)).text, columns, line, version.updated);
+    } catch (error) {
+      if (error instanceof MappingError || error instanceof InvalidPayloadError) return undefined;
+      throw error;
+    }
   }
 
   /**

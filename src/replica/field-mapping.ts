@@ -54,7 +54,10 @@ function sharedSet(definition: ReplicaDefinition, set: readonly ReplicaColumn[])
  * when there are several).
  * @throws MappingError when it is missing, null, or has another number of parts.
  */
-export function mapKey(definition: ReplicaDefinition, payload: TransportPayload): string[] {
+export function mapKey(
+  definition: ReplicaDefinition,
+  payload: Pick<TransportPayload, 'signalType' | 'instanceData'>,
+): string[] {
   const { keyColumns } = definition;
   const data = payload.instanceData;
   const id = payload.signalType === 'DELETE' ? data['id'] : undefined;

@@ -95,7 +95,11 @@ test('the database is checked and tombstones are purged', async () => {
 
 test('a load does without COPY', async () => {
   const { copying } = service.replicaRuntime;
-  const rows = [71, 72].map((id) => copying.read(message({ id, text: 'a\tb\\' }, { cqrsId: 'kinds' }))!);
-  expect(await copying.write(service.side.replicas.get('kinds'), rows)).toEqual(rows);
+  const definition = service.side.replicas.get('kinds');
+  const rows = [71, 72].map((id) => {
+    const { payload } = message({ id, text: 'a\tb\\' }, { cqrsId: 'kinds' });
+    return copying.read(definition, payload.instanceData, payload.incarnation)!;
+  });
+  expect(await copying.write(definition, rows)).toEqual(rows);
   expect(await service.rows('select text from kinds_ref where id > 70')).toEqual([]);
 });
