@@ -66,6 +66,9 @@ export const STEADY_PLANS = Object.entries({ plan_cache_mode: 'force_generic_pla
   .map(([name, value]) => `set_config('${name}', '${value}', true) as ${name}, `)
   .join('');
 
+/** The same where a transaction needs nothing else at its beginning. */
+export const KEEP_PLANS_STEADY = `select from ${STEADY_PLANS}(select) as nothing`;
+
 const PREPARED = '/* cqrs: prepared */ ';
 /** Each takes some ten kilobytes of each connection's backend. */
 const MOST_NAMES = 500;

@@ -1,6 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { toError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
+import { KEEP_PLANS_STEADY } from '../core/prepared-statements.js';
 import type { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import { stringifyJson } from '../core/wire-values.js';
@@ -11,11 +12,11 @@ import type { Decided } from './hooks-together.js';
 import { KeyLocks } from './key-locks.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
-import type { RuleOptions } from './revision-rules.js';
-import { askForKeys } from './row-keys.js';
-import { planRows, type RowPlan, type Settle, writeRows } from './row-path.js';
+import type { RuleOptions, Stored } from './revision-rules.js';
+import { askForKeys, type RowKey } from './row-keys.js';
+import { keysIn, planRows, type RowPlan, type Settle, writeRows } from './row-path.js';
 import { SqlSession, type TextRow } from './sql-session.js';
-import { readStates, readStatesAndRows } from './stored-states.js';
+import { readStates, readStatesAndRows, statesIn } from './stored-states.js';
 import type { StraightPath, StraightPlan } from './straight-path.js';
 import { TimeLimits } from './time-limits.js';
 import { bury } from './tombstones.js';
@@ -89,7 +90,7 @@ export class Batch {
   };
 
   async apply(em: EntityManager, messages: readonly Prepared[], how: Straight): Promise<Conclude> {
-    this.#clocks.clear();
+    for (const message of messages) this.#clocks.delete(message);
     const byDefinition = [...Map.groupBy(messages, (message) => message.definition)].toSorted(
       ([a], [b]) => a.order - b.order,
     );
@@ -99,6 +100,10 @@ export class Batch {
     for (const [definition, group] of byDefinition) {
       await askForKeys(session, definition, group);
     }
+    // A statement that runs into its limit of time must be known by name.
+    const withCommit = how === 'with-commit' && !this.#limits.queryTimeoutMs;
+    if (withCommit && byDefinition.every(([definition]) => this.parts.straight.isWary(definition)))
+      return this.#lookWithCommit(session, byDefinition);
     await this.#limits.lock(session, this.#locks(messages), steady);
     const groups = byDefinition.map(([definition, group]): Group => {
       const straight = how !== 'no' && definition.path === 'rows';
@@ -109,9 +114,7 @@ export class Batch {
       };
     });
     const all = groups.flatMap(({ straight }) => straight ?? []);
-    // A statement that runs into its limit of time must be known by name.
-    if (how === 'with-commit' && !this.#limits.queryTimeoutMs && all.length === groups.length)
-      return this.#writeWithCommit(session, all);
+    if (withCommit && all.length === groups.length) return this.#writeWithCommit(session, all);
     const plans = await this.#writeInOrder(em, session, groups);
     for (const plan of plans.toReversed()) {
       await this.#limits.watch('deleting', plan.definition, this.#deleteRows(session, plan));
@@ -153,6 +156,50 @@ export class Batch {
     const answers: TextRow[][] = [];
     for (const { statement } of plans) answers.push(await session.holdForCommit(statement));
     return () => plans.flatMap((plan, index) => this.parts.straight.conclude(plan, answers[index]!, this.settle));
+  }
+
+  /** Old news is told from what is stored, and without a lock: it stays old, whoever writes meanwhile. */
+  async #lookWithCommit(
+    session: SqlSession,
+    byDefinition: readonly (readonly [ReplicaDefinition, readonly Prepared[]])[],
+  ): Promise<Conclude> {
+    await session.hold({ text: KEEP_PLANS_STEADY, parameters: [], steady: true });
+    const looks: { definition: ReplicaDefinition; messages: readonly Prepared[]; rows: TextRow[]; keys: RowKey[] }[] =
+      [];
+    for (const [definition, messages] of byDefinition) {
+      const keys = distinctKeys(messages);
+      const statement = definition.table!.readStates(definition.cqrsId, keys, this.parts.tombstones, false);
+      looks.push({ definition, messages, keys, rows: await session.holdForCommit(statement) });
+    }
+    return () =>
+      looks.flatMap(({ definition, messages, keys, rows }) =>
+        this.#settleOldNews(definition, messages, statesIn(definition, keys, rows)),
+      );
+  }
+
+  /** @returns the messages of keys that something is to be done about */
+  #settleOldNews(
+    definition: ReplicaDefinition,
+    messages: readonly Prepared[],
+    states: ReadonlyMap<string, Stored>,
+  ): readonly Prepared[] {
+    const outcomes = new Map<Prepared, Outcome>();
+    const plan = this.#plan(definition, messages, states, (message, outcome) => void outcomes.set(message, outcome));
+    const concerned = keysIn(plan);
+    const news = messages.filter(({ key }) => concerned.has(key.text));
+    for (const [message, outcome] of outcomes) if (!concerned.has(message.key.text)) this.settle(message, outcome);
+    this.parts.straight.looked(definition, { count: messages.length, news: news.length });
+    return news;
+  }
+
+  #plan(
+    definition: ReplicaDefinition,
+    messages: readonly Prepared[],
+    states: ReadonlyMap<string, Stored>,
+    settle: Settle,
+  ): RowPlan {
+    const distrusted = (message: Prepared, aheadBy: number): void => void this.#clocks.set(message, aheadBy);
+    return planRows(definition, messages, states, { rules: this.#rules, settle, distrusted });
   }
 
   /**
@@ -203,11 +250,7 @@ export class Batch {
   ): Promise<RowPlan> {
     if (messages.length === 0) return { definition, writes: [], deletes: [], burials: [] };
     const states = await readStates(session, definition, distinctKeys(messages), this.parts.tombstones);
-    const plan = planRows(definition, messages, states, {
-      rules: this.#rules,
-      settle: this.settle,
-      distrusted: (message, aheadBy) => void this.#clocks.set(message, aheadBy),
-    });
+    const plan = this.#plan(definition, messages, states, this.settle);
     await writeRows(session, plan, this.#rules, this.settle);
     return plan;
   }

@@ -74,6 +74,12 @@ export function planRows(
   return { definition, writes: [...writes.values()], deletes, burials };
 }
 
+/** The keys that a plan does something about. */
+export function keysIn({ writes, deletes, burials }: RowPlan): Set<string> {
+  const written = writes.flatMap(({ rows }) => rows.map(({ message }) => message.key.text));
+  return new Set([...written, ...deletes.map(({ text }) => text), ...burials.map(({ key }) => key)]);
+}
+
 /** Writes what is to live. A row that somebody else has written newer meanwhile is settled as stale. */
 export async function writeRows(session: SqlSession, plan: RowPlan, rules: RuleOptions, settle: Settle): Promise<void> {
   const table = plan.definition.table!;

@@ -17,9 +17,19 @@ export async function readStates(
   tombstones: string,
   { lockRows = false } = {},
 ): Promise<Map<string, Stored>> {
+  const rows: TextRow[] = await session.run(
+    definition.table!.readStates(definition.cqrsId, keys, tombstones, lockRows),
+  );
+  return statesIn(definition, keys, rows);
+}
+
+/** What an answer to `ReplicaTable.readStates` says of each key. */
+export function statesIn(
+  definition: ReplicaDefinition,
+  keys: readonly RowKey[],
+  rows: readonly TextRow[],
+): Map<string, Stored> {
   const states = new Map<string, Stored>(keys.map((key) => [key.text, { kind: 'none' }]));
-  const statement = definition.table!.readStates(definition.cqrsId, keys, tombstones, lockRows);
-  const rows: TextRow[] = await session.run(statement);
   const width = definition.keyColumns.length;
   for (const { key, version } of rows.flatMap((row) => tombstonesIn(row)))
     states.set(key, { kind: 'tombstone', version });

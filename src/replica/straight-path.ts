@@ -20,7 +20,8 @@ import { unpack } from './text-columns.js';
  * Of several messages of one key the lower ones are called superseded, even where the row was past them already: who
  * does not look cannot tell.
  *
- * A batch that was refused for the most part makes the next ones look first: a replay is all old news.
+ * A batch that was refused for the most part makes the next ones look first: a replay is all old news. While they look at
+ * nothing else they hold no key, and look again, with their keys held, at what was news to them.
  */
 export class StraightPath {
   /** How many batches of an entity are still to look first. */
@@ -48,6 +49,16 @@ export class StraightPath {
       tombstones: this.tombstones,
     });
     return { definition, histories, count: messages.length, statement };
+  }
+
+  /** Whether the next batch of an entity is to look first. */
+  isWary(definition: ReplicaDefinition): boolean {
+    return (this.#wary.get(definition) ?? 0) > 0;
+  }
+
+  /** Is told what such a look has found. */
+  looked(definition: ReplicaDefinition, { count, news }: { count: number; news: number }): void {
+    this.#wary.set(definition, news > count / 2 ? 0 : (this.#wary.get(definition) ?? 0) - 1);
   }
 
   /** Settles what was written. @returns the messages that have to go the long way, in the order in which they came */

@@ -59,6 +59,45 @@ test('a batch of new rows waits for the database once, whatever their entities',
   expect(took).toBeLessThan(2 * 2 * oneWayMs);
 });
 
+test('old news waits for the database once, and for no other worker', async () => {
+  const [kind] = KINDS;
+  const batch = (revision: number, id = 1) => [message({ id, name: 'a' }, { cqrsId: kind, revision })];
+  const applier = service.side.createApplier();
+  await applier.handle(batch(5));
+  // From here on it looks first.
+  expect(brief(await applier.handle(batch(4)))).toEqual(['stale']);
+  expect(brief(await applier.handle(batch(4)))).toEqual(['stale']);
+  const other = await connect();
+  const work = other.orm.em.fork();
+  await work.begin();
+  await work
+    .getConnection()
+    .execute(
+      `select pg_advisory_xact_lock(1668379233, bucket) from generate_series(0, 511) as bucket`,
+      [],
+      'all',
+      work.getTransactionContext(),
+    );
+  const oneWayMs = 50;
+  wire.delay(oneWayMs);
+  const began = performance.now();
+  expect(brief(await applier.handle(batch(3)))).toEqual(['stale']);
+  expect(performance.now() - began).toBeLessThan(2 * 2 * oneWayMs);
+  wire.heal();
+  await work.rollback();
+  await other.stop();
+  // What is news to it is looked at again, with its key held.
+  expect(brief(await applier.handle([...batch(4), ...batch(6), ...batch(0, 2)]))).toEqual([
+    'stale',
+    'update',
+    'create',
+  ]);
+  expect(await service.rows(`select id, cqrs_revision::text as r from ${kind} order by id`)).toEqual([
+    { id: 1, r: '6' },
+    { id: 2, r: '0' },
+  ]);
+});
+
 describe('what is not written straight', () => {
   const [kind] = KINDS;
   const save = (id: number, incarnation: number) => message({ id, name: 'a' }, { cqrsId: kind, incarnation });
