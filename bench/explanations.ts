@@ -114,7 +114,7 @@ export const explanations: Readonly<Record<string, Explanation>> = {
   },
   'load-copy': {
     profile:
-      'What is new goes in by COPY, too. Node then takes longer than PostgreSQL: a row is parsed, mapped, given a version and a key, and told of its end, where the twin parses it and joins its fields. Profile (`node --cpu-prof` of a load): parsing, mapping and garbage a sixth each. PostgreSQL looks each key up, which COPY alone leaves out.',
+      'What is new goes in by COPY, too. Node then takes longer than PostgreSQL, which waits for it a third of the time (`pg_stat_activity`): a row is parsed, mapped, and given a version and a key, where the twin parses it and joins its fields. Profile (`node --cpu-prof` of a load), 5 µs a row: reading and parsing 1.9, mapping 1.5, garbage 0.5.',
     lift: 'parsing in a thread of its own.',
   },
   'load-django': {
