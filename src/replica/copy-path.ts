@@ -120,7 +120,8 @@ export class CopyPath {
     const limits = new TimeLimits(this.parts, !within);
     const left = await inSavepointOf(within ?? em.fork(), async (inner) => {
       const session = new SqlSession(inner, !within);
-      if (!session.canCopy) return rows;
+      if (!session.canCopy) this.#of(definition).fits = false;
+      if (this.#of(definition).fits === false) return rows;
       if (!hasPlainKeys(definition)) await this.#askForKeys(session, definition, rows);
       await limits.lock(session, locksOf(definition, rows), !within);
       const others = await limits.watch('writing', definition, this.#writeFresh(session, definition, rows, look));

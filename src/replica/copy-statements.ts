@@ -33,9 +33,10 @@ export function anyTombstone({ cqrsId }: ReplicaDefinition, tombstones: string):
 
 /**
  * Whether COPY stores the same as an upsert does (`is`): the types are those of the declaration and read a text as a cast
- * from `text` does, and the table has nothing that COPY passes by (rules) or refuses (row security).
+ * from `text` does, the table has nothing that COPY passes by (rules) or refuses (row security), and an index refuses a key
+ * that is there.
  */
-export function fitsCopy({ columns, table }: ReplicaDefinition): Statement {
+export function fitsCopy({ columns, keyColumns, table }: ReplicaDefinition): Statement {
   const fields = [...columns.map((column) => column.field), ...VERSION_FIELDS];
   const casts = [...columns.map((column) => column.cast), ...VERSION_CASTS];
   return {
@@ -46,10 +47,16 @@ export function fitsCopy({ columns, table }: ReplicaDefinition): Statement {
         join pg_type t on t.oid = a.atttypid
       where t.oid = to_regtype(u.type) and a.attidentity <> 'a' and a.attgenerated = ''
         and c.relkind in ('r', 'p') and not c.relhasrules and not row_security_active(c.oid)
+        and exists (
+          select from pg_index i
+          where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null
+            and (select bool_and(coalesce(k.attname = any($4::text[]), false))
+              from unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) as n(attnum)
+                left join pg_attribute k on k.attrelid = c.oid and k.attnum = n.attnum))
         and not exists (
           select from pg_cast f where f.castsource = 'text'::regtype and f.casttarget in (t.oid, t.typbasetype)
             and f.oid >= ${FIRST_OWN_OID})`,
-    parameters: [table!.name, fields, casts],
+    parameters: [table!.name, fields, casts, keyColumns.map((column) => column.field)],
   };
 }
 

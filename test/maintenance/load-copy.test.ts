@@ -356,6 +356,17 @@ describe('where COPY fails', () => {
     expect(result.failed).toBe(0);
   });
 
+  test('a table that takes a key twice gets nothing by it', async () => {
+    await sql(
+      'alter table note_ref drop constraint note_ref_pkey; create unique index partly on note_ref (id) where id > 5',
+    );
+    const { result, problems } = await load(many(3));
+    await sql('drop index partly; alter table note_ref add primary key (id)');
+    expect(result).toEqual(loadResult({ failed: 3 }));
+    expect(problems[0]).toContain('SQLSTATE 42P10');
+    expect(await ways()).toEqual([]);
+  });
+
   test('a table whose columns are of other types than declared is filled without it', async () => {
     await sql('alter table note_ref alter column text type text');
     expect((await load(many(3))).result).toEqual(loadResult({ loaded: 3 }));
