@@ -1,6 +1,7 @@
 import { ReferenceKind, type EntityMetadata, type EntityProperty } from '@mikro-orm/core';
 import { wireKind, type WireKind } from '../core/wire-values.js';
 import type { MasterDefinition } from './master-definition.js';
+import { readRecord } from './record-text.js';
 
 /** One column of a master's table: how it is read and what it is called on the wire. */
 export interface MasterColumn {
@@ -22,6 +23,9 @@ export interface MasterColumn {
 /** A row as PostgreSQL printed it, one text a column, in the order of `MasterTable.columns`. */
 export type RowImage = readonly (string | null)[];
 
+/** What a captured statement calls the row that it returns. */
+const IMAGE = 'cqrs:row';
+
 export const REVISION = 'cqrs_revision';
 export const UPDATED = 'cqrs_updated';
 export const INCARNATION = 'cqrs_incarnation';
@@ -40,12 +44,11 @@ export class MasterTable {
   readonly name: string;
   readonly columns: readonly MasterColumn[];
   readonly keyColumns: readonly MasterColumn[];
-  /** `"id"::text as "cqrs:0", …`: added to the RETURNING of every captured statement. */
+  /** `row("id"::text, …)::text as "cqrs:row"`: added to the RETURNING of every captured statement. */
   readonly returning: string;
   /** The same for DELETE, where `cqrs_updated` becomes the time of the deletion. */
   readonly returningDeleted: string;
   readonly #positions: ReadonlyMap<string, number>;
-  readonly #aliases: readonly string[];
   readonly #discriminator?: { position: number; definitions: ReadonlyMap<string, MasterDefinition> };
   #definition?: MasterDefinition;
 
@@ -63,9 +66,8 @@ export class MasterTable {
       .flatMap((property) => property.fieldNames)
       .map((field) => this.columns.find((column) => column.field === field)!);
     this.#positions = new Map(this.columns.map(({ field, position }) => [field, position]));
-    this.#aliases = this.columns.map(({ position }) => `cqrs:${position}`);
     const read = (expression: (column: MasterColumn) => string): string =>
-      this.columns.map((column) => `${expression(column)}::text as "cqrs:${column.position}"`).join(', ');
+      `row(${this.columns.map((column) => `${expression(column)}::text`).join(', ')})::text as "${IMAGE}"`;
     // The cast of an inet adds a netmask that its own output leaves out.
     const plain = (column: MasterColumn): string =>
       /^inet$/i.test(column.type) ? `abbrev(${quote(column.field)})` : quote(column.field);
@@ -94,11 +96,10 @@ export class MasterTable {
   /** True when some master of this table needs rows as they were before the transaction. */
   needsBefore = false;
 
-  /** Reads, and removes, our columns from a returned database row. */
+  /** Reads, and removes, our column from a returned database row. */
   takeImage(row: Record<string, unknown>): RowImage {
-    const image = this.#aliases.map((alias) => row[alias] as string | null);
-    // Backwards: an object whose last property goes stays a fast one.
-    for (let index = this.#aliases.length - 1; index >= 0; index--) delete row[this.#aliases[index]!];
+    const image = readRecord(row[IMAGE] as string);
+    delete row[IMAGE];
     return image;
   }
 
