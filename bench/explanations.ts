@@ -19,8 +19,8 @@ const UPDATE: Explanation = {
 
 const FAST_PATH: Explanation = {
   profile:
-    'Profile (`node --cpu-prof` of a drain, busy machine): of the busy time ours takes 36 %, where the twin has next to nothing: reading and checking bodies 14 %, keys, mapping, packing and events in many small parts; Node’s sockets take 21 %, the garbage collector 14 %, amqplib 11 %, `pg` 2 %. The database works up to twice as long as for the twin: locks of keys, tombstones, the condition on versions.',
-  lift: 'columns read out of the JSON text without making objects; one event a batch instead of one a message.',
+    'Processor time a message: Node 12 to 13 µs beside 7 to 9 of the twin, PostgreSQL 8 beside 7, RabbitMQ 10 for both, on two cores. Profile (`node --cpu-prof` of a drain): of Node’s busy time the bodies take 17 % (`JSON.parse` alone 12 %, as the twin has it), keys, mapping and locks 10 %, packing 5 %, ends and events 6 %, in many small parts; the garbage collector 8 %, MikroORM’s transactions 3 %; sockets 28 %, amqplib 11 %, `pg` 2 %.',
+  lift: 'cores of its own for the broker; columns read out of the JSON text by native code: in JavaScript looking at each character takes as long as `JSON.parse`.',
 };
 
 const CREATE_CONNECTING: Explanation = {
@@ -44,7 +44,7 @@ const LONG_QUORUM: Explanation = {
 
 const STALE: Explanation = {
   profile:
-    'Profile (`node --cpu-prof` of such a drain): nothing is written, and Node is idle for a third of the time, but broker, database and Node share two cores, and handing out and reading a message cost the same for old news. Of the busy time the bodies take 16 %, the garbage collector 14 %, mapping and looking up what is stored 20 % (the columns beside key and version 3 %), sockets and amqplib most of the rest.',
+    'Nothing is written, but handing out and reading a message cost the same for old news: RabbitMQ 10 µs of processor time, Node 12 to 15, where PostgreSQL takes 2 to 3 instead of 8. Profile (`node --cpu-prof` of such a drain): of Node’s busy time the bodies take 17 %, mapping and comparing with what is stored 14 %, the garbage collector 7 %, sockets and amqplib 35 %. The faster creates are, the less there is to leave out.',
   lift: 'cores of its own for the broker.',
 };
 
@@ -127,7 +127,7 @@ export const explanations: Readonly<Record<string, Explanation>> = {
   },
   'apply-logical': {
     profile:
-      "PostgreSQL's worker applies inside the server: no JSON, no broker, no client. Ours shares the two cores with RabbitMQ, which takes about as much processor time a message as the database (`/proc/<pid>/stat` during a drain).",
+      "PostgreSQL's worker applies inside the server: no JSON, no broker, no client. Ours takes 12 µs of processor time a message in Node, 10 in RabbitMQ and 8 in the database (`/proc/<pid>/schedstat` during a drain), on the same two cores.",
     lift: 'what lifts the fast path; cores of their own for the broker.',
   },
   'grow-outbox': {
