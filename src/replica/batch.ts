@@ -1,7 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { toError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
-import { KEEP_PLANS_STEADY } from '../core/prepared-statements.js';
 import type { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import { stringifyJson } from '../core/wire-values.js';
@@ -10,13 +9,14 @@ import { classifyDatabaseError, endsTransaction } from './database-errors.js';
 import { type Carried, HookPath, type HookParts, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
 import { KeyLocks } from './key-locks.js';
+import { type Look, lookWithCommit } from './look-with-commit.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { RuleOptions, Stored } from './revision-rules.js';
-import { askForKeys, type RowKey } from './row-keys.js';
+import { askForKeys } from './row-keys.js';
 import { keysIn, planRows, type RowPlan, type Settle, writeRows } from './row-path.js';
 import { SqlSession, type TextRow } from './sql-session.js';
-import { readStates, readStatesAndRows, statesIn } from './stored-states.js';
+import { readStates, readStatesAndRows } from './stored-states.js';
 import type { StraightPath, StraightPlan } from './straight-path.js';
 import { TimeLimits } from './time-limits.js';
 import { bury } from './tombstones.js';
@@ -102,8 +102,10 @@ export class Batch {
     }
     // A statement that runs into its limit of time must be known by name.
     const withCommit = how === 'with-commit' && !this.#limits.queryTimeoutMs;
-    if (withCommit && byDefinition.every(([definition]) => this.parts.straight.isWary(definition)))
-      return this.#lookWithCommit(session, byDefinition);
+    if (withCommit && byDefinition.every(([definition]) => this.parts.straight.isWary(definition))) {
+      const looks = await lookWithCommit(session, byDefinition, this.parts.tombstones);
+      return () => looks().flatMap((look) => this.#settleOldNews(look));
+    }
     await this.#limits.lock(session, this.#locks(messages), steady);
     const groups = byDefinition.map(([definition, group]): Group => {
       const straight = how !== 'no' && definition.path === 'rows';
@@ -158,31 +160,8 @@ export class Batch {
     return () => plans.flatMap((plan, index) => this.parts.straight.conclude(plan, answers[index]!, this.settle));
   }
 
-  /** Old news is told from what is stored, and without a lock: it stays old, whoever writes meanwhile. */
-  async #lookWithCommit(
-    session: SqlSession,
-    byDefinition: readonly (readonly [ReplicaDefinition, readonly Prepared[]])[],
-  ): Promise<Conclude> {
-    await session.hold({ text: KEEP_PLANS_STEADY, parameters: [], steady: true });
-    const looks: { definition: ReplicaDefinition; messages: readonly Prepared[]; rows: TextRow[]; keys: RowKey[] }[] =
-      [];
-    for (const [definition, messages] of byDefinition) {
-      const keys = distinctKeys(messages);
-      const statement = definition.table!.readStates(definition.cqrsId, keys, this.parts.tombstones, false);
-      looks.push({ definition, messages, keys, rows: await session.holdForCommit(statement) });
-    }
-    return () =>
-      looks.flatMap(({ definition, messages, keys, rows }) =>
-        this.#settleOldNews(definition, messages, statesIn(definition, keys, rows)),
-      );
-  }
-
-  /** @returns the messages of keys that something is to be done about */
-  #settleOldNews(
-    definition: ReplicaDefinition,
-    messages: readonly Prepared[],
-    states: ReadonlyMap<string, Stored>,
-  ): readonly Prepared[] {
+  /** Settles the messages of keys that nothing is to be done about. @returns the others */
+  #settleOldNews({ definition, messages, states }: Look): readonly Prepared[] {
     const outcomes = new Map<Prepared, Outcome>();
     const plan = this.#plan(definition, messages, states, (message, outcome) => void outcomes.set(message, outcome));
     const concerned = keysIn(plan);
