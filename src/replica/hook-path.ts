@@ -239,12 +239,11 @@ export class HookPath {
     return {
       sync: payload.signalType === 'SYNC',
       mappedData: row
-        ? {
-            ...propertyValues(definition, row.columns, payload.instanceData, platform),
+        ? Object.assign(propertyValues(definition, row.columns, payload.instanceData, platform), {
             cqrsRevision: revision,
             cqrsUpdated: cutToDate(updated),
             cqrsIncarnation: incarnation,
-          }
+          })
         : copy(payload.instanceData),
       previousData: row ? previousValues(definition, payload.previousData, platform) : copy(payload.previousData),
       meta: definition.statics.CQRS_META ? payload.meta : undefined,

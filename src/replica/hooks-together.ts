@@ -37,7 +37,7 @@ export class Together {
     };
   }
 
-  /** Has the entities of the rows to be updated ready. @param rows read already; else one query reads them. */
+  /** Has the entities of the rows to be updated ready. @param rows read already, and used up here; else one query reads them. */
   static async load(
     em: EntityManager,
     definition: ReplicaDefinition,
@@ -51,6 +51,8 @@ export class Together {
         const row = rows.get(message.key.text);
         if (row) entities.set(message, toEntity(em, definition, row));
       }
+      // Nobody needs them any more; what lives on is copied by the garbage collector.
+      rows.clear();
       await em.getUnitOfWork().dispatchOnLoadEvent();
     } else if (updates.length > 0) {
       await find(em, definition, updates, entities);

@@ -17,7 +17,8 @@ export function propertyValues(
 ): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const column of columns) {
-    const name = column.wire.find((spelling) => Object.hasOwn(data, spelling))!;
+    const [usual] = column.wire;
+    const name = Object.hasOwn(data, usual!) ? usual! : column.wire.find((spelling) => Object.hasOwn(data, spelling))!;
     place(values, column, toProperty(cqrsId, column, data[name]!, platform));
   }
   return values;
@@ -37,7 +38,8 @@ export function previousValues(
 
 // A leaf of an embeddable belongs into its object; a relation with a key of several columns takes an array.
 function place(values: Record<string, unknown>, { path, property }: ReplicaColumn, value: unknown): void {
-  const holder = path.slice(0, -1).reduce((object, name) => (object[name] ??= {}) as Record<string, unknown>, values);
+  let holder = values;
+  for (const name of path.slice(0, -1)) holder = (holder[name] ??= {}) as Record<string, unknown>;
   const name = path.at(-1)!;
   if (property.fieldNames.length > 1) ((holder[name] ??= []) as unknown[]).push(value);
   else holder[name] = value;

@@ -1,5 +1,5 @@
 import { type EntityManager, type EntityProperty, ReferenceKind } from '@mikro-orm/core';
-import { parseMicroseconds } from '../core/wire-times.js';
+import { parseMicroseconds, pythonDatetime } from '../core/wire-times.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { Stored } from './revision-rules.js';
@@ -10,7 +10,7 @@ import type { SqlSession } from './sql-session.js';
  * Rows as the driver has read them, locked, by the texts of their keys: hooks are mostly called for rows that are there,
  * and what the rules look at is read with what the hooks are given.
  */
-export type WholeRows = ReadonlyMap<string, Row>;
+export type WholeRows = Map<string, Row>;
 
 type Row = Record<string, unknown>;
 
@@ -31,7 +31,9 @@ export async function readWholeRows(
 
 /** Undefined where the driver has cut off what the rules have to know. */
 export function versionOf(row: Row): Stored | undefined {
-  const updated = parseMicroseconds(row[UPDATED]);
+  const text = row[UPDATED];
+  // In the layout that is read the fastest.
+  const updated = typeof text === 'string' ? parseMicroseconds(pythonDatetime(text)) : undefined;
   const incarnation = row[INCARNATION];
   if (updated === undefined) return undefined;
   return {
