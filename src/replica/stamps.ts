@@ -77,10 +77,11 @@ export function stampText(
   ];
   const sameKey = keys.map((column, index) => `r.${quote(column.field)} = u.c${index}::${column.cast}`).join(' and ');
   // Row by row, as OFFSET makes PostgreSQL do it: a join with the list would read the table as a whole.
+  // A place is one of a partition.
   return `with stamped as (
       update ${name} t set ${assignments.join(', ')}
       from ${unnest(width + assignments.length, sql)}
-        cross join lateral (select r.ctid from ${name} r where ${sameKey} offset 0) as at
-      where t.ctid = at.ctid returning u.n)
+        cross join lateral (select r.tableoid, r.ctid from ${name} r where ${sameKey} offset 0) as at
+      where t.ctid = at.ctid and t.tableoid = at.tableoid returning u.n)
     select string_agg(n::text, ',') as alive from stamped`;
 }
