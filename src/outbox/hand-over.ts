@@ -12,7 +12,7 @@ export interface HandedPage {
 /** Resolves when the next page may be made; with false when there is to be none. */
 export type Turn = () => Promise<boolean>;
 
-const LOOK_EVERY_MS = 20;
+const LOOK_EVERY_MS = 5;
 /** So many live messages in the outbox are the next moment's work of a relay, and no backlog. */
 const FEW_LIVE = 100;
 /** After an abort the page in hand has so long to leave. */
@@ -80,7 +80,7 @@ export class HandOver {
     const { table } = this.parts;
     for (let abortedAt: number | undefined; ;) {
       const client = await this.parts.client();
-      if ((await countWaiting(client, table, page.outboxIds)) === 0) {
+      if ((await this.#countWaiting(client, page)) === 0) {
         onRelayed(page, await takeFailures(client, table, page.outboxIds));
         return true;
       }
@@ -90,12 +90,19 @@ export class HandOver {
     }
   }
 
-  async #untilLiveHasLeft({ outboxIds }: HandedPage, signal: AbortSignal): Promise<void> {
+  /** Above 0 while some are there. As long as its last one is, as a rule, the others need not be looked for. */
+  async #countWaiting(client: Kysely<never>, { outboxIds }: HandedPage): Promise<number> {
     const { table } = this.parts;
+    return (await countWaiting(client, table, outboxIds.slice(-1))) || countWaiting(client, table, outboxIds);
+  }
+
+  async #untilLiveHasLeft(page: HandedPage, signal: AbortSignal): Promise<void> {
+    const { table } = this.parts;
+    const { outboxIds } = page;
     while (!signal.aborted) {
       const client = await this.parts.client();
       const live = await countLive(client, table, { beside: outboxIds, most: FEW_LIVE + 1 });
-      if (live === 0 || (live <= FEW_LIVE && (await countWaiting(client, table, outboxIds)) === 0)) return;
+      if (live === 0 || (live <= FEW_LIVE && (await this.#countWaiting(client, page)) === 0)) return;
       await pause(LOOK_EVERY_MS, signal);
     }
   }
