@@ -15,6 +15,8 @@ export class Flight {
   readonly answer: Promise<readonly unknown[]>;
   /** Called at the end. `pg` puts its own in front of it when it has a limit of time. */
   callback!: (error: Error | null) => void;
+  /** Of the statement that is under way, or has failed. */
+  declare readonly text: string;
   readonly #answers: unknown[] = [];
   #at = 0;
   #unfit?: Error;
@@ -23,6 +25,9 @@ export class Flight {
     this.answer = new Promise((resolve, reject) => {
       this.callback = (error) => (error ? reject(error) : resolve(this.#answers));
     });
+    // Its own, and not to be changed: instrumentations that give a query a text of their own would freeze the first one's,
+    // and `pg` would remember it for the names of all.
+    Object.defineProperty(this, 'text', { get: () => this.#current.text });
     for (const query of queries) {
       query.callback = (error, answer) => void (error ? (this.#unfit ??= error) : this.#answers.push(answer));
     }
@@ -51,10 +56,6 @@ export class Flight {
   /** Of the statement that is under way, or has failed. */
   get name(): string | undefined {
     return this.#current.name;
-  }
-
-  get text(): string {
-    return this.#current.text;
   }
 
   submit(connection: PgConnection): null {
@@ -109,6 +110,8 @@ export class Flight {
   }
 
   handleReadyForQuery(connection: PgConnection): void {
+    // `pg` has it forgotten on the server, and remembers it.
+    if (this.#unfit && this.name !== undefined) delete connection.parsedStatements?.[this.name];
     for (const query of this.queries.slice(0, this.#at)) query.handleReadyForQuery(connection);
     this.callback(this.#unfit ?? null);
   }
@@ -140,6 +143,7 @@ export interface FlyingClient {
 interface PgConnection {
   readonly stream: { cork(): void; uncork(): void };
   readonly submittedNamedStatements?: Record<string, string>;
+  readonly parsedStatements?: Record<string, string>;
   sync(): void;
 }
 

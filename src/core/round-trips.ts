@@ -192,7 +192,7 @@ class WatchedClient {
     if (own && !alone) return this.#fly(held, own);
     const ahead = this.#fly(held);
     if (own) return ahead.then(() => this.#stock(...args));
-    // A cursor or a callback waits in the client's own queue. If what is before it fails, so does it.
+    // A cursor or a callback waits in the client's own queue, behind what flies. If that fails, so does it.
     ahead.catch(() => {});
     return this.#stock(...args);
   }

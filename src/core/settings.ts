@@ -149,7 +149,7 @@ const relay = z.strictObject({
   publishTimeoutMs: milliseconds
     .default(30_000)
     .describe(
-      'How long the broker may take to confirm; then the batch is published again. A relay that the database has not heard of for twice as long loses its claim to another.',
+      'How long the broker may take to confirm; then the batch is published again. A relay that the database has not heard of for three times as long loses its claim to another.',
     ),
   sentRetentionSeconds: z
     .number()

@@ -14,8 +14,8 @@ import { settleAndKeep } from './sent-messages.js';
 const MOST_BATCHES = 4;
 /** So many of them are at the broker at once, which stores one while the other comes in. */
 const MOST_IN_FLIGHT = 2;
-/** The broker's time for one batch is the longest that a relay at work says nothing to the database. */
-const LEASE_FACTOR = 2;
+/** A relay at work says nothing to the database for as long as the broker takes for two batches. */
+const LEASE_FACTOR = 3;
 /** What PostgreSQL can count. */
 const MOST_LEASE_MS = 2 ** 31 - 1;
 
@@ -191,14 +191,16 @@ export class Relay extends Service {
     const { events } = this.parts;
     const published: Published = { confirmed: [], unroutable: new Set(), lost: [] };
     for (const [index, row] of rows.entries()) {
-      const result = results[index]!;
+      const result = results[index];
       const key = `${row.cqrsId} ${row.key}`;
-      if (typeof result === 'object') {
-        published.failure ??= result.failed;
+      const sent = result === 'confirmed' || result === 'unroutable';
+      if (!sent) {
+        published.failure ??=
+          result?.failed ?? new Error(`The transport answered ${results.length} times for ${rows.length} messages.`);
         failedKeys.add(key);
       }
       // What came behind a failed message of its row goes once more behind it, so that the row's last word stays last.
-      if (typeof result === 'object' || failedKeys.has(key)) continue;
+      if (!sent || failedKeys.has(key)) continue;
       if (result === 'unroutable') events.emit('cqrs.relay.unroutable', describe(row));
       if (result === 'unroutable' && row.queue !== null) published.lost.push(row);
       else published.confirmed.push(row);

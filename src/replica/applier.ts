@@ -36,9 +36,10 @@ interface HandleOptions {
  *
  *   map ─▶ begin ─▶ lock the keys ─▶ read what is stored ─▶ decide ─▶ write, parents first ─▶ delete, children first ─▶ commit
  *
- * One transaction a batch, or two: where nothing calls for a look at what is stored the statements travel with their COMMIT,
- * and what they refuse is looked at in a second one. Entities whose class overrides nothing are written set by set, one statement for all new
- * and changed rows of an entity; the others message by message through the methods of their class, and what fails takes nothing with it.
+ * One transaction a batch, or two: where nothing calls for a look at what is stored the statements travel with their
+ * COMMIT, and what they refuse is looked at in a second one. Entities whose class overrides nothing are written set by set,
+ * one statement for all new and changed rows of an entity; the others message by message through the methods of their class,
+ * and what fails takes nothing with it.
  * SAVE and SYNC share their keys with other writers, and a guard in the statement keeps the newer row; DELETE and hooks
  * hold their keys alone, hooks nothing but their keys: they may take their time, and other workers work beside them.
  */
@@ -110,6 +111,7 @@ export class Applier implements Handler, ReplicaRuntime {
         if (outcome) work.settle(only!, outcome);
         else if (!(error instanceof TakenBack)) {
           if (open !== stored) this.#remember(work, stored, open);
+          work.reportClocks(open);
           throw error;
         }
       }

@@ -116,7 +116,8 @@ export class Batch {
       };
     });
     const all = groups.flatMap(({ straight }) => straight ?? []);
-    if (withCommit && all.length === groups.length) return this.#writeWithCommit(session, all);
+    if (withCommit && all.length === groups.length && !groups.some((_, index) => mustEndFirst(groups, index)))
+      return this.#writeWithCommit(session, all);
     const plans = await this.#writeInOrder(em, session, groups);
     for (const plan of plans.toReversed()) {
       await this.#limits.watch('deleting', plan.definition, this.#deleteRows(session, plan));
@@ -124,9 +125,10 @@ export class Batch {
     return allDone;
   }
 
-  /** Says which senders' clocks were not trusted. */
-  reportClocks(): void {
+  /** Says which senders' clocks were not trusted, but for messages that are to be handled anew. */
+  reportClocks(open: readonly Prepared[] = []): void {
     const queue = this.parts.settings.queue ?? '';
+    for (const message of open) this.#clocks.delete(message);
     for (const [{ received, definition }, aheadBy] of this.#clocks) {
       const { signalType, instancePk, retries } = received.payload;
       const pk = typeof instancePk === 'object' ? stringifyJson(instancePk) : String(instancePk);
@@ -195,10 +197,10 @@ export class Batch {
         plans.push(await this.#limits.watch('writing', definition, this.#lookAndWrite(session, definition, refused)));
       }
     };
-    for (const { definition, messages, straight } of groups) {
+    for (const [index, { definition, messages, straight }] of groups.entries()) {
       if (straight) waiting.push(straight);
       // A statement that runs into its limit of time must be known by name.
-      if (!straight || this.#limits.queryTimeoutMs) await writeWaiting();
+      if (!straight || this.#limits.queryTimeoutMs || mustEndFirst(groups, index)) await writeWaiting();
       if (straight) continue;
       if (definition.path === 'hooks') await this.#callHooks(em, session, definition, messages);
       else
@@ -301,6 +303,14 @@ export class Batch {
       return [];
     }
   }
+}
+
+/**
+ * Whether an entity's rows must be done before those behind it are begun: a new life deletes the former row, and through a
+ * foreign key the database would take along what was just written.
+ */
+function mustEndFirst(groups: readonly Group[], index: number): boolean {
+  return groups[index]!.definition.takesOthersAlong && index < groups.length - 1;
 }
 
 /** The messages of one entity, and how to write them straight if they can be. */

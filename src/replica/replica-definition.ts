@@ -28,6 +28,8 @@ export interface ReplicaDefinition extends Definition {
   readonly path: 'rows' | 'hooks' | 'none';
   /** Parents before children. */
   readonly order: number;
+  /** Whether the database deletes or changes rows of other replicas when one of its rows is deleted. */
+  readonly takesOthersAlong: boolean;
 }
 
 export interface DefinedReplicas {
@@ -54,13 +56,24 @@ export function defineReplicas(entities: readonly EntityMetadata[], names: SqlNa
   const definitions: ReplicaDefinition[] = [];
   const ids = new Map<string, string>();
   const orders = parentsFirst(entities);
+  const takers = relationsTakenAlong(entities);
   for (const meta of entities.filter(isConcreteReplica)) {
     const complain: Complain = (what, cure) => void problems.push({ where: meta.className, what, cure });
     const statics = meta.class as unknown as ReplicaStatics;
     const cqrsId = checkId(meta, statics, ids, complain);
     if (cqrsId === undefined || !checkShape(meta, complain)) continue;
-    const definition = define({ meta, statics, cqrsId, names, order: orders.get(meta.root.class) ?? 0 }, complain);
+    const order = orders.get(meta.root.class) ?? 0;
+    const takenAlong = takers.get(meta.root.class) ?? [];
+    const takesOthersAlong = takenAlong.length > 0;
+    const definition = define({ meta, statics, cqrsId, names, order, takesOthersAlong }, complain);
     definitions.push(definition);
+    for (const { where, property } of takenAlong) {
+      warnings.push({
+        where,
+        what: `its '${property.name}' is ON DELETE ${property.deleteRule!.toUpperCase()}: when a ${meta.className} begins a new life (deleted and created again by its master, or sent with --new-incarnation), its former row is deleted, the database changes the rows that point to it, and no message puts that right.`,
+        cure: "Declare deleteRule: 'no action': a row that is replaced is there again before PostgreSQL looks.",
+      });
+    }
     for (const property of uniqueProperties(definition)) {
       warnings.push({
         where: meta.className,
@@ -139,7 +152,15 @@ function define(
     cqrsId,
     names,
     order,
-  }: { meta: EntityMetadata; statics: ReplicaStatics; cqrsId: string; names: SqlNames; order: number },
+    takesOthersAlong,
+  }: {
+    meta: EntityMetadata;
+    statics: ReplicaStatics;
+    cqrsId: string;
+    names: SqlNames;
+    order: number;
+    takesOthersAlong: boolean;
+  },
   complain: Complain,
 ): ReplicaDefinition {
   const overrides = overriddenHooks(meta.class);
@@ -188,6 +209,7 @@ function define(
     overrides,
     path: none ? 'none' : overrides.size > 0 || custom ? 'hooks' : 'rows',
     order,
+    takesOthersAlong,
   };
 }
 
@@ -279,6 +301,22 @@ function uniqueProperties({ meta, columns, path }: ReplicaDefinition): string[] 
   return [...listed, ...single]
     .filter((properties) => properties.some((name) => replicated.has(name)))
     .map((properties) => properties.join(', '));
+}
+
+interface TakenAlong {
+  readonly where: string;
+  readonly property: EntityProperty;
+}
+
+/** The foreign keys through which the database itself changes rows when one that they point to is deleted, by its class. */
+function relationsTakenAlong(entities: readonly EntityMetadata[]): Map<Function, TakenAlong[]> {
+  const taken = entities.flatMap((meta) =>
+    meta.relations
+      .filter((property) => isRelation(property) && isStored(property) && property.targetMeta)
+      .filter((property) => /cascade|set null|set default/.test(property.deleteRule ?? ''))
+      .map((property): TakenAlong => ({ where: meta.className, property })),
+  );
+  return Map.groupBy(taken, ({ property }) => property.targetMeta!.root.class);
 }
 
 /** A rank for each table, by its root entity's class: greater than the ranks of all that its foreign keys point to, cycles aside. */

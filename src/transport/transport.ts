@@ -14,9 +14,10 @@ export interface Transport {
   connect(context: TransportContext): Promise<void>;
 
   /**
-   * Hands messages to the broker in the given order, behind those of calls that have not been answered yet, and resolves when it has answered for each: `confirmed` means that
-   * every queue bound for it has stored it durably. One result a message, in the same order. Never rejects for a single
-   * message; after a `failed` the fate of that message is unknown and it must be published again.
+   * Hands messages to the broker in the given order, behind those of calls that still wait for their answer, and resolves
+   * when it has answered for each: `confirmed` means that every queue bound for it has stored it durably. One result a
+   * message, in the same order. Never rejects for a single message; after a `failed` the fate of that message is unknown
+   * and it must be published again.
    */
   publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]>;
 

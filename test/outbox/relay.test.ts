@@ -23,6 +23,8 @@ class Flaky extends MemoryTransport {
   away = false;
   /** Loses the first message of the next batch, and only that. */
   loseFirst = false;
+  /** Answers for all but the last of the next batch. */
+  forgetsLast = false;
   /** Runs before the next batch is stored. */
   beforeNext?: () => Promise<void>;
   override async publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]> {
@@ -32,6 +34,10 @@ class Flaky extends MemoryTransport {
     if (this.loseFirst) {
       this.loseFirst = false;
       return [{ failed: new Error('lost') }, ...(await super.publish(messages.slice(1)))];
+    }
+    if (this.forgetsLast) {
+      this.forgetsLast = false;
+      return (await super.publish(messages)).slice(0, -1);
     }
     if (this.away) return messages.map(() => ({ failed: new Error('the broker is away') }));
     return super.publish(messages);
@@ -166,6 +172,20 @@ test('so it does with those that are at the broker already, a batch behind', asy
   const got = replica.received.map((payload) => [payload.instancePk, payload.instanceData['name']]);
   expect(got.filter(([id]) => id === 1).map(([, name]) => name)).toEqual(['b', 'a', 'b']);
   expect(got.map(([id]) => id).toSorted()).toEqual([1, 1, 1, 2, 3, 4, 5].toSorted());
+});
+
+test('a transport that answers for too few has lost the others', async () => {
+  const replica = await subscribe();
+  await fork().insertMany(
+    Item,
+    [1, 2, 3].map((id) => ({ id, name: 'a' })),
+  );
+  transport.forgetsLast = true;
+  const failed = service.cqrs.events.next('cqrs.relay.failed');
+  await service.cqrs.start();
+  expect((await failed).error.message).toBe('The transport answered 2 times for 3 messages.');
+  await replica.until(4);
+  expect(replica.received.map((payload) => payload.instancePk)).toEqual([1, 2, 3, 3]);
 });
 
 test('a lower id that is committed while a batch is on its way still goes before its successor', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, type EntityClass, p } from '@mikro-orm/postgresql';
+import pg from 'pg';
 import { faultOf } from '../../src/inbox/faults.js';
 import { replicaClass, ReplicaEntity } from '../../src/index.js';
 import { Proxy } from '../faults/proxy.js';
@@ -175,6 +176,26 @@ test('a statement is parsed once a connection', async () => {
   expect(brief(await own.handle(oneOfEach(1)))).toEqual(KINDS.map(() => 'update'));
   expect(await named()).toBe(KINDS.length + 1);
   await own.stop();
+});
+
+// As Datadog's tracer does.
+test('an instrumentation that gives queries a text of their own does no harm', async () => {
+  const { query } = pg.Client.prototype;
+  pg.Client.prototype.query = function (this: pg.Client, config: unknown, ...rest: unknown[]) {
+    const asked = (config !== null && typeof config === 'object' ? config : { text: config }) as { text: string };
+    const { text } = asked;
+    if (Object.getOwnPropertyDescriptor(asked, 'text')?.configurable !== false)
+      Object.defineProperty(asked, 'text', { get: () => text });
+    return Reflect.apply(query, this, [asked, ...rest]);
+  } as never;
+  const own = await connect();
+  try {
+    for (const revision of [0, 1, 2])
+      expect(brief(await own.handle(oneOfEach(revision)))).toEqual(KINDS.map(() => (revision ? 'update' : 'create')));
+  } finally {
+    pg.Client.prototype.query = query;
+    await own.stop();
+  }
 });
 
 // As behind a pooler that gives each transaction another session.
