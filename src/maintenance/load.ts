@@ -215,7 +215,7 @@ class Load {
         if (within) await this.options.swap?.keep(within, kept);
         return rows.filter(({ copy }) => !copy || others.has(copy));
       } catch (error) {
-        if (faultOf(error) === 'unavailable') throw error;
+        if (faultOf(error) === 'unavailable') throw error instanceof CopyRefused ? error.cause : error;
         // Nothing of the batch is there. The usual way tells what is wrong, and with whom.
         if (!(error instanceof CopyRefused)) break;
         const at = rows.findIndex(({ copy }) => copy === error.row);

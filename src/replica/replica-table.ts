@@ -77,7 +77,8 @@ export class ReplicaTable {
   /** How a key prints, the same in every session whatever its time zone. */
   keyText(column: ReplicaColumn, expression: string): string {
     if (column.cast === 'citext') return `lower(${expression}::text)`;
-    return column.kind === 'datetime' ? `(${expression} at time zone 'UTC')::text` : `${expression}::text`;
+    // With its zone, or whoever reads it would take it for a time of the session's own.
+    return column.kind === 'datetime' ? `(${expression} at time zone 'UTC')::text || '+00'` : `${expression}::text`;
   }
 
   /** Key parts as they came → as the database prints them: `n`, `k0`, `k1` … */

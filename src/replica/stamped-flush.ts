@@ -1,4 +1,4 @@
-import type { EntityManager, EntityProperty, Platform } from '@mikro-orm/core';
+import { type ChangeSet, ChangeSetType, type EntityManager, type EntityProperty, type Platform } from '@mikro-orm/core';
 import { formatMicroseconds, parseMicroseconds } from '../core/wire-times.js';
 import { cutToDate } from './property-values.js';
 import { columnsOf, OWN_PROPERTIES, type ReplicaColumn } from './replica-columns.js';
@@ -38,8 +38,8 @@ export class StampedFlush {
     } finally {
       this.#running.delete(transaction);
     }
-    // What a subscriber does behind the statement might be to the same rows.
-    return hasListeners(this.root) ? new Set() : flush.stored;
+    // What a subscriber does behind the statement might be to the same rows, and so might a deletion, through a foreign key.
+    return flush.deletes || hasListeners(this.root) ? new Set() : flush.stored;
   }
 
   #wrap(driver: FlushingDriver): void {
@@ -70,6 +70,8 @@ export class StampedFlush {
 /** One flush, and what it has stored. */
 class Flush {
   readonly stored = new Set<Stamp>();
+  /** Whether it deletes rows, which it does last. */
+  deletes = false;
 
   constructor(
     private readonly em: EntityManager,
@@ -125,10 +127,12 @@ class Flush {
   /** Rows that change the same columns; undefined when there is one that only MikroORM can write. */
   #groups(data: readonly Row[]): Group[] | undefined {
     const stampOf = this.#stampsByPayload();
+    const entityOf = new Map(this.#changeSets().map(({ entity, payload }) => [payload as object, entity as Row]));
     const groups = new Map<string, Group>();
     for (const row of data) {
       const stamp = stampOf.get(row);
-      if (!stamp) return undefined;
+      // A hook may have answered with another row than that of its message.
+      if (!stamp || !this.#hasKey(entityOf.get(row)!, stamp)) return undefined;
       const names = Object.keys(row).filter((name) => !OWN_PROPERTIES.has(name));
       const shape = names.join();
       let group = groups.get(shape);
@@ -148,11 +152,16 @@ class Flush {
   /** A change set's payload is what the driver gets, the object itself. */
   #stampsByPayload(): Map<object, Stamp> {
     const stamps = new Map<object, Stamp>();
-    for (const { entity, payload } of this.em.getUnitOfWork().getChangeSets()) {
+    for (const { entity, payload, type } of this.#changeSets()) {
+      this.deletes ||= type === ChangeSetType.DELETE;
       const stamp = this.stamps.get(entity);
       if (stamp) stamps.set(payload, stamp);
     }
     return stamps;
+  }
+
+  #changeSets(): ChangeSet<object>[] {
+    return this.em.getUnitOfWork().getChangeSets() as ChangeSet<object>[];
   }
 
   #columnOf(name: string): ReplicaColumn | undefined {
