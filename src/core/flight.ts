@@ -48,11 +48,6 @@ export class Flight {
     return new Flight(queries);
   }
 
-  /** Their texts. */
-  get statements(): readonly string[] {
-    return this.queries.map(({ text }) => text);
-  }
-
   /** Of the statement that is under way, or has failed. */
   get name(): string | undefined {
     return this.#current.name;

@@ -133,9 +133,9 @@ export class TransportPayload {
     return readVersion(this.cqrsId, this.instanceData, this.incarnation);
   }
 
-  /** Whether the message's time is over at `now` (default: the present). Null never expires. */
-  isExpired(now: Date = new Date()): boolean {
-    return this.expires !== null && this.expires.getTime() <= now.getTime();
+  /** Whether the message's time is over at `now` (a `Date` or milliseconds since 1970; default: the present). Null never expires. */
+  isExpired(now: Date | number = Date.now()): boolean {
+    return this.expires !== null && this.expires.getTime() <= Number(now);
   }
 
   /** The body as a plain object, with the wire's key names, in django-cqrs's order. */

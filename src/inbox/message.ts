@@ -28,7 +28,7 @@ export class Message implements Received {
     this.committedAt = toDate(headers[Header.committedAt]);
     this.waitingSince = toDate(headers[Header.waitingSince] ?? notes(payload)?.['waitingSince']);
     this.direct = direct;
-    this.expired = payload.expires !== null && payload.expires.getTime() <= now;
+    this.expired = payload.isExpired(now);
   }
 }
 

@@ -12,7 +12,10 @@ export interface HandedPage {
 /** Resolves when the next page may be made; with false when there is to be none. */
 export type Turn = () => Promise<boolean>;
 
+/** A look at one message, while nothing else is to be done before it has left. */
 const LOOK_EVERY_MS = 5;
+/** A look at what waits beside the page: others' messages, which it must not hold up. */
+const LOOK_FOR_LIVE_EVERY_MS = 20;
 /** So many live messages in the outbox are the next moment's work of a relay, and no backlog. */
 const FEW_LIVE = 100;
 /** After an abort the page in hand has so long to leave. */
@@ -103,7 +106,7 @@ export class HandOver {
       const client = await this.parts.client();
       const live = await countLive(client, table, { beside: outboxIds, most: FEW_LIVE + 1 });
       if (live === 0 || (live <= FEW_LIVE && (await this.#countWaiting(client, page)) === 0)) return;
-      await pause(LOOK_EVERY_MS, signal);
+      await pause(LOOK_FOR_LIVE_EVERY_MS, signal);
     }
   }
 }

@@ -250,7 +250,7 @@ export class Batch {
     // Locked also because of a worker of a release in which the class had no hook yet.
     const { states, rows } = await readStatesAndRows(session, definition, distinctKeys(group), {
       tombstones: this.parts.tombstones,
-      wanted: group.length > 1 && !this.parts.readsOthers.has(definition),
+      wanted: group.length > 1 && !definition.overrides.has('cqrsSave') && !this.parts.readsOthers.has(definition),
     });
     const path = new HookPath(definition, this.parts);
     const callAlone = async (message: Prepared): Promise<void> => {

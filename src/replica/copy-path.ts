@@ -58,8 +58,9 @@ interface Seen {
  *       └─▶ known, or several lines of one key: the caller's, for the usual ways
  *
  * The keys are locked, so no tombstone comes in between. A row may, from a worker that writes the same keys: COPY then fails
- * on the key, as it does on a bad value, and takes the transaction with it. So rows need no look at all, and are looked
- * for only where COPY has failed on one; as long as nothing was ever deleted there is nothing else to look for.
+ * on the key, as it does on a bad value, and takes the transaction with it. So the look at rows is a matter of speed: the
+ * first batch looks, since a replica that is loaded again knows most of them, and then only those after a COPY that has
+ * failed on one. Tombstones are looked for wherever the entity has any.
  */
 export class CopyPath {
   readonly #seen = new WeakMap<ReplicaDefinition, Seen>();

@@ -49,7 +49,7 @@ export function fitsCopy({ columns, keyColumns, table }: ReplicaDefinition): Sta
         and c.relkind in ('r', 'p') and not c.relhasrules and not row_security_active(c.oid)
         and exists (
           select from pg_index i
-          where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null
+          where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null
             and (select bool_and(coalesce(k.attname = any($4::text[]), false))
               from unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) as n(attnum)
                 left join pg_attribute k on k.attrelid = c.oid and k.attnum = n.attnum))

@@ -70,7 +70,7 @@ export function defineReplicas(entities: readonly EntityMetadata[], names: SqlNa
     for (const { where, property } of takenAlong) {
       warnings.push({
         where,
-        what: `its '${property.name}' is ON DELETE ${property.deleteRule!.toUpperCase()}: when a ${meta.className} begins a new life (deleted and created again by its master, or sent with --new-incarnation), its former row is deleted, the database changes the rows that point to it, and no message puts that right.`,
+        what: `its '${property.name}' is ON DELETE ${property.deleteRule!.toUpperCase()}: when a row of ${meta.className} begins a new life (deleted and created again by its master, or sent with --new-incarnation), the former one is deleted, the database changes the rows that point to it, and no message puts that right.`,
         cure: "Declare deleteRule: 'no action': a row that is replaced is there again before PostgreSQL looks.",
       });
     }
@@ -312,7 +312,10 @@ interface TakenAlong {
 function relationsTakenAlong(entities: readonly EntityMetadata[]): Map<Function, TakenAlong[]> {
   const taken = entities.flatMap((meta) =>
     meta.relations
-      .filter((property) => isRelation(property) && isStored(property) && property.targetMeta)
+      .filter(
+        (property) =>
+          isRelation(property) && isStored(property) && property.targetMeta && property.createForeignKeyConstraint,
+      )
       .filter((property) => /cascade|set null|set default/.test(property.deleteRule ?? ''))
       .map((property): TakenAlong => ({ where: meta.className, property })),
   );

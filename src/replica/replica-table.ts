@@ -77,8 +77,10 @@ export class ReplicaTable {
   /** How a key prints, the same in every session whatever its time zone. */
   keyText(column: ReplicaColumn, expression: string): string {
     if (column.cast === 'citext') return `lower(${expression}::text)`;
+    if (column.kind !== 'datetime') return `${expression}::text`;
     // With its zone, or whoever reads it would take it for a time of the session's own.
-    return column.kind === 'datetime' ? `(${expression} at time zone 'UTC')::text || '+00'` : `${expression}::text`;
+    const utc = `replace((${expression} at time zone 'UTC')::text || '+00', ' BC+00', '+00 BC')`;
+    return `case when isfinite(${expression}) then ${utc} else ${expression}::text end`;
   }
 
   /** Key parts as they came → as the database prints them: `n`, `k0`, `k1` … */
@@ -190,10 +192,12 @@ export class ReplicaTable {
     return { text, parameters: texts.parameters };
   }
 
-  /** Texts are made once for each form that rows come in. */
+  /** Texts are made once for each form that rows come in; of hooks that change now this, now that, there may be any number. */
   #textOf(shape: string, make: () => string): string {
-    let text = this.#texts.get(shape);
-    if (text === undefined) this.#texts.set(shape, (text = make()));
+    const known = this.#texts.get(shape);
+    if (known !== undefined) return known;
+    const text = make();
+    if (this.#texts.size < MOST_TEXTS) this.#texts.set(shape, text);
     return text;
   }
 
@@ -330,6 +334,9 @@ function rowColumns(columns: readonly ReplicaColumn[], rows: readonly RowTexts[]
 function fieldsOf(columns: readonly ReplicaColumn[]): string {
   return columns.map((column) => column.field).join();
 }
+
+/** Each is some kilobytes long. */
+const MOST_TEXTS = 500;
 
 /** The greatest time that JavaScript can format; a tolerance may be endless. */
 const FAR_FUTURE = Date.UTC(9999, 11, 31) * 1000;

@@ -93,7 +93,7 @@ class Flush {
       if (!stamp || !('cqrsRevision' in row && 'cqrsUpdated' in row) || !this.#hasKey(row, stamp)) return row;
       stamped.push(stamp);
       const { revision, updated, incarnation } = stamp.version;
-      const times = stamp.times.filter(({ column, text }) => isCut(row[column.property.name], text));
+      const times = this.#timesOf(stamp).filter(({ column, text }) => isCut(row[column.property.name], text));
       return {
         ...row,
         ...Object.fromEntries(times.map(({ column, text }) => [column.property.name, text])),
@@ -141,7 +141,7 @@ class Flush {
         if (!columns.every((column) => column !== undefined) || groups.size === MAX_GROUPS) return undefined;
         groups.set(shape, (group = { columns, rows: [], stamps: [] }));
       }
-      const values = names.map((name, index) => textOf(group.columns[index]!, row[name], stamp));
+      const values = names.map((name, index) => textOf(group.columns[index]!, row[name], this.#timesOf(stamp)));
       if (!values.every((value) => value !== undefined)) return undefined;
       group.rows.push({ ...stamp, values });
       group.stamps.push(stamp);
@@ -158,6 +158,12 @@ class Flush {
       if (stamp) stamps.set(payload, stamp);
     }
     return stamps;
+  }
+
+  /** Without those that MikroORM writes in a time zone of its own. */
+  #timesOf({ times }: Stamp): Stamp['times'] {
+    if (this.em.config.get('forceUtcTimezone')) return times;
+    return times.filter(({ column }) => column.kind === 'datetime');
   }
 
   #changeSets(): ChangeSet<object>[] {
@@ -210,7 +216,7 @@ function isPlain(property: EntityProperty, platform: Platform): boolean {
 }
 
 /** What a change set has of a column, as PostgreSQL reads it; undefined when only MikroORM knows. */
-function textOf(column: ReplicaColumn, value: unknown, { times }: Stamp): string | null | undefined {
+function textOf(column: ReplicaColumn, value: unknown, times: Stamp['times']): string | null | undefined {
   const { kind } = column;
   if (value === null || value === undefined) return null;
   if (typeof value === 'string') return value;

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import fc from 'fast-check';
@@ -315,6 +316,16 @@ describe('where COPY fails', () => {
       expect((await notes()).map(({ r }) => r)).toEqual([3, left, 3, 3]);
       expect(await ways()).toContain('copy');
     }
+  });
+
+  test('a full disk ends the load, and is told without the row', async () => {
+    await sql(`create function full_disk() returns trigger language plpgsql as
+      $$ begin if new.id = 2 then raise exception 'x' using errcode = '53100'; end if; return new; end $$`);
+    await sql('create trigger full_disk before insert on note_ref for each row execute function full_disk()');
+    const error = await load([1, 2, 3].map((id) => line(id, 0, { text: 'SECRET' }))).catch((thrown: unknown) => thrown);
+    await sql('drop trigger full_disk on note_ref');
+    expect(error).toMatchObject({ code: '53100' });
+    expect(inspect(error)).not.toContain('SECRET');
   });
 
   test('beside workers that write and delete the same keys each key ends at its newest state', async () => {

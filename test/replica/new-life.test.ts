@@ -84,7 +84,7 @@ test('what was there before loses it by ON DELETE SET NULL, which a warning tell
   expect(warnings).toEqual([
     {
       where: 'Pet',
-      what: expect.stringMatching(/^its 'owner' is ON DELETE SET NULL: when a Owner begins a new life/),
+      what: expect.stringMatching(/^its 'owner' is ON DELETE SET NULL: when a row of Owner begins a new life/),
       cure: expect.stringContaining("deleteRule: 'no action'"),
     },
   ]);

@@ -120,6 +120,48 @@ class DogRef extends replicaClass(DogSchema) {
 }
 DogSchema.setClass(DogRef);
 
+const AdoptSchema = defineEntity({
+  name: 'AdoptRef',
+  tableName: 'adopt_ref',
+  extends: ReplicaEntity,
+  properties: { id: p.integer().primary(), code: p.string(), name: p.string() },
+});
+class AdoptRef extends replicaClass(AdoptSchema) {
+  static override CQRS_ID = 'adopt';
+  override cqrsUpdate(em: EntityManager, { mappedData }: CreateContext): void {
+    em.assign(this as object, mappedData as never);
+  }
+  static override async cqrsCreate(em: EntityManager, context: CreateContext): Promise<object | void> {
+    const { code, name } = context.mappedData as { code: string; name: string };
+    const known = await em.findOne(AdoptRef, { code } as never);
+    if (!known) return super.cqrsCreate(em, context);
+    em.assign(known as object, { name } as never);
+    return known as object;
+  }
+}
+AdoptSchema.setClass(AdoptRef);
+
+const BagSchema = defineEntity({ name: 'Bag', tableName: 'bag', properties: { id: p.integer().primary() } });
+const PartSchema = defineEntity({
+  name: 'PartRef',
+  tableName: 'part_ref',
+  extends: ReplicaEntity,
+  properties: {
+    id: p.integer().primary(),
+    bag: () => p.manyToOne(BagSchema).nullable().deleteRule('cascade'),
+    name: p.string(),
+  },
+});
+class PartRef extends replicaClass(PartSchema) {
+  static override CQRS_ID = 'part';
+  static override CQRS_MAPPING = { id: 'id', bag: 'bag', name: 'name' };
+  override cqrsUpdate(em: EntityManager, { mappedData }: CreateContext): void {
+    em.assign(this as object, mappedData as never);
+    if ((mappedData as { name: string }).name === 'kill') em.remove(em.getReference(BagSchema, 1 as never) as object);
+  }
+}
+PartSchema.setClass(PartRef);
+
 let database: TestDatabase;
 let service: ReplicaService;
 
@@ -135,6 +177,9 @@ beforeAll(async () => {
     GeneratedRef,
     AnimalSchema,
     DogRef,
+    AdoptRef,
+    PartRef,
+    BagSchema,
   ]);
   await service.orm.schema.create();
   await service.rows('create table writes (n int generated always as identity, op text)');
@@ -403,4 +448,30 @@ test('what a hook assigns is stored as the fast path stores it, in columns of ev
     const what = shift === 0 ? 'INSERT' : 'UPDATE';
     expect(await writes()).toEqual({ [`kinds_ref ${what}`]: 3, [`hooked_kinds_ref ${what}`]: 3 });
   }
+});
+
+test('a hook that answers with another row than that of its message changes that one, among others as well as alone', async () => {
+  const rows = (name: string, revision: number, ids: number[]) =>
+    ids.map((id) =>
+      message(
+        { id, code: id === 7 || id === 3 ? 'x' : 'y', name },
+        { cqrsId: 'adopt', revision, updated: updated(revision) },
+      ),
+    );
+  await handle(...rows('old', 0, [3, 4]));
+  await handle(...rows('new', 1, [7, 4]));
+  expect(await service.rows('select id::text, name from adopt_ref order by id')).toEqual([
+    { id: '3', name: 'new' },
+    { id: '4', name: 'new' },
+  ]);
+});
+
+test('rows that a deletion of the same flush takes along are not taken for stored: old states do not come back', async () => {
+  await service.rows('insert into bag values (1)');
+  const part = (id: number, bag: number | null, name: string, revision: number) =>
+    message({ id, bag, name }, { cqrsId: 'part', revision, updated: updated(revision) });
+  await service.handle([part(1, null, 'a', 0), part(2, 1, 'a', 0), part(3, 1, 'a', 0)]);
+  await service.handle([part(2, 1, 'b', 1), part(3, 1, 'b', 1), part(1, null, 'kill', 1)]);
+  expect(await service.rows('select id::text from part_ref')).toEqual([{ id: '1' }]);
+  expect(brief(await service.handle([part(2, null, 'old', 0)]))).toEqual(['stale']);
 });
