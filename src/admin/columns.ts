@@ -1,6 +1,7 @@
 import type { EntityMetadata, EntityProperty } from '@mikro-orm/core';
 import { wireKind } from '../core/wire-values.js';
-import { hasColumns, OWN_PROPERTIES, wireName } from '../master/master-table.js';
+import { isHidden, wireNames } from '../maintenance/hidden-properties.js';
+import { hasColumns, OWN_PROPERTIES } from '../master/master-table.js';
 import type { Column, ColumnType, Operator } from './contract.js';
 
 /** A column as the page shows it, with what SQL calls it. */
@@ -44,13 +45,7 @@ export function describeTable(meta: EntityMetadata, travels: (field: string) => 
     columns: unique(columns).toSorted((one, other) => Number(isOwn(one)) - Number(isOwn(other))),
     hidden: {
       fields: hidden.flatMap(({ fieldNames }) => fieldNames),
-      wire: hidden.flatMap((property) => [
-        property.name,
-        wireName(property),
-        ...property.fieldNames,
-        ...property.fieldNames.map((_, index) => `${wireName(property)}_${index}`),
-        `${wireName(property)}_id`,
-      ]),
+      wire: hidden.flatMap(wireNames),
     },
     whyNoRows: whyNoRows(meta, hidden),
   };
@@ -59,11 +54,6 @@ export function describeTable(meta: EntityMetadata, travels: (field: string) => 
 function whyNoRows(meta: EntityMetadata, hidden: readonly EntityProperty[]): string | null {
   const key = hidden.find(({ primary }) => primary);
   return key ? `The key '${key.name}' of ${meta.className} is hidden, and a row can be named by its key alone.` : null;
-}
-
-/** Whether the key of an entity must not be shown. */
-export function isKeyHidden(meta: EntityMetadata): boolean {
-  return meta.props.some((property) => property.primary === true && isHidden(meta, property));
 }
 
 function isOwn({ name }: ShownColumn): boolean {
@@ -115,23 +105,6 @@ function columnType(property: EntityProperty, databaseType: string): ColumnType 
     default:
       return 'other';
   }
-}
-
-/** By itself, with what it is embedded in, or since something inside its JSON is. */
-function isHidden(meta: EntityMetadata, property: EntityProperty): boolean {
-  return isMarked(meta, property) || holdsHidden(property);
-}
-
-function isMarked(meta: EntityMetadata, property: EntityProperty): boolean {
-  if (property.hidden === true) return true;
-  const around = property.embedded && (meta.properties[property.embedded[0] as never] as EntityProperty | undefined);
-  return around !== undefined && isMarked(meta, around);
-}
-
-function holdsHidden(property: EntityProperty): boolean {
-  return Object.values((property.embeddedProps ?? {}) as Record<string, EntityProperty>).some(
-    (inner) => inner.hidden === true || holdsHidden(inner),
-  );
 }
 
 // Entities of a single table may declare one column each.

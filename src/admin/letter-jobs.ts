@@ -2,6 +2,7 @@ import type * as z from 'zod';
 import { describeError } from '../core/describe-error.js';
 import type { Outcome } from '../inbox/handler.js';
 import { putBack, rehearse, selectLetters } from '../maintenance/dead-letters.js';
+import { showLetter } from '../maintenance/shown-letter.js';
 import { ApiProblem } from './api-problem.js';
 import type { AdminParts, Call, Handle } from './call.js';
 import type { JobKind, LettersAction } from './contract.js';
@@ -39,7 +40,10 @@ export const purgeLetters: Handle<'purgeLetters'> = async (parts, call) => {
   return act(parts, call, 'dead-letters-purge', purge);
 };
 
-const dryRun: Deed = async ({ cqrs }, found) => describeOutcome(await rehearse(cqrs, found));
+const dryRun: Deed = async ({ cqrs }, found) => {
+  const { describe } = showLetter(cqrs, found.letter);
+  return describeOutcome(await rehearse(cqrs, found), describe);
+};
 
 const retry: Deed = async ({ cqrs }, found) => {
   if (!found.letter.payload) return { ok: false, count: 'left', reason: 'left: it cannot be read' };
@@ -141,14 +145,17 @@ function describeSelection(
   return `the dead letters of ${group?.cqrsId ?? 'a group'}${group?.reason == null ? '' : ` (${group.reason})`}`;
 }
 
-function describeOutcome(outcome: Outcome): { ok: boolean; count: string; reason: string } {
+function describeOutcome(
+  outcome: Outcome,
+  describe: (error: unknown) => string,
+): { ok: boolean; count: string; reason: string } {
   switch (outcome.kind) {
     case 'applied':
       return { ok: true, count: 'wouldWork', reason: `would work: ${outcome.action}` };
     case 'skipped':
       return { ok: true, count: 'wouldBeSkipped', reason: `would be skipped: ${outcome.reason}` };
     default: {
-      const why = outcome.error ? describeError(outcome.error) : outcome.reason;
+      const why = outcome.error ? describe(outcome.error) : outcome.reason;
       return { ok: false, count: 'wouldFail', reason: `would fail: ${why}` };
     }
   }

@@ -1,7 +1,7 @@
-import type { Letter as FoundLetter } from '../maintenance/dead-letters.js';
-import type { AdminParts, Handle } from './call.js';
-import { hiddenOf, hidesKey } from './hidden-fields.js';
-import { indentJson, NOT_SHOWN, withoutHidden } from './hidden-values.js';
+import { NOT_SHOWN } from '../maintenance/hidden-values.js';
+import { showLetter as shown } from '../maintenance/shown-letter.js';
+import type { Handle } from './call.js';
+import { indentJson } from './indent-json.js';
 import { faultyField } from './letter-field.js';
 import { toLetter } from './letters.js';
 
@@ -18,27 +18,16 @@ export const listLetters: Handle<'letters'> = async ({ letters }, { body }) => {
   return { letters: found.slice(body.offset, body.offset + body.limit), total: found.length };
 };
 
-export const showLetter: Handle<'letter'> = async (parts, { params }) => {
-  const letter = await parts.letters.find(params['id']!);
-  const fault = await faultyField(parts.cqrs, letter);
-  const { body, hidden, isHidden } = await shownBody(parts, letter);
+export const showLetter: Handle<'letter'> = async ({ cqrs, letters }, { params }) => {
+  const letter = await letters.find(params['id']!);
+  const fault = await faultyField(cqrs, letter);
+  const { message, shows } = shown(cqrs, letter);
   return {
-    ...toLetter(parts.cqrs, letter, fault?.field ?? null),
-    body,
-    hidden,
-    fieldValue: fault && isHidden(fault.field) ? JSON.stringify(NOT_SHOWN) : (fault?.value ?? null),
+    ...toLetter(cqrs, letter, fault?.field ?? null),
+    // What cannot be read cannot be looked through for what may be shown either.
+    body: message ? indentJson(message.payload.toMessage()) : `${letter.body.length} characters that cannot be read`,
+    hidden: [...(message?.hidden ?? [])],
+    unmapped: [...(message?.unmapped ?? [])],
+    fieldValue: fault && !shows(fault.field) ? JSON.stringify(NOT_SHOWN) : (fault?.value ?? null),
   };
 };
-
-async function shownBody(
-  parts: AdminParts,
-  { payload, body }: FoundLetter,
-): Promise<{ body: string; hidden: string[]; isHidden: (field: string) => boolean }> {
-  // What cannot be read cannot be looked through for what is hidden either.
-  if (!payload) return { body: `${body.length} characters that cannot be read`, hidden: [], isHidden: () => false };
-  const wire = await hiddenOf(parts.tables, parts.cqrs, payload.cqrsId);
-  const named = hidesKey(parts.cqrs, payload.cqrsId) ? payload.with({ instancePk: NOT_SHOWN }) : payload;
-  const shown = withoutHidden(named, { wire });
-  const isHidden = (field: string): boolean => wire.includes(field);
-  return { body: indentJson(shown.payload.toMessage()), hidden: [...shown.hidden], isHidden };
-}

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Cqrs } from '../cqrs.js';
 import { type Letter as FoundLetter, letterQueues, selectLetters } from '../maintenance/dead-letters.js';
+import { showLetter } from '../maintenance/shown-letter.js';
 import { ApiProblem } from './api-problem.js';
 import type { Letter, LetterGroup } from './contract.js';
-import { hidesKey } from './hidden-fields.js';
 import { faultyField, fieldNamed } from './letter-field.js';
 
 /**
@@ -118,13 +118,14 @@ export function groupOf({ cqrsId, reason, error }: Pick<FoundLetter, 'cqrsId' | 
 }
 
 export function toLetter(cqrs: Cqrs, letter: FoundLetter, field: string | null): Letter {
-  const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = letter;
+  const { id, cqrsId, signalType, retries, reason, since } = letter;
+  const { key, error } = showLetter(cqrs, letter);
   return {
     id,
     group: groupOf(letter),
     cqrsId,
     signalType,
-    key: hidesKey(cqrs, cqrsId) ? null : instancePk,
+    key,
     retries,
     reason,
     error,

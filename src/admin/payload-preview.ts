@@ -2,6 +2,7 @@ import { keyTypes } from '../compare/find-rows.js';
 import { describeError } from '../core/describe-error.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
 import type { Cqrs } from '../cqrs.js';
+import { withoutHidden } from '../maintenance/hidden-values.js';
 import type { Snapshot } from '../maintenance/snapshot.js';
 import { forkInside, hydrate, populate } from '../master/hydrate.js';
 import type { MasterDefinition } from '../master/master-definition.js';
@@ -9,7 +10,7 @@ import type { RowImage } from '../master/master-table.js';
 import { needsEntity, toOutboxEntry } from '../master/serializer.js';
 import type { TransactionContext } from '../master/transaction-log.js';
 import type { Payload } from './contract.js';
-import { indentJson, withoutHidden } from './hidden-values.js';
+import { indentJson } from './indent-json.js';
 import type { BrowsableTable } from './tables.js';
 
 /** One row of a master as capture would read it; undefined when there is none. */

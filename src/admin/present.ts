@@ -4,8 +4,8 @@ import type { Cqrs } from '../cqrs.js';
 import { LOCK_CLASS, OutboxMessage } from '../outbox/outbox.js';
 import type { Handle } from './call.js';
 import type { HistoryPoint, ProcessInfo, RecentEvent } from './contract.js';
-import { hidesKey } from './hidden-fields.js';
-import { NOT_SHOWN } from './hidden-values.js';
+import { hidesKey } from '../maintenance/hidden-properties.js';
+import { NOT_SHOWN } from '../maintenance/hidden-values.js';
 import { readSession } from './read-session.js';
 import { isoTime } from './times.js';
 

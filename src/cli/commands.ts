@@ -35,6 +35,7 @@ import { relay, RELAY_OPTIONS } from './relay.js';
 import { status, STATUS_OPTIONS } from './status.js';
 import { sync, SYNC_OPTIONS } from './sync.js';
 
+const ONLY_MAPPED = 'Values are printed only of fields that the service maps and does not hide (hidden: true).';
 const DEAD_LETTERS_HELD = 'Letters that are being looked at are hidden from others until the command ends.';
 
 /** Everything `cqrs` can do. A new command is a row here and the file with its `run`. */
@@ -242,15 +243,15 @@ export const COMMANDS: readonly Command[] = [
   command({
     name: 'dead-letters show',
     summary: 'Show dead letters with everything that is known, the body included.',
-    details: [DEAD_LETTERS_HELD],
+    details: [ONLY_MAPPED, DEAD_LETTERS_HELD],
     options: SHOW_OPTIONS,
     examples: [{ line: 'cqrs dead-letters show --id 3f9a', does: 'The letter whose id begins so.' }],
     run: show,
   }),
   command({
     name: 'dead-letters dump',
-    summary: 'Print the raw bodies of dead letters, one a line, as django-cqrs does.',
-    details: [DEAD_LETTERS_HELD],
+    summary: 'Print the bodies of dead letters, one a line, as django-cqrs does.',
+    details: [ONLY_MAPPED, DEAD_LETTERS_HELD],
     options: SHOW_OPTIONS,
     examples: [{ line: 'cqrs dead-letters dump > letters.jsonl', does: 'All of them, into a file.' }],
     run: dumpLetters,

@@ -1,5 +1,4 @@
 import { createInterface } from 'node:readline/promises';
-import { describeError } from '../core/describe-error.js';
 import type { Cqrs } from '../cqrs.js';
 import {
   type Letter,
@@ -10,6 +9,8 @@ import {
   rehearse,
   selectLetters,
 } from '../maintenance/dead-letters.js';
+import { NOT_SHOWN } from '../maintenance/hidden-values.js';
+import { showLetter } from '../maintenance/shown-letter.js';
 import { durationSeconds, UsageError, wholeNumber, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { openOutput } from './output.js';
@@ -66,7 +67,7 @@ export async function list(values: Values<typeof LIST_OPTIONS>): Promise<number>
   using output = openOutput(process.stdout);
   let shown = 0;
   for await (const { letter } of lookAt(service.cqrs, selection)) {
-    await output.line(values.json ? JSON.stringify(facts(letter)) : brief(letter));
+    await output.line(values.json ? JSON.stringify(facts(service.cqrs, letter)) : brief(service.cqrs, letter));
     if (++shown === limit) break;
   }
   const { deadLetterQueue } = letterQueues(service.cqrs, selection);
@@ -75,14 +76,14 @@ export async function list(values: Values<typeof LIST_OPTIONS>): Promise<number>
   return Exit.done;
 }
 
-/** `cqrs dead-letters show`: everything about each letter, its body included. */
+/** `cqrs dead-letters show`: everything about each letter, its body included as far as it may be shown. */
 export async function show(values: Values<typeof SHOW_OPTIONS>): Promise<number> {
   const selection = readSelection(values);
   await using service = await loadService(values);
   using output = openOutput(process.stdout);
   let shown = 0;
   for await (const { letter } of lookAt(service.cqrs, selection)) {
-    const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = facts(letter);
+    const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = facts(service.cqrs, letter);
     await output.line(
       [
         `letter   ${id}`,
@@ -90,7 +91,7 @@ export async function show(values: Values<typeof SHOW_OPTIONS>): Promise<number>
         `reason   ${reason ?? 'not told'}`,
         ...(error === null ? [] : [`error    ${error}`]),
         ...(since === null ? [] : [`since    ${since}`]),
-        letter.body,
+        shownBody(service.cqrs, letter),
         '',
       ].join('\n'),
     );
@@ -99,12 +100,14 @@ export async function show(values: Values<typeof SHOW_OPTIONS>): Promise<number>
   return shown === 0 ? noneFound(values.id) : Exit.done;
 }
 
-/** `cqrs dead-letters dump`: the raw bodies, one a line, as django-cqrs prints them. */
+/** `cqrs dead-letters dump`: the bodies, one a line, as django-cqrs prints them, but only with what may be shown. */
 export async function dump(values: Values<typeof SHOW_OPTIONS>): Promise<number> {
   const selection = readSelection(values);
   await using service = await loadService(values);
   using output = openOutput(process.stdout);
-  for await (const { letter } of lookAt(service.cqrs, selection)) await output.line(letter.body);
+  for await (const { letter } of lookAt(service.cqrs, selection)) {
+    await output.line(shownBody(service.cqrs, letter));
+  }
   return Exit.done;
 }
 
@@ -139,7 +142,9 @@ export async function retry(values: Values<typeof RETRY_OPTIONS>): Promise<numbe
       count++;
       if (!ok) failed++;
       await output.line(
-        values.json ? JSON.stringify({ ...facts(found.letter), ok, result: text }) : `${brief(found.letter)} → ${text}`,
+        values.json
+          ? JSON.stringify({ ...facts(service.cqrs, found.letter), ok, result: text })
+          : `${brief(service.cqrs, found.letter)} → ${text}`,
       );
     }
   } catch (error) {
@@ -214,6 +219,7 @@ const revive: Attempt = async (cqrs, found) => {
 };
 
 const tryOut: Attempt = async (cqrs, found) => {
+  const { describe } = showLetter(cqrs, found.letter);
   const outcome = await rehearse(cqrs, found);
   switch (outcome.kind) {
     case 'applied':
@@ -221,9 +227,9 @@ const tryOut: Attempt = async (cqrs, found) => {
     case 'skipped':
       return { ok: true, text: `would be passed over: ${outcome.reason}` };
     case 'failed':
-      return { ok: false, text: `would fail: ${outcome.reason ?? describeError(outcome.error)}` };
+      return { ok: false, text: `would fail: ${outcome.reason ?? describe(outcome.error)}` };
     case 'dead-letter':
-      return { ok: false, text: `would fail: ${outcome.error ? describeError(outcome.error) : outcome.reason}` };
+      return { ok: false, text: `would fail: ${outcome.error ? describe(outcome.error) : outcome.reason}` };
   }
 };
 
@@ -244,12 +250,22 @@ interface Facts extends Omit<Letter, 'body' | 'payload' | 'since'> {
   readonly since: string | null;
 }
 
-function facts({ id, cqrsId, signalType, instancePk, retries, reason, error, since }: Letter): Facts {
+function facts(cqrs: Cqrs, letter: Letter): Facts {
+  const { id, cqrsId, signalType, retries, reason, since } = letter;
+  const { key, error } = showLetter(cqrs, letter);
+  const instancePk = key ?? (letter.instancePk === null ? null : NOT_SHOWN);
   return { id, cqrsId, signalType, instancePk, retries, reason, error, since: since && since.toISOString() };
 }
 
-function brief(letter: Letter): string {
-  const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = facts(letter);
+/** What cannot be read cannot be looked through for what may be shown either. */
+function shownBody(cqrs: Cqrs, letter: Letter): string {
+  const { message } = showLetter(cqrs, letter);
+  if (message) return message.payload.toMessage();
+  return JSON.stringify(`${letter.body.length} characters that cannot be read`);
+}
+
+function brief(cqrs: Cqrs, letter: Letter): string {
+  const { id, cqrsId, signalType, instancePk, retries, reason, error, since } = facts(cqrs, letter);
   const why = [reason ?? 'reason not told', error].filter(Boolean).join(': ');
   return [id, since ?? '-', signalType ?? '-', cqrsId ?? '-', instancePk ?? '-', `retries ${retries}`, why].join('  ');
 }

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { MikroORM } from '@mikro-orm/postgresql';
+import { MikroORM, type Options } from '@mikro-orm/postgresql';
 import type { Cqrs } from '../../src/cqrs.js';
 import { EXTENSION } from '../../src/core/extension.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
@@ -18,7 +18,7 @@ export interface Ended {
   readonly err: string;
 }
 
-/** The service of `./service`, on a database and queues of its own, and a shell in which its commands are typed. */
+/** The service of `./service` (or another folder beside it), on a database and queues of its own, and a shell in which its commands are typed. */
 export class CliService {
   readonly exchange: string;
   readonly queue: string;
@@ -30,7 +30,10 @@ export class CliService {
   folder!: string;
   #database!: TestDatabase;
 
-  constructor(name: string) {
+  constructor(
+    name: string,
+    private readonly service = 'service',
+  ) {
     this.exchange = uniqueName(name);
     this.queue = uniqueName(name);
     this.deadLetterQueue = `dead_letter_${this.queue}`;
@@ -38,7 +41,7 @@ export class CliService {
       CLI_TEST_AMQP: amqpUrl,
       CLI_TEST_EXCHANGE: this.exchange,
       CLI_TEST_QUEUE: this.queue,
-      MIKRO_ORM_CLI_CONFIG: 'test/cli/service/mikro-orm.config.ts',
+      MIKRO_ORM_CLI_CONFIG: `test/cli/${service}/mikro-orm.config.ts`,
     };
   }
 
@@ -47,7 +50,7 @@ export class CliService {
     this.folder = await mkdtemp(join(tmpdir(), 'cqrs-cli-'));
     Object.assign(this.env, { CLI_TEST_DATABASE: this.#database.url, DIR: this.folder });
     Object.assign(process.env, this.env);
-    const { default: config } = await import('./service/mikro-orm.config.js');
+    const { default: config } = (await import(`./${this.service}/mikro-orm.config.js`)) as { default: Options };
     this.orm = await MikroORM.init(config);
     await this.orm.schema.create();
     this.cqrs = this.orm.config.getExtension<Cqrs>(EXTENSION)!;

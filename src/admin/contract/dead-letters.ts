@@ -49,10 +49,11 @@ export type LettersPage = z.infer<typeof LettersPage>;
 
 export const LetterDetail = Letter.extend({
   body: text.describe(
-    'the message, indented; without the values of hidden properties. What cannot be read: its length',
+    'the message, indented; only with values that this service maps and does not hide. What cannot be read: its length',
   ),
-  hidden: z.array(text),
-  fieldValue: text.nullable().describe('the offending field’s value, as JSON'),
+  hidden: z.array(text).describe('fields whose values are hidden'),
+  unmapped: z.array(text).describe('fields that this service does not map; their values are not shown'),
+  fieldValue: text.nullable().describe('the offending field’s value, as JSON, where it may be shown'),
 });
 export type LetterDetail = z.infer<typeof LetterDetail>;
 

@@ -80,6 +80,9 @@ function LetterView({ letter }: { readonly letter: LetterDetail }) {
           <Body body={letter.body} field={letter.field} />
         </pre>
         {letter.hidden.length > 0 && <p className="soft">Is there, but is hidden here: {letter.hidden.join(', ')}</p>}
+        {letter.unmapped.length > 0 && (
+          <p className="soft">Is there, but this service does not map it: {letter.unmapped.join(', ')}</p>
+        )}
       </section>
     </>
   );
