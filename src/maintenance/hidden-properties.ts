@@ -1,6 +1,6 @@
 import type { EntityMetadata, EntityProperty } from '@mikro-orm/core';
 import type { Cqrs } from '../cqrs.js';
-import { hasColumns, wireName } from '../master/master-table.js';
+import { hasColumns, OWN_PROPERTIES, wireName } from '../master/master-table.js';
 
 /** Properties with `hidden: true`: their values are shown to nobody, on no page and by no command. */
 
@@ -20,6 +20,8 @@ export function isHidden(meta: EntityMetadata, property: EntityProperty): boolea
 }
 
 function isMarked(meta: EntityMetadata, property: EntityProperty): boolean {
+  // This library's own are hidden from the application's JSON alone, and hold nothing that is secret.
+  if (property.name in OWN_PROPERTIES) return false;
   if (property.hidden === true) return true;
   const around = property.embedded && (meta.properties[property.embedded[0] as never] as EntityProperty | undefined);
   return around !== undefined && isMarked(meta, around);

@@ -14,14 +14,15 @@ import { runSerializer } from './serializer.js';
 
 /** An entity in memory, in the form in which its row travels. What it has not loaded is left out. */
 export async function toDict(definition: MasterDefinition, entity: object, em: EntityManager): Promise<WireObject> {
-  const own = entity as { cqrsRevision?: number; cqrsUpdated?: Date };
+  // Of an entity that is not stored yet they are whatever somebody wrote into them.
+  const { cqrsRevision: revision, cqrsUpdated: updated } = entity as { cqrsRevision?: unknown; cqrsUpdated?: unknown };
   const data = definition.serializer
     ? (parseJson(stringifyJson(await runSerializer(definition, entity))) as WireObject)
     : pick(definition.announced, prepare(entity, em));
   return {
     ...data,
-    cqrs_revision: own.cqrsRevision ?? 0,
-    cqrs_updated: own.cqrsUpdated ? formatMicroseconds(own.cqrsUpdated.getTime() * 1000) : null,
+    cqrs_revision: typeof revision === 'number' ? revision : 0,
+    cqrs_updated: updated instanceof Date ? formatMicroseconds(updated.getTime() * 1000) : null,
   };
 }
 

@@ -4,6 +4,7 @@ import {
   type EntityManager,
   type EntitySchema,
   helper,
+  type Hidden,
   type Opt,
   p,
 } from '@mikro-orm/core';
@@ -27,13 +28,17 @@ export type FieldsOf<Entity> = readonly {
     : Name;
 }[Exclude<Extract<keyof Entity, string>, keyof MasterMembers>][];
 
-/** The three columns that come with a master; spread them into `defineEntity({ properties })` where no base class fits. */
+/**
+ * The three columns that come with a master; spread them into `defineEntity({ properties })` where no base class fits.
+ * They are hidden: no JSON of an entity has them.
+ */
 export const masterProperties = {
-  cqrsRevision: p.integer().name('cqrs_revision').defaultRaw('0'),
-  cqrsUpdated: p.datetime().name('cqrs_updated').columnType('timestamptz(6)').defaultRaw('clock_timestamp()'),
+  cqrsRevision: p.integer().name('cqrs_revision').defaultRaw('0').hidden(),
+  cqrsUpdated: p.datetime().name('cqrs_updated').columnType('timestamptz(6)').defaultRaw('clock_timestamp()').hidden(),
   cqrsIncarnation: p
     .bigint('number')
     .name('cqrs_incarnation')
+    .hidden()
     // to the letter as PostgreSQL prints it, else each `schema:update` would set it anew
     .defaultRaw('((extract(epoch from clock_timestamp()) * (1000000)::numeric))::bigint'),
 };
@@ -41,11 +46,11 @@ export const masterProperties = {
 /** What a master's instances have besides their own columns. */
 export interface MasterMembers {
   /** Counts the changes of this row, from 0. Moved by the database with every write; what you assign is ignored. */
-  cqrsRevision: Opt<number>;
+  cqrsRevision: Opt<Hidden<number>>;
   /** When the row last changed, by the database's clock. Milliseconds here, microseconds in the database. */
   cqrsUpdated: Opt<Date>;
   /** Numbers the lives of this key: a row deleted and created again has a greater one. */
-  cqrsIncarnation: Opt<number>;
+  cqrsIncarnation: Opt<Hidden<number>>;
 
   /**
    * Whether this row is replicated. Called on the row as the database returned it, for flush and bulk alike.
@@ -128,9 +133,9 @@ function mix(base: AbstractConstructor, name: string): AbstractConstructor<Maste
     static CQRS_PRODUCE = true;
     static CQRS_FIELDS: '__all__' | readonly string[] = '__all__';
     // `declare`: no compiler may emit a class field, it would hide MikroORM's accessors
-    declare cqrsRevision: Opt<number>;
+    declare cqrsRevision: Opt<Hidden<number>>;
     declare cqrsUpdated: Opt<Date>;
-    declare cqrsIncarnation: Opt<number>;
+    declare cqrsIncarnation: Opt<Hidden<number>>;
 
     static relateCqrsSerialization(): readonly string[] | undefined {
       return undefined;

@@ -13,8 +13,9 @@ import { checkTables, type ExpectedTable, expectedTable } from './check-tables.j
 import { defineMasters } from './define-masters.js';
 import type { MasterDefinition } from './master-definition.js';
 import { MasterRuntime } from './master-runtime.js';
-import { type MasterTable, OWN_PROPERTIES } from './master-table.js';
+import type { MasterTable } from './master-table.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
+import { describeOwnProperties } from './own-properties.js';
 import { MasterSync } from './sync.js';
 import { TransactionLog } from './transaction-log.js';
 import { databaseCascades, watchRawSql } from './uncaptured-writes.js';
@@ -135,14 +136,8 @@ export class MasterSide {
   }
 
   #capture(entities: readonly EntityMetadata[], tables: readonly MasterTable[]): void {
-    // Always read back after a write, never compared and never written by MikroORM: what its version columns are,
-    // without their optimistic lock.
     for (const meta of entities.filter((one) => tables.some((table) => table.root === one.root))) {
-      for (const name of Object.keys(OWN_PROPERTIES)) {
-        const property = meta.properties[name as never] as { version?: boolean } | undefined;
-        if (property) property.version = true;
-      }
-      meta.sync();
+      describeOwnProperties(meta);
     }
     const driver = this.#driver;
     const connection = driver.getConnection('write');

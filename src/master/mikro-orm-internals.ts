@@ -67,6 +67,7 @@ export interface QueryBuilderState {
   type?: string;
   data?: Row | Row[];
   onConflict?: OnConflict[];
+  returning?: unknown[];
   insertSubQuery?: object;
   explicitAlias?: boolean;
 }

@@ -145,13 +145,17 @@ export class OwnColumns {
 function mergedColumns(table: MasterTable, conflict: OnConflict, first: Row): Row {
   const { merge, fields } = conflict;
   const assignments = merge && !Array.isArray(merge) ? merge : undefined;
-  if (assignments)
-    return Object.fromEntries(Object.entries(assignments).filter(([field]) => !OWN_FIELDS.includes(field)));
+  if (assignments) return Object.fromEntries(Object.entries(assignments).filter(([name]) => !isOwn(name)));
   const target = Array.isArray(fields) ? fields : [];
   const names =
     Array.isArray(merge) && merge.length > 0 ? merge : Object.keys(first).filter((field) => !target.includes(field));
   const columns = names.flatMap((name) => table.root.properties[name as never]?.fieldNames ?? [name]) as string[];
   return Object.fromEntries(
-    columns.filter((field) => !OWN_FIELDS.includes(field)).map((field) => [field, raw('excluded.??', [field])]),
+    columns.filter((field) => !isOwn(field)).map((field) => [field, raw('excluded.??', [field])]),
   );
+}
+
+/** By the name of its property or of its column. */
+function isOwn(name: string): boolean {
+  return name in OWN_PROPERTIES || OWN_FIELDS.includes(name);
 }

@@ -15,6 +15,7 @@ import {
   type SqlConnection,
 } from './mikro-orm-internals.js';
 import { OwnColumns } from './own-columns.js';
+import { concealOwnColumns } from './own-properties.js';
 import { PendingChanges, type PendingChange } from './pending-changes.js';
 import type { TransactionContext, TransactionLog } from './transaction-log.js';
 
@@ -160,6 +161,7 @@ export class WriteCapture {
         run.sqlName = compiledSqlName();
         const wanted = method ?? 'run';
         const result = await this.#runBuilder(run, builder, type, wanted);
+        if (builder.em) concealOwnColumns(builder, result);
         if (wanted === 'run') return result;
         const mapped = typeof options === 'object' ? options.mapResults !== false : options !== false;
         const rows = result.rows!.map((row) => (mapped ? this.parts.driver.mapResult(row, table.root) : row));

@@ -1,4 +1,4 @@
-import { defineEntity, type EntityManager, type EntitySchema, type Opt, p } from '@mikro-orm/core';
+import { defineEntity, type EntityManager, type EntitySchema, type Hidden, type Opt, p } from '@mikro-orm/core';
 import { ConfigurationError } from '../core/errors.js';
 import { EXTENSION } from '../core/extension.js';
 import type { WireObject } from '../core/wire-values.js';
@@ -17,17 +17,20 @@ import {
 /** Master field → property of the replica: `static CQRS_MAPPING = { … } as const satisfies MappingOf<AccountRef>`. */
 export type MappingOf<Entity> = Readonly<Record<string, Exclude<Extract<keyof Entity, string>, keyof ReplicaMembers>>>;
 
-/** The three columns that come with a replica; spread them into `defineEntity({ properties })` where no base class fits. */
+/**
+ * The three columns that come with a replica; spread them into `defineEntity({ properties })` where no base class fits.
+ * They are hidden: no JSON of an entity has them.
+ */
 export const replicaProperties = {
-  cqrsRevision: p.integer().name('cqrs_revision').defaultRaw('0'),
-  cqrsUpdated: p.datetime().name('cqrs_updated').columnType('timestamptz(6)').defaultRaw('clock_timestamp()'),
-  cqrsIncarnation: p.bigint('number').name('cqrs_incarnation').nullable(),
+  cqrsRevision: p.integer().name('cqrs_revision').defaultRaw('0').hidden(),
+  cqrsUpdated: p.datetime().name('cqrs_updated').columnType('timestamptz(6)').defaultRaw('clock_timestamp()').hidden(),
+  cqrsIncarnation: p.bigint('number').name('cqrs_incarnation').nullable().hidden(),
 };
 
 /** What a replica's instances have besides their own columns. */
 export interface ReplicaMembers extends ReplicaInstance {
   /** Counts the changes of the master's row, from 0. */
-  cqrsRevision: Opt<number>;
+  cqrsRevision: Opt<Hidden<number>>;
   /** When the master's row last changed, by its database's clock. Milliseconds here, microseconds in the database. */
   cqrsUpdated: Opt<Date>;
   /** Numbers the lives of this key; null when the master does not (django-cqrs). */
@@ -113,7 +116,7 @@ function mix(base: AbstractConstructor, name: string): AbstractConstructor<Repli
     static CQRS_META = false;
     static CQRS_ONLY_DIRECT_SYNCS = false;
     // `declare`: no compiler may emit a class field, it would hide MikroORM's accessors
-    declare cqrsRevision: Opt<number>;
+    declare cqrsRevision: Opt<Hidden<number>>;
     declare cqrsUpdated: Opt<Date>;
     declare cqrsIncarnation?: number | null;
 
