@@ -1,3 +1,4 @@
+import { type Nested, readArray } from './array-text.js';
 import { InvalidPayloadError } from './errors.js';
 import { bareNonFinite, markNonFinite, quoteNonFinite, unmarkNonFinite } from './non-finite.js';
 import { scanJson } from './scan-json.js';
@@ -186,14 +187,20 @@ const KINDS: readonly [RegExp, ScalarKind][] = [
 
 /** The way a PostgreSQL column type (`numeric(12,2)`, `timestamptz(6)`, `text[]`) travels; enums and the rest as text. */
 export function wireKind(columnType: string): WireKind {
+  const { name, array } = bareType(columnType);
+  const kind = KINDS.find(([pattern]) => pattern.test(name))?.[1] ?? 'text';
+  return array ? `${kind}[]` : kind;
+}
+
+/** The name of a column type without length, precision and brackets, in lower case. */
+export function bareType(columnType: string): { readonly name: string; readonly array: boolean } {
   const bare = columnType
     .toLowerCase()
     .replace(/\(.*?\)/, '')
     .replace(/\s+/g, ' ')
     .trim();
-  const scalar = bare.replace(/(\[\])+$/, '');
-  const kind = KINDS.find(([pattern]) => pattern.test(scalar))?.[1] ?? 'text';
-  return scalar === bare ? kind : `${kind}[]`;
+  const name = bare.replace(/(\[\])+$/, '');
+  return { name, array: name !== bare };
 }
 
 /** A column read as `::text` → the JSON fragment of the wire. Decimals become strings, so that nothing is rounded. */
@@ -286,27 +293,9 @@ function formatArray(element: ScalarKind, value: WireValue): string {
 }
 
 function arrayToJson(element: ScalarKind, text: string): string {
-  let at = text.indexOf('{');
-  const read = (): string => {
-    const items: string[] = [];
-    at++;
-    while (text[at] !== '}') {
-      if (text[at] === ',') at++;
-      else if (text[at] === '{') items.push(read());
-      else if (text[at] === '"') {
-        let item = '';
-        for (at++; text[at] !== '"'; at++) item += text[at] === '\\' ? text[++at] : text[at];
-        at++;
-        items.push(textToJson(element, item));
-      } else {
-        const start = at;
-        while (text[at] !== ',' && text[at] !== '}') at++;
-        const item = text.slice(start, at);
-        items.push(textToJson(element, item === 'NULL' ? null : item));
-      }
-    }
-    at++;
-    return `[${items.join(',')}]`;
-  };
-  return read();
+  return listJson(readArray(text, (item) => textToJson(element, item)));
+}
+
+function listJson(items: readonly Nested<string>[]): string {
+  return `[${items.map((item) => (Array.isArray(item) ? listJson(item) : item)).join(',')}]`;
 }

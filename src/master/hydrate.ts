@@ -1,6 +1,7 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core';
+import { driverReader } from './driver-values.js';
 import type { MasterDefinition } from './master-definition.js';
-import type { MasterColumn, RowImage } from './master-table.js';
+import type { RowImage } from './master-table.js';
 import type { TransactionContext } from './transaction-log.js';
 
 /** An EntityManager of its own inside the given transaction, for rows that are only looked at. */
@@ -16,10 +17,19 @@ export function forkInside(orm: MikroORM, transaction: TransactionContext): Enti
  */
 export function hydrate(em: EntityManager, definition: MasterDefinition, row: RowImage): object {
   const { table, meta } = definition;
-  const values = Object.fromEntries(
-    table.columns.map((column) => [column.field, fromText(column, table.value(row, column.field))]),
-  );
-  return em.map(meta.class as never, values as never) as object;
+  const read = driverReader(em);
+  const values: Record<string, unknown> = {};
+  for (const { field, position } of table.columns) {
+    const text = row[position]!;
+    values[field] = text === null ? null : read(table.driverTypes[position]!, text);
+  }
+  const data = em.getDriver().mapResult(values as never, meta as never);
+  // As `em.find` does it: `em.map` would refuse what a property's type does not promise, such as the items of a list.
+  return em.getEntityFactory().create(meta.class as never, data as never, {
+    merge: true,
+    refresh: true,
+    convertCustomTypes: true,
+  });
 }
 
 /** Loads what `relateCqrsSerialization` asks for, for all entities of one master at once. */
@@ -30,23 +40,4 @@ export async function populate(
 ): Promise<void> {
   const hint = definition.hooks.populate;
   if (hint && hint.length > 0 && entities.length > 0) await em.populate(entities as never, hint as never);
-}
-
-// The form in which the driver hands values to MikroORM's mapping; it converts the rest itself.
-function fromText(column: MasterColumn, text: string | null): unknown {
-  if (text === null) return null;
-  switch (column.kind) {
-    case 'integer':
-      return /^(int8|bigint|bigserial)/.test(column.type) ? text : Number(text);
-    case 'float':
-      return Number(text);
-    case 'boolean':
-      return text === 'true' || text === 't';
-    case 'json':
-      return JSON.parse(text);
-    case 'binary':
-      return Buffer.from(text.slice(2), 'hex');
-    default:
-      return text;
-  }
 }

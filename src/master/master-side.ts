@@ -10,6 +10,7 @@ import { type Executor, OUTBOX_VERSION, OutboxMessage } from '../outbox/outbox.j
 import { SENT_VERSION, SentMessage } from '../outbox/sent-messages.js';
 import { Announcer } from './announcer.js';
 import { checkTables, type ExpectedTable, expectedTable } from './check-tables.js';
+import { learnDriverTypes } from './column-oids.js';
 import { defineMasters } from './define-masters.js';
 import type { MasterDefinition } from './master-definition.js';
 import { MasterRuntime } from './master-runtime.js';
@@ -110,6 +111,7 @@ export class MasterSide {
         .props.flatMap((property) => property.fieldNames);
       return { where, sqlName: this.tableName(meta), fields, master: false, version };
     };
+    for (const table of this.#tables) await learnDriverTypes(client, table, this.tableName(table.root));
     return checkTables(client, [
       own('outbox', OutboxMessage, OUTBOX_VERSION),
       ...(this.keepsSent ? [own('relay.sentRetentionSeconds', SentMessage, SENT_VERSION)] : []),

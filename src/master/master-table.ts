@@ -1,5 +1,6 @@
 import { ReferenceKind, type EntityMetadata, type EntityProperty } from '@mikro-orm/core';
 import { wireKind, type WireKind } from '../core/wire-values.js';
+import { type DriverType, driverType } from './driver-values.js';
 import type { MasterDefinition } from './master-definition.js';
 import { readRecord } from './record-text.js';
 
@@ -44,6 +45,8 @@ export class MasterTable {
   readonly name: string;
   readonly columns: readonly MasterColumn[];
   readonly keyColumns: readonly MasterColumn[];
+  /** What the driver is told of each column, in the order of `columns`: as declared, from start on as the database has it. */
+  driverTypes: readonly DriverType[];
   /** `row("id"::text, …)::text as "cqrs:row"`: added to the RETURNING of every captured statement. */
   readonly returning: string;
   /** The same for DELETE, where `cqrs_updated` becomes the time of the deletion. */
@@ -61,13 +64,14 @@ export class MasterTable {
   ) {
     this.name = root.schema ? `${root.schema}.${root.tableName}` : root.tableName;
     this.columns = collectColumns(entities);
+    this.driverTypes = this.columns.map(({ type }) => driverType(type));
     this.keyColumns = root
       .getPrimaryProps()
       .flatMap((property) => property.fieldNames)
       .map((field) => this.columns.find((column) => column.field === field)!);
     this.#positions = new Map(this.columns.map(({ field, position }) => [field, position]));
     const read = (expression: (column: MasterColumn) => string): string =>
-      `row(${this.columns.map((column) => `${expression(column)}::text`).join(', ')})::text as "${IMAGE}"`;
+      `row(${this.columns.map((column) => asText(column, expression(column))).join(', ')})::text as "${IMAGE}"`;
     // The cast of an inet adds a netmask that its own output leaves out.
     const plain = (column: MasterColumn): string =>
       /^inet$/i.test(column.type) ? `abbrev(${quote(column.field)})` : quote(column.field);
@@ -135,6 +139,11 @@ export class MasterTable {
 /** The time of a change, in SQL: later than the former one even when the clock was set back. */
 export function nextUpdated(former: string): string {
   return `greatest(clock_timestamp(), ${former} + interval '1 microsecond')`;
+}
+
+// A cast takes the blanks at the end of a `bpchar`, which a record keeps. Keys have none, in whatever form they come.
+function asText({ type, primary }: MasterColumn, expression: string): string {
+  return !primary && /^bpchar$/i.test(type) ? expression : `${expression}::text`;
 }
 
 function collectColumns(entities: readonly EntityMetadata[]): MasterColumn[] {
