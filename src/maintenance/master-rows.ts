@@ -1,8 +1,8 @@
 import { quoted } from '../core/identifiers.js';
 import { forkInside, hydrate, populate } from '../master/hydrate.js';
-import type { MasterDefinition } from '../master/master-definition.js';
+import { type MasterDefinition, needsEntity } from '../master/master-definition.js';
 import { INCARNATION, type RowImage } from '../master/master-table.js';
-import { instanceJson, needsEntity } from '../master/serializer.js';
+import { instanceJson } from '../master/serializer.js';
 import type { TransactionContext } from '../master/transaction-log.js';
 import type { Cqrs } from '../cqrs.js';
 import { amongKeys, keyArrays, keyTypes } from '../compare/find-rows.js';

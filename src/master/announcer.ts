@@ -7,10 +7,10 @@ import { withCommit } from '../core/round-trips.js';
 import type { Settings } from '../core/settings.js';
 import { append, appendForIds, appendText, type Executor, type OutboxEntry } from '../outbox/outbox.js';
 import { forkInside, hydrate, populate } from './hydrate.js';
-import type { MasterDefinition } from './master-definition.js';
-import type { RowImage } from './master-table.js';
+import { type MasterDefinition, needsEntity } from './master-definition.js';
+import { INCARNATION, REVISION, type RowImage, UPDATED } from './master-table.js';
 import type { PendingChange } from './pending-changes.js';
-import { type Announcement, needsEntity, toOutboxEntry } from './serializer.js';
+import { type Announcement, toOutboxEntry } from './serializer.js';
 import type { TransactionContext } from './transaction-log.js';
 
 /** So many messages may share one statement with the COMMIT. */
@@ -52,6 +52,7 @@ export class Announcer {
     { commitFollows = false }: { commitFollows?: boolean } = {},
   ): Promise<() => void> {
     const announcements = this.decideAll(transaction, changes);
+    this.#tellOfUnknownKinds(changes);
     if (announcements.length === 0) return () => {};
     const table = this.parts.outboxTable();
     if (commitFollows && announcements.length <= FEW) {
@@ -112,14 +113,53 @@ export class Announcer {
 
   /** What these changes mean to replicas; masters that produce nothing, and rows that are filtered, are left out. */
   decideAll(transaction: TransactionContext, changes: readonly PendingChange[]): Announcement[] {
-    const announcements: Announcement[] = [];
-    for (const change of changes) {
-      const definition = change.table.definitionOf((change.current ?? change.deleted)!);
-      if (!definition?.produce) continue;
-      const announcement = decide(definition, change, (row) => row && this.matches(transaction, definition, row));
-      if (announcement) announcements.push(announcement);
+    return changes.flatMap((change) => {
+      const { table, formerKind } = change;
+      const now = (change.current ?? change.deleted)!;
+      const definition = table.definitionOf(now);
+      const former = formerKind && table.definitionOf(formerKind);
+      const left = former && former !== definition ? this.#leave(transaction, former, change) : [];
+      // What belonged to another master begins here with this transaction.
+      const here = left && former && former !== definition ? { ...change, existedBefore: false } : change;
+      return [...left, ...this.#decideOne(transaction, definition, here)];
+    });
+  }
+
+  #tellOfUnknownKinds(changes: readonly PendingChange[]): void {
+    const nobodys = changes.filter(({ table, current, deleted }) => {
+      const row = (current ?? deleted)!;
+      return table.hasUnknownKind(row) && !table.definitionOf(row);
+    });
+    for (const { className, discriminatorColumn } of new Set(nobodys.map(({ table }) => table.root))) {
+      this.parts.events.emit('cqrs.master.uncaptured', {
+        entity: className,
+        reason: `rows were written whose '${String(discriminatorColumn)}' is null or belongs to no entity`,
+        cure: `Set it, or give ${className} a CQRS_ID of its own, under which such rows then travel.`,
+      });
     }
-    return announcements;
+  }
+
+  #decideOne(
+    transaction: TransactionContext,
+    definition: MasterDefinition | undefined,
+    change: PendingChange,
+  ): Announcement[] {
+    if (!definition?.produce || (!change.existedBefore && !change.current)) return [];
+    const announcement = decide(definition, change, (row) => row && this.matches(transaction, definition, row));
+    return announcement ? [announcement] : [];
+  }
+
+  /** A row that belongs to another master now is deleted under its former id, with the version that it has now. */
+  #leave(transaction: TransactionContext, former: MasterDefinition, change: PendingChange): Announcement[] {
+    const { table, formerKind, current, deleted } = change;
+    if (!former.produce || !this.matches(transaction, former, formerKind!)) return [];
+    const now = (current ?? deleted)!;
+    const row = [REVISION, UPDATED, INCARNATION].reduce(
+      (image, field) => table.withValue(image, field, table.value(now, field)!),
+      formerKind!,
+    );
+    const revisionStep = current ? 0 : 1;
+    return [{ definition: former, signalType: SignalType.DELETE, row, created: false, revisionStep, queue: null }];
   }
 
   async #serialize(transaction: TransactionContext, announcements: readonly Announcement[]): Promise<OutboxEntry[]> {

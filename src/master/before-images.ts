@@ -1,48 +1,108 @@
 import { quoted } from '../core/identifiers.js';
 import { CAPTURED } from './captured-statement.js';
-import type { Row, SqlConnection } from './mikro-orm-internals.js';
+import type { CapturedDriver, NativeQuery, Row, SqlConnection } from './mikro-orm-internals.js';
 import type { MasterTable, RowImage } from './master-table.js';
 import type { TransactionContext } from './transaction-log.js';
 
 /**
- * Rows as they are before a statement changes them, locked, by key. Read only for masters with tracked fields or an
- * `isSyncInstance`, and for changed keys: RETURNING shows the new row alone before PostgreSQL 18.
+ * Rows as they are before a statement changes them. Read only where somebody needs them: for masters with tracked fields or
+ * an `isSyncInstance`, for changed keys, and for changed discriminators. RETURNING shows the new row alone before
+ * PostgreSQL 18. So an UPDATE reads and locks the rows that it will change, and changes these:
  *
- * A row that another transaction makes match between this and the statement itself is changed without a before image;
- * its previous values are then unknown, and are sent as null.
+ *   update t set … where …    →    update t set … from (select key, row from t where … for no key update) old where t.key = old.key
+ *
+ * ON CONFLICT DO UPDATE takes no such source: the rows with the values of its target are read and locked before it. One that
+ * another transaction inserts between these two is changed without a before image: its previous values are unknown, and
+ * are sent as null.
  */
 export type BeforeImages = ReadonlyMap<string, RowImage>;
 
-interface Place {
+/** As strong as what the statement itself will take: more would wait for others, and they for us, that it would not. */
+export type RowLock = 'no key update' | 'update';
+
+/** Where rows are read. */
+export interface Place {
+  readonly driver: CapturedDriver;
   readonly connection: SqlConnection;
   readonly transaction: TransactionContext;
   readonly table: MasterTable;
+  readonly loggerContext?: object;
 }
 
-/** The rows that a condition of the statement's own will hit. `from` may carry the alias that the condition uses. */
-export async function readWhere(
-  { connection, transaction, table }: Place,
-  from: string,
-  where: { sql: string; params: readonly unknown[] } | undefined,
-): Promise<BeforeImages> {
-  const condition = where?.sql ? ` where ${where.sql}` : '';
-  const rows = await connection.execute<Row[]>(
-    `select ${table.returning} from ${from}${condition} for update ${CAPTURED}`,
-    where?.params ?? [],
-    'all',
-    transaction,
-  );
-  return new Map(rows.map((row) => table.takeImage(row)).map((image) => [table.keyOf(image), image]));
+/** What the rows that an UPDATE changes are called, as they were before. */
+const OLD = '"cqrs:old"';
+const BEFORE = 'cqrs:before';
+const SAME_KEY = 'cqrs:same';
+
+/** An UPDATE that brings the rows with it as they were: what its FROM, WHERE and RETURNING are. */
+export function bringBefore(
+  table: MasterTable,
+  { from, qualifier, where, movesKeys }: { from: string; qualifier: string; where: string; movesKeys: boolean },
+): { source: string; returning: string } {
+  const keys = table.keyColumns.map(({ field }, index) => ({ field: quoted(field), alias: `"cqrs:k${index}"` }));
+  const keyList = keys.map(({ field, alias }) => `${field} as ${alias}`).join(', ');
+  const lock: RowLock = movesKeys ? 'update' : 'no key update';
+  const equal = keys.map(({ field, alias }) => `${qualifier}.${field} = ${OLD}.${alias}`).join(' and ');
+  const image = table.returning.replace(/ as "[^"]*"$/, ` as "${BEFORE}"`);
+  return {
+    source: `from (select ${keyList}, ${image} from ${from}${where ? ` where ${where}` : ''} for ${lock}) as ${OLD} where ${equal}`,
+    returning: `${OLD}."${BEFORE}"${movesKeys ? `, (${equal}) as "${SAME_KEY}"` : ''}`,
+  };
 }
 
-/** The rows with these values in these columns: the keys of a batch, or the conflict target of an upsert. */
-export function readByColumns(
+/** Takes out of a returned row what `bringBefore` has added. */
+export function takeBefore(table: MasterTable, row: Row): { before?: RowImage; sameKey: boolean } {
+  const text = row[BEFORE];
+  const sameKey = row[SAME_KEY] === true;
+  delete row[BEFORE];
+  delete row[SAME_KEY];
+  return { ...(typeof text === 'string' ? { before: table.imageOf(text) } : {}), sameKey };
+}
+
+/** Compiles an UPDATE of a query builder as one that brings the rows with it as they were. */
+export function compileWithBefore(
+  native: NativeQuery,
+  table: MasterTable,
+  write: { qualifier: string; movesKeys: boolean },
+): { sql: string; params: unknown[]; returning: string } {
+  const where = native.options.where?.sql.trim() ? native.options.where.sql : '';
+  const { source, returning } = bringBefore(table, { ...write, from: native.options.tableName as string, where });
+  const stock = native.compileUpdate;
+  native.compileUpdate = () => {
+    stock.call(native);
+    if (where) native.parts.pop();
+    native.parts.push(source);
+  };
+  try {
+    return { ...native.compile(), returning };
+  } finally {
+    native.compileUpdate = stock;
+  }
+}
+
+/** The rows with these values in these columns: the conflict target of an upsert, or keys. */
+export async function readByColumns(
   place: Place,
   from: string,
   fields: readonly string[],
   values: readonly (readonly unknown[])[],
+  lock: RowLock,
 ): Promise<BeforeImages> {
-  const tuple = `(${fields.map(() => '?').join(', ')})`;
-  const sql = `(${fields.map((field) => quoted(field)).join(', ')}) in (${values.map(() => tuple).join(', ')})`;
-  return values.length === 0 ? Promise.resolve(new Map()) : readWhere(place, from, { sql, params: values.flat() });
+  if (values.length === 0) return new Map();
+  const one = fields.map(() => '?').join(', ');
+  const tuple = fields.length === 1 ? one : `(${one})`;
+  const columns = fields.map((field) => quoted(field)).join(', ');
+  const sql = `select ${place.table.returning} from ${from} where (${columns}) in (${values.map(() => tuple).join(', ')})`;
+  return read(place, `${sql} for ${lock}`, values.flat());
+}
+
+async function read(place: Place, sql: string, params: readonly unknown[]): Promise<BeforeImages> {
+  const { driver, connection, transaction, table, loggerContext } = place;
+  try {
+    const rows = await connection.execute<Row[]>(`${sql} ${CAPTURED}`, params, 'all', transaction, loggerContext);
+    return new Map(rows.map((row) => table.takeImage(row)).map((image) => [table.keyOf(image), image]));
+  } catch (error) {
+    // the class that MikroORM gives the statement's own errors
+    throw driver.convertException(error);
+  }
 }

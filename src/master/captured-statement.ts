@@ -1,5 +1,3 @@
-import type { QueryResult } from './mikro-orm-internals.js';
-
 /** Ends every captured statement: whatever writes a master's table without it was not seen by capture. */
 export const CAPTURED = '/* cqrs */';
 
@@ -18,7 +16,7 @@ export class Returning {
   }
 
   /** Our columns have been taken out of the rows; a statement that returned nothing returns nothing again. */
-  restore(result: QueryResult): void {
+  restore(result: { rows?: object[]; row?: object }): void {
     if (this.#hadReturning) return;
     result.rows = [];
     result.row = undefined;

@@ -30,5 +30,5 @@ export async function learnDriverTypes(client: Executor, table: MasterTable, sql
     ) as CompiledQuery<FoundType>,
   );
   const found = new Map(rows.map(({ field, oid, typmod }) => [field, databaseType(oid, typmod)]));
-  table.driverTypes = table.columns.map(({ field }, position) => found.get(field) ?? table.driverTypes[position]!);
+  table.driverTypes = table.readColumns.map(({ field }, position) => found.get(field) ?? table.driverTypes[position]!);
 }

@@ -3,7 +3,7 @@ import type { Problem } from '../core/errors.js';
 import { didYouMean } from '../core/nearest-name.js';
 import { findHooks } from './master-hooks.js';
 import { chooseColumns, type Complain } from './choose-columns.js';
-import { isMaster, type MasterDefinition, type MasterStatics } from './master-definition.js';
+import { isMaster, type MasterDefinition, type MasterStatics, needsEntity } from './master-definition.js';
 import { MasterTable, OWN_PROPERTIES } from './master-table.js';
 
 const STATICS = ['CQRS_ID', 'CQRS_PRODUCE', 'CQRS_FIELDS', 'CQRS_SERIALIZER', 'CQRS_TRACKED_FIELDS'];
@@ -47,7 +47,22 @@ export function defineMasters(
     for (const member of members) table.assign(definition, member.discriminatorValue);
     if (definition.tracked.length > 0 || definition.hooks.isSyncInstance) table.needsBefore = true;
   }
+  for (const table of tables.values())
+    readWhatIsNeeded(
+      table,
+      definitions.filter((one) => one.table === table),
+    );
   return { definitions, tables: [...tables.values()], problems };
+}
+
+/** What travels, what is tracked, and what code of the user's is shown: an entity as `em.find` gives it. */
+function readWhatIsNeeded(table: MasterTable, definitions: readonly MasterDefinition[]): void {
+  const travels = new Set(
+    definitions.flatMap(({ announced, tracked, serializer }) => [...(serializer ? [] : announced), ...tracked]),
+  );
+  const shown = definitions.filter(needsEntity);
+  const asked = new Set(shown.flatMap(({ hooks }) => hooks.populate ?? []));
+  table.read((column) => travels.has(column) || (shown.length > 0 && (!column.lazy || asked.has(column.property))));
 }
 
 function define(

@@ -1,23 +1,21 @@
 import { type EntityMetadata, Utils } from '@mikro-orm/core';
-import type { Row } from './mikro-orm-internals.js';
 
-/** The key in a condition that MikroORM made for one row, as PostgreSQL prints it. */
-export function keyTexts(meta: EntityMetadata, condition: unknown): string[] {
+/** The key in a condition that MikroORM made for one row, as values for its columns. */
+export function keyValues(meta: EntityMetadata, condition: unknown): unknown[] {
+  const fields = meta.getPrimaryProps().flatMap((property) => property.fieldNames);
+  // the value itself may be a list
+  if (fields.length === 1) {
+    return [Utils.isPlainObject(condition) ? Object.values(condition as object)[0] : condition];
+  }
   const keys = Utils.isPlainObject(condition)
     ? Utils.getOrderedPrimaryKeys(condition as never, meta as never)
     : Array.isArray(condition)
       ? condition
       : [condition];
-  return (keys as unknown[]).flat(Infinity).map(String);
+  return (keys as unknown[]).flat(Infinity);
 }
 
-/** The same key after the row's data has been written: the data may change it. */
-export function keyTextsAfter(meta: EntityMetadata, condition: unknown, data: Row): string[] {
-  const changed = meta.primaryKeys.some((key) => key in data);
-  if (!changed) return keyTexts(meta, condition);
-  const former = Utils.isPlainObject(condition) ? condition : { [meta.primaryKeys[0]!]: condition };
-  return keyTexts(meta, {
-    ...(former as Row),
-    ...Object.fromEntries(meta.primaryKeys.filter((key) => key in data).map((key) => [key, data[key]])),
-  });
+/** The same as text. */
+export function keyTexts(meta: EntityMetadata, condition: unknown): string[] {
+  return keyValues(meta, condition).map(String);
 }

@@ -19,7 +19,7 @@ export function hydrate(em: EntityManager, definition: MasterDefinition, row: Ro
   const { table, meta } = definition;
   const read = driverReader(em);
   const values: Record<string, unknown> = {};
-  for (const { field, position } of table.columns) {
+  for (const { field, position } of table.readColumns) {
     const text = row[position]!;
     values[field] = text === null ? null : read(table.driverTypes[position]!, text);
   }

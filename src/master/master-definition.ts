@@ -46,3 +46,9 @@ export const MASTER = Symbol.for('mikro-orm-cqrs.master');
 export function isMaster(entity: Function): boolean {
   return MASTER in entity;
 }
+
+/** True when a message of this master cannot be built from columns alone. */
+export function needsEntity(definition: MasterDefinition): boolean {
+  const { hooks, serializer } = definition;
+  return Boolean(serializer ?? hooks.isSyncInstance ?? hooks.getCqrsMeta ?? hooks.getCustomCqrsDeleteData);
+}

@@ -89,8 +89,8 @@ export class MasterRuntime {
     const driver = em.getDriver() as unknown as CapturedDriver;
     return inTransaction(em, async (transaction) => {
       const sqlName = driver.getTableName(meta, {});
-      const place = { connection: driver.getConnection('write'), transaction, table };
-      const images = await readByColumns(place, sqlName, fields, keys);
+      const place = { driver, connection: driver.getConnection('write'), transaction, table };
+      const images = await readByColumns(place, sqlName, fields, keys, 'update');
       const followed = this.parts.log.changesOf(transaction);
       const pending = followed ?? new PendingChanges();
       for (const image of images.values()) pending.inserted(table, sqlName, image);

@@ -14,14 +14,18 @@ export interface MasterColumn {
   readonly wire: string;
   /** The same as the beginning of a JSON member: `"name":`. */
   readonly member: string;
-  /** Its place in a `RowImage`. */
-  readonly position: number;
+  /** Its place in a `RowImage`; -1 when it is not read. */
+  position: number;
   readonly kind: WireKind;
   readonly type: string;
   readonly primary: boolean;
+  /** Whether values are equal only where they are spelt equally: not so for 1.0 and 1.00, or for citext. */
+  readonly exact: boolean;
+  /** Whether MikroORM reads it only when asked. */
+  readonly lazy: boolean;
 }
 
-/** A row as PostgreSQL printed it, one text a column, in the order of `MasterTable.columns`. */
+/** A row as PostgreSQL printed it, one text a column, in the order of `MasterTable.readColumns`. */
 export type RowImage = readonly (string | null)[];
 
 /** What a captured statement calls the row that it returns. */
@@ -43,58 +47,90 @@ export const OWN_PROPERTIES: Readonly<Record<string, string>> = {
  */
 export class MasterTable {
   readonly name: string;
+  /** All of them, in declared order. */
   readonly columns: readonly MasterColumn[];
   readonly keyColumns: readonly MasterColumn[];
-  /** What the driver is told of each column, in the order of `columns`: as declared, from start on as the database has it. */
-  driverTypes: readonly DriverType[];
+  /** What the driver is told of each column, in the order of `readColumns`: as declared, from start on as the database has it. */
+  driverTypes: readonly DriverType[] = [];
+  /** The discriminator of single-table inheritance, as a column and as a property. */
+  readonly kindField?: string;
+  readonly kindProperty?: string;
+  /** Those that a captured statement reads back. */
+  readColumns: readonly MasterColumn[] = [];
   /** `row("id"::text, …)::text as "cqrs:row"`: added to the RETURNING of every captured statement. */
-  readonly returning: string;
+  returning = '';
   /** The same for DELETE, where `cqrs_updated` becomes the time of the deletion. */
-  readonly returningDeleted: string;
-  readonly #positions: ReadonlyMap<string, number>;
-  readonly #discriminator?: { position: number; definitions: ReadonlyMap<string, MasterDefinition> };
+  returningDeleted = '';
+  readonly #positions = new Map<string, number>();
+  readonly #byKind = new Map<string, MasterDefinition>();
   #definition?: MasterDefinition;
+  #rootDefinition?: MasterDefinition;
 
   constructor(
     /** The root of the inheritance tree, or the entity itself. */
     readonly root: EntityMetadata,
     /** All entities that live in this table. */
     entities: readonly EntityMetadata[],
-    quote: (identifier: string) => string,
+    private readonly quote: (identifier: string) => string,
   ) {
     this.name = root.schema ? `${root.schema}.${root.tableName}` : root.tableName;
     this.columns = collectColumns(entities);
-    this.driverTypes = this.columns.map(({ type }) => driverType(type));
     this.keyColumns = root
       .getPrimaryProps()
       .flatMap((property) => property.fieldNames)
       .map((field) => this.columns.find((column) => column.field === field)!);
-    this.#positions = new Map(this.columns.map(({ field, position }) => [field, position]));
+    this.kindProperty = root.discriminatorColumn as string | undefined;
+    this.kindField = this.kindProperty && root.properties[this.kindProperty as never]?.['fieldNames'][0];
+    this.read(() => true);
+  }
+
+  /**
+   * Chooses the columns that captured statements read back. Keys, our own and the discriminator always are.
+   * What does not travel is not read: it may be large, and the role may have no right to read it.
+   */
+  read(wanted: (column: MasterColumn) => boolean): void {
+    const needed = (column: MasterColumn): boolean =>
+      column.primary || column.field === this.kindField || column.property in OWN_PROPERTIES || wanted(column);
+    this.readColumns = this.columns.filter(needed);
+    this.driverTypes = this.readColumns.map(({ type }) => driverType(type));
+    this.#positions.clear();
+    for (const column of this.columns) column.position = this.readColumns.indexOf(column);
+    for (const { field, position } of this.readColumns) this.#positions.set(field, position);
     const read = (expression: (column: MasterColumn) => string): string =>
-      `row(${this.columns.map((column) => asText(column, expression(column))).join(', ')})::text as "${IMAGE}"`;
+      `row(${this.readColumns.map((column) => asText(column, expression(column))).join(', ')})::text as "${IMAGE}"`;
     // The cast of an inet adds a netmask that its own output leaves out.
     const plain = (column: MasterColumn): string =>
-      /^inet$/i.test(column.type) ? `abbrev(${quote(column.field)})` : quote(column.field);
+      /^inet$/i.test(column.type) ? `abbrev(${this.quote(column.field)})` : this.quote(column.field);
     this.returning = read(plain);
-    this.returningDeleted = read((column) => (column.field === UPDATED ? nextUpdated(quote(UPDATED)) : plain(column)));
-    const discriminator = root.discriminatorColumn && root.properties[root.discriminatorColumn as string];
-    if (discriminator) {
-      this.#discriminator = { position: this.#positions.get(discriminator.fieldNames[0]!)!, definitions: new Map() };
-    }
+    this.returningDeleted = read((column) =>
+      column.field === UPDATED ? nextUpdated(this.quote(UPDATED)) : plain(column),
+    );
   }
 
   /** Says which master the rows of this table are; with a discriminator value, for those rows alone. */
   assign(definition: MasterDefinition, discriminatorValue: string | number | undefined): void {
-    if (this.#discriminator && discriminatorValue !== undefined) {
-      (this.#discriminator.definitions as Map<string, MasterDefinition>).set(String(discriminatorValue), definition);
-    }
+    if (this.kindField && discriminatorValue !== undefined) this.#byKind.set(String(discriminatorValue), definition);
+    if (definition.meta === this.root) this.#rootDefinition = definition;
     this.#definition ??= definition;
   }
 
-  /** The master a row belongs to: by its discriminator under single-table inheritance. */
+  /** The master a row belongs to: under single-table inheritance by its discriminator, the root's where that says nothing. */
   definitionOf(row: RowImage): MasterDefinition | undefined {
-    if (!this.#discriminator) return this.#definition;
-    return this.#discriminator.definitions.get(row[this.#discriminator.position] ?? '');
+    if (!this.kindField) return this.#definition;
+    const known = this.#byKind.get(this.value(row, this.kindField) ?? '');
+    return known ?? (this.hasUnknownKind(row) ? this.#rootDefinition : undefined);
+  }
+
+  /** Whether a row's discriminator is null, or the value of no entity. */
+  hasUnknownKind(row: RowImage): boolean {
+    if (!this.kindField) return false;
+    const kind = this.value(row, this.kindField);
+    return kind === null || !Object.hasOwn(this.root.discriminatorMap ?? {}, kind);
+  }
+
+  /** Whether the discriminator of a row changed, and with it perhaps the master that it belongs to. */
+  changesKind(former: RowImage, row: RowImage): boolean {
+    return this.kindField !== undefined && this.value(former, this.kindField) !== this.value(row, this.kindField);
   }
 
   /** True when some master of this table needs rows as they were before the transaction. */
@@ -102,9 +138,14 @@ export class MasterTable {
 
   /** Reads, and removes, our column from a returned database row. */
   takeImage(row: Record<string, unknown>): RowImage {
-    const image = readRecord(row[IMAGE] as string);
+    const image = this.imageOf(row[IMAGE] as string);
     delete row[IMAGE];
     return image;
+  }
+
+  /** The same of the text alone. */
+  imageOf(text: string): RowImage {
+    return readRecord(text);
   }
 
   value(row: RowImage, field: string): string | null {
@@ -146,6 +187,9 @@ function asText({ type, primary }: MasterColumn, expression: string): string {
   return !primary && /^bpchar$/i.test(type) ? expression : `${expression}::text`;
 }
 
+const EXACT =
+  /^(?:(?:small|big)?int(?:eger|\d)?|(?:small|big)?serial\d?|uuid|text|(?:character varying|varchar)\b.*|date|timestamp.*|bytea|bool(?:ean)?)$/i;
+
 function collectColumns(entities: readonly EntityMetadata[]): MasterColumn[] {
   const columns = new Map<string, MasterColumn>();
   for (const meta of entities) {
@@ -163,6 +207,8 @@ function collectColumns(entities: readonly EntityMetadata[]): MasterColumn[] {
           kind: wireKind(type),
           type,
           primary: property.primary === true,
+          exact: EXACT.test(type),
+          lazy: property.lazy === true,
         });
       });
     }

@@ -1,4 +1,5 @@
 import type { EntityMetadata } from '@mikro-orm/core';
+import { QueryType } from '@mikro-orm/sql';
 import type { Problem } from '../core/errors.js';
 import type { TransactionalConnection, TransactionContext } from './transaction-log.js';
 
@@ -21,18 +22,22 @@ export interface DriverOptions {
   ctx?: TransactionContext;
   schema?: string;
   upsert?: boolean;
+  loggerContext?: object;
   [option: string]: unknown;
 }
 
 export interface SqlConnection extends TransactionalConnection {
   execute<T>(
-    sql: string,
+    sql: string | object,
     params?: readonly unknown[],
     method?: 'all' | 'get' | 'run',
     ctx?: TransactionContext,
     loggerContext?: object,
   ): Promise<T>;
-  transactional<T>(work: (transaction: TransactionContext) => Promise<T>): Promise<T>;
+  transactional<T>(
+    work: (transaction: TransactionContext) => Promise<T>,
+    options?: { sessionContext?: object; loggerContext?: object },
+  ): Promise<T>;
 }
 
 export interface CapturedDriver {
@@ -49,47 +54,54 @@ export interface CapturedDriver {
     where: unknown[],
     data: Row[],
     options?: DriverOptions,
-    transform?: (sql: string) => string,
+    transform?: (sql: string, params: unknown[]) => string,
   ): Promise<QueryResult>;
   getTableName(meta: EntityMetadata, options: DriverOptions, quote?: boolean): string;
+  convertException(error: unknown): Error;
   getConnection(type: 'write'): SqlConnection;
   mapResult(row: Row, meta: EntityMetadata): Row | null;
 }
 
-export interface OnConflict {
-  fields: string[] | object;
-  ignore?: boolean;
-  merge?: string[] | Row;
-}
-
+/** What a query builder holds until it is compiled. */
 export interface QueryBuilderState {
-  finalized: boolean;
-  type?: string;
-  data?: Row | Row[];
-  onConflict?: OnConflict[];
-  returning?: unknown[];
-  insertSubQuery?: object;
-  explicitAlias?: boolean;
+  readonly finalized: boolean;
+  readonly type?: string;
+  readonly flags: ReadonlySet<string>;
+  readonly returning?: readonly unknown[];
 }
 
+/** What a query builder has decided to send: relations in conditions have become sub-queries, properties columns. */
 export interface NativeQuery {
+  readonly type?: string;
   readonly options: {
-    tableName?: string;
+    /** Quoted, with its schema, and with its alias behind ` as `; a fragment where the table is a sub-query. */
+    tableName?: string | object;
     where?: { sql: string; params: unknown[] };
+    ctes?: { sql: string }[];
+    data?: Row | Row[];
+    insertSubQuery?: { sql: string; params: readonly unknown[]; columns: string[] };
     returning?: unknown[];
+    onConflict?: { fields: string[] | object; ignore?: boolean; merge?: (string | object)[] | Row };
   };
+  /** The pieces of the text, while it is compiled. */
+  readonly parts: string[];
+  compileUpdate(): void;
+  addOnConflictClause(): void;
   compile(): { sql: string; params: unknown[] };
 }
 
 export interface CapturedQueryBuilder {
   readonly state: QueryBuilderState;
   readonly type: string;
-  readonly alias: string;
   readonly context?: TransactionContext;
   readonly loggerContext?: object;
-  readonly em?: { id?: unknown };
+  /** Undefined where the driver itself made the builder. */
+  readonly em?: { readonly id?: unknown; getTransactionSessionContext(): object | undefined };
   clone(...args: unknown[]): CapturedQueryBuilder;
   execute(method?: 'all' | 'get' | 'run', options?: boolean | { mapResults?: boolean }): Promise<unknown>;
+  stream(options?: { rawResults?: boolean; mapResults?: boolean }): AsyncIterable<unknown>;
+  mapResult(row: Row | null, map: boolean): unknown;
+  setAbortOptions(options: object | undefined): unknown;
   getNativeQuery(...args: unknown[]): NativeQuery;
 }
 
@@ -99,13 +111,20 @@ export function checkInternals(driver: CapturedDriver, entity: Function): Proble
   const expectFunction = (owner: object, name: string): void => {
     if (typeof (owner as Record<string, unknown>)[name] !== 'function') missing.push(name);
   };
-  for (const name of ['createQueryBuilder', 'nativeInsertMany', 'nativeUpdateMany', 'getTableName', 'mapResult']) {
+  for (const name of [
+    'createQueryBuilder',
+    'nativeInsertMany',
+    'nativeUpdateMany',
+    'getTableName',
+    'mapResult',
+    'convertException',
+  ]) {
     expectFunction(driver, name);
   }
   for (const name of ['begin', 'commit', 'rollback', 'transactional', 'execute']) {
     expectFunction(driver.getConnection('write'), name);
   }
-  if (missing.length === 0) missing.push(...checkBuilder(driver.createQueryBuilder(entity)));
+  if (missing.length === 0) missing.push(...checkBuilder(() => driver.createQueryBuilder(entity)));
   if (missing.length === 0) return [];
   return [
     {
@@ -116,15 +135,28 @@ export function checkInternals(driver: CapturedDriver, entity: Function): Proble
   ];
 }
 
-// Compiles a statement that is never run, and looks where the parts are that will be read.
-function checkBuilder(builder: CapturedQueryBuilder): string[] {
-  const update = builder as unknown as { update(data: Row): { where(condition: Row): void } };
+// Compiles statements that are never run, and looks where the parts are that will be read.
+function checkBuilder(create: () => CapturedQueryBuilder): string[] {
   try {
-    update.update({}).where({});
+    const builder = create();
+    for (const name of ['stream', 'mapResult', 'clone', 'setAbortOptions'] as const) {
+      if (typeof builder[name] !== 'function') return [`QueryBuilder.${name}`];
+    }
+    (builder as unknown as { update(data: Row): { where(condition: Row): void } }).update({}).where({});
     const probe = builder.state;
-    if (typeof probe !== 'object' || !('finalized' in probe) || !('type' in probe)) return ['QueryBuilder.state'];
+    if (typeof probe !== 'object' || !('finalized' in probe) || !('type' in probe) || !(probe.flags instanceof Set)) {
+      return ['QueryBuilder.state'];
+    }
     const native = builder.getNativeQuery();
-    if (typeof native.options?.tableName !== 'string') return ['NativeQueryBuilder.options'];
+    if (typeof native.options?.tableName !== 'string' || native.type !== QueryType.UPDATE) {
+      return ['NativeQueryBuilder.options'];
+    }
+    for (const name of ['compileUpdate', 'addOnConflictClause'] as const) {
+      if (typeof native[name] !== 'function') return [`NativeQueryBuilder.${name}`];
+    }
+    // what is replaced where rows are read before they are changed
+    native.compile();
+    if (!native.parts.some((part) => part.startsWith('"cqrs_revision" = '))) return ['NativeQueryBuilder.parts'];
     return [];
   } catch (error) {
     return [`QueryBuilder (${(error as Error).name})`];

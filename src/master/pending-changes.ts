@@ -1,7 +1,7 @@
 import { type MasterTable, type RowImage, UPDATED } from './master-table.js';
 
 /**
- * What one transaction (or savepoint) has done to masters so far: one entry per row, however often it was written.
+ * What one transaction has done to masters so far: one entry per row, however often it was written.
  *
  *   (existed before, exists at the end)   →  what is announced
  *   no,  no                               →  nothing
@@ -9,8 +9,11 @@ import { type MasterTable, type RowImage, UPDATED } from './master-table.js';
  *   yes, no                               →  DELETE
  *   yes, replaced by a new row            →  SAVE of the new incarnation
  *
- * A savepoint has entries of its own, each begun as a copy of its parent's; releasing it hands them up, rolling it
- * back forgets them.
+ * Savepoints are PostgreSQL's own: a stack for the whole connection, each with a list of what its writes have replaced.
+ *
+ *   SAVEPOINT a      pushes a list
+ *   RELEASE a        joins the lists of a, and of what is above it, to the one below
+ *   ROLLBACK TO a    undoes what is in the lists of a and above, removes those above, keeps a with an empty list
  */
 export interface PendingChange {
   readonly table: MasterTable;
@@ -25,15 +28,25 @@ export interface PendingChange {
   readonly current?: RowImage;
   /** The row as it was when it was last deleted in this transaction. */
   readonly deleted?: RowImage;
+  /** A row that was there before, as it was when its discriminator, and with it perhaps its master, first changed. */
+  readonly formerKind?: RowImage;
 }
 
 export class PendingChanges {
-  readonly #own = new Map<string, PendingChange>();
-  constructor(readonly parent?: PendingChanges) {}
+  /** What is to be called once all this is committed; a savepoint that is rolled back forgets it, too. */
+  readonly afterCommit: (() => void)[] = [];
+  /** Why it is not known what PostgreSQL keeps of the transaction: it must not be committed. */
+  doubt?: string;
+  #entries = new Map<string, PendingChange>();
+  /** The outermost is the transaction itself, which undoes nothing. */
+  readonly #savepoints: Savepoint[] = [];
+
+  get size(): number {
+    return this.#entries.size;
+  }
 
   find(table: MasterTable, key: string): PendingChange | undefined {
-    const id = entryId(table, key);
-    return this.#own.get(id) ?? this.parent?.find(table, key);
+    return this.#entries.get(entryId(table, key));
   }
 
   inserted(table: MasterTable, sqlName: string, row: RowImage): void {
@@ -45,14 +58,18 @@ export class PendingChanges {
   updated(table: MasterTable, sqlName: string, row: RowImage, before?: RowImage): void {
     const key = table.keyOf(row);
     const known = this.find(table, key);
+    const existedBefore = known?.existedBefore ?? true;
+    const formerKind =
+      known?.formerKind ?? (existedBefore && before && table.changesKind(before, row) ? before : undefined);
     this.#set({
       ...known,
       table,
       sqlName,
       key,
-      existedBefore: known?.existedBefore ?? true,
+      existedBefore,
       before: known ? known.before : before,
       current: row,
+      ...(formerKind ? { formerKind } : {}),
     });
   }
 
@@ -71,50 +88,116 @@ export class PendingChanges {
     });
   }
 
-  /** A row whose key changed is two rows to a replica: the old key ends, the new one begins a life of its own. */
-  moved(table: MasterTable, sqlName: string, former: RowImage, row: RowImage): void {
+  /** A row whose key changed is two rows to a replica: the old key ends, and the new one begins a life of its own. */
+  ended(table: MasterTable, sqlName: string, former: RowImage, row: RowImage): void {
     this.deleted(table, sqlName, table.withValue(former, UPDATED, table.value(row, UPDATED)!));
-    this.inserted(table, sqlName, row);
   }
 
-  /** The rows of a table written so far in this transaction and still there: their revision has already moved. */
-  writtenRows(table: MasterTable): RowImage[] {
-    const rows = new Map<string, RowImage | undefined>();
-    this.#collect(table, rows);
-    return [...rows.values()].filter((row) => row !== undefined);
+  /** A key that is spelt otherwise and equal to the database (1.0 → 1.00) is the same row. */
+  respelled(table: MasterTable, sqlName: string, former: RowImage, row: RowImage, before?: RowImage): void {
+    const known = this.find(table, table.keyOf(former));
+    if (known) {
+      this.#remove(known);
+      this.#set({ ...known, key: table.keyOf(row) });
+    }
+    this.updated(table, sqlName, row, before);
   }
 
-  /** A released savepoint's entries become those of its parent. */
-  mergeIntoParent(): void {
-    if (!this.parent) return;
-    for (const change of this.#own.values()) this.parent.#set(change);
-    this.#own.clear();
+  savepoint(name: string): void {
+    this.#savepoints.push({ name, undo: [], written: new Set(), afterCommit: this.afterCommit.length });
+  }
+
+  /** False when there is no such savepoint. */
+  release(name: string): boolean {
+    const at = this.#savepoints.findLastIndex((one) => one.name === name);
+    if (at < 0) return false;
+    const released = this.#savepoints.splice(at);
+    const below = this.#savepoints.at(-1);
+    // a list of lists: joining costs the same however long they are
+    for (const { undo } of below ? released : []) if (undo.length > 0) below!.undo.push(undo);
+    return true;
+  }
+
+  /** False when there is no such savepoint. */
+  rollbackTo(name: string): boolean {
+    const at = this.#savepoints.findLastIndex((one) => one.name === name);
+    if (at < 0) return false;
+    const undone = this.#savepoints.splice(at);
+    for (const { undo } of undone.toReversed()) this.#undo(undo);
+    this.afterCommit.length = undone[0]!.afterCommit;
+    this.savepoint(name);
+    return true;
   }
 
   /** Everything to announce, in the order of the rows' first writes; afterwards there is nothing left. */
   drain(): PendingChange[] {
-    const changes = [...this.#own.values()].filter((change) => change.existedBefore || change.current);
-    this.#own.clear();
+    const changes = this.list();
+    this.forget();
     return changes;
   }
 
-  /** What `drain` would answer with if every savepoint were released now; nothing ends. */
+  /** What `drain` would answer with; nothing ends. */
   list(): PendingChange[] {
-    return [...this.#entries().values()].filter((change) => change.existedBefore || change.current);
+    return [...this.#entries.values()].filter((change) => change.existedBefore || change.current);
   }
 
-  #entries(): Map<string, PendingChange> {
-    return new Map([...(this.parent ? this.parent.#entries() : []), ...this.#own]);
-  }
-
-  #collect(table: MasterTable, rows: Map<string, RowImage | undefined>): void {
-    if (this.parent) this.parent.#collect(table, rows);
-    for (const change of this.#own.values()) if (change.table === table) rows.set(change.key, change.current);
+  forget(): void {
+    this.#entries = new Map();
+    this.#savepoints.length = 0;
   }
 
   #set(change: PendingChange): void {
-    this.#own.set(entryId(change.table, change.key), change);
+    const id = entryId(change.table, change.key);
+    this.#remember(id);
+    this.#entries.set(id, change);
   }
+
+  #remove({ table, key }: PendingChange): void {
+    const id = entryId(table, key);
+    this.#remember(id);
+    this.#entries.delete(id);
+  }
+
+  #remember(id: string): void {
+    const innermost = this.#savepoints.at(-1);
+    if (!innermost || innermost.written.has(id)) return;
+    innermost.written.add(id);
+    innermost.undo.push([id, this.#entries.get(id)]);
+  }
+
+  #undo(list: UndoList): void {
+    // not by recursion: lists nest as deep as savepoints were released into each other
+    const open: { list: UndoList; at: number }[] = [{ list, at: list.length }];
+    for (let top = open.at(-1); top; top = open.at(-1)) {
+      const step = top.list[--top.at];
+      if (step === undefined) open.pop();
+      else if (isUndone(step)) this.#restore(step);
+      else open.push({ list: step, at: step.length });
+    }
+  }
+
+  #restore([id, former]: Undone): void {
+    if (former) this.#entries.set(id, former);
+    else this.#entries.delete(id);
+  }
+}
+
+interface Savepoint {
+  readonly name: string;
+  /** In the order of the writes. */
+  readonly undo: UndoList;
+  /** What it need not remember again. */
+  readonly written: Set<string>;
+  /** How much was to be called before it. */
+  readonly afterCommit: number;
+}
+
+/** The entry that a write has replaced; undefined: there was none. */
+type Undone = readonly [id: string, former: PendingChange | undefined];
+type UndoList = (Undone | UndoList)[];
+
+function isUndone(step: Undone | UndoList): step is Undone {
+  return typeof step[0] === 'string';
 }
 
 function entryId(table: MasterTable, key: string): string {

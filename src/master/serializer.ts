@@ -28,12 +28,6 @@ export interface Announcement {
   readonly entity?: object;
 }
 
-/** True when a message of this master cannot be built from columns alone. */
-export function needsEntity(definition: MasterDefinition): boolean {
-  const { hooks, serializer } = definition;
-  return Boolean(serializer ?? hooks.isSyncInstance ?? hooks.getCqrsMeta ?? hooks.getCustomCqrsDeleteData);
-}
-
 /** At once, unless the master has a serializer of its own: a message costs no turn of the event loop. */
 export function toOutboxEntry(announcement: Announcement, settings: Settings): OutboxEntry | Promise<OutboxEntry> {
   if (announcement.signalType === SignalType.DELETE) {

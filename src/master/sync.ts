@@ -15,7 +15,7 @@ import { CAPTURED } from './captured-statement.js';
 import type { MasterDefinition } from './master-definition.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
 import type { MasterTable } from './master-table.js';
-import { OwnColumns } from './own-columns.js';
+import { reborn } from './own-columns.js';
 import type { Announcement } from './serializer.js';
 import type { TransactionContext, TransactionLog } from './transaction-log.js';
 
@@ -168,7 +168,7 @@ export class MasterSync {
     if (!newIncarnation || images.size === 0) return images;
     // An UPDATE alone would lock in no order of its own, and two of them could wait for each other.
     return read(
-      `update ${name} set ${OwnColumns.reborn().join(', ')} where ${among} returning ${table.returning}`,
+      `update ${name} set ${reborn()} where ${among} returning ${table.returning}`,
       keyArrays(
         [...images.values()].map((image) => table.keyValues(image)),
         types,

@@ -1,5 +1,7 @@
 import { EventType, type TransactionEventType } from '@mikro-orm/core';
+import { UnsupportedWriteError } from '../core/errors.js';
 import { PendingChanges, type PendingChange } from './pending-changes.js';
+import { type CapturedRows, type HasExecutor, SessionWatch, type WatchedTransaction } from './session-watch.js';
 
 /**
  * Follows every transaction of one connection, from begin to its end, and hands its changes over just before COMMIT.
@@ -7,16 +9,15 @@ import { PendingChanges, type PendingChange } from './pending-changes.js';
  *   begin ──▶ open ──commit──▶ subscribers' beforeTransactionCommit ──▶ announce (in the transaction) ──▶ COMMIT ──▶ committed
  *               │                                                          └ throws: the commit rejects, nothing is kept
  *               ├─rollback──▶ forgotten
- *               └─savepoint─▶ open (child) ──release──▶ merged into its parent
- *                                          └─rollback──▶ forgotten
+ *               └─savepoints: `SessionWatch` follows them, for the connection they are on
  *
  * It wraps `begin`, `commit` and `rollback` of the connection instead of subscribing to events: it then also sees
  * transactions that no EntityManager began, runs after every subscriber of the user's, and a subscriber that flushes
  * late cannot slip a change past it.
  */
 
-/** What MikroORM calls a transaction: the object that travels as `ctx`. Only its identity matters here. */
-export type TransactionContext = object & { savepointName?: string };
+/** What MikroORM calls a transaction: the object that travels as `ctx`. Those of savepoints are others. */
+export type TransactionContext = object & HasExecutor & { savepointName?: string };
 
 interface Broadcaster {
   dispatchEvent(event: TransactionEventType, transaction?: TransactionContext): unknown;
@@ -36,6 +37,7 @@ export interface TransactionalConnection {
 
 export class TransactionLog {
   readonly #open = new WeakMap<TransactionContext, OpenTransaction>();
+  readonly #watch = new SessionWatch();
 
   constructor(
     private readonly on: {
@@ -46,15 +48,29 @@ export class TransactionLog {
     },
   ) {}
 
-  /** The changes of an open transaction; undefined when it was begun behind MikroORM's back. */
+  /**
+   * The changes of an open transaction; undefined when it was begun behind MikroORM's back.
+   * @throws UnsupportedWriteError when SQL of the user's own has ended it.
+   */
   changesOf(transaction: TransactionContext): PendingChanges | undefined {
-    return this.#open.get(transaction)?.changes;
+    const open = this.#open.get(transaction);
+    if (open?.endedBy === undefined) return open?.changes;
+    throw new UnsupportedWriteError(
+      'a master',
+      `its transaction was ended by ${open.endedBy} as SQL of your own, so that it would be written without its message`,
+      'End transactions by em.commit() or em.rollback(), and begin another one.',
+    );
+  }
+
+  /** Runs one captured statement; its rows are noted for its transaction when PostgreSQL has answered. */
+  capture<T>(rows: CapturedRows, statement: () => Promise<T>): Promise<T> {
+    return this.#watch.run(rows, statement);
   }
 
   /** Runs `work` after COMMIT, never after a rollback; at once when the transaction's end cannot be seen. */
   afterCommit(transaction: TransactionContext, work: () => void): void {
     const open = this.#open.get(transaction);
-    if (open) open.afterCommit.push(work);
+    if (open) open.changes.afterCommit.push(work);
     else work();
   }
 
@@ -65,67 +81,96 @@ export class TransactionLog {
 
     connection.begin = async (options = {}) => {
       const parent = options.ctx && this.#open.get(options.ctx);
-      const opened = (transaction: TransactionContext): void => {
+      const opened = async (transaction: TransactionContext): Promise<void> => {
         if (this.#open.has(transaction)) return;
-        this.#open.set(transaction, { parent, changes: new PendingChanges(parent?.changes), afterCommit: [] });
+        // A savepoint of a transaction that nobody follows is not followed either.
+        if (parent) this.#open.set(transaction, parent);
+        else if (!options.ctx) this.#open.set(transaction, await this.#follow(transaction));
       };
       const transaction = await begin({
         ...options,
         eventBroadcaster: around(options.eventBroadcaster, {
-          before: (event, started) => {
-            if (event === EventType.afterTransactionStart && started) opened(started);
+          before: async (event, started) => {
+            if (event === EventType.afterTransactionStart && started) await opened(started);
           },
         }),
       });
-      opened(transaction);
+      await opened(transaction);
       return transaction;
     };
 
     connection.commit = async (transaction, broadcaster, context) => {
       const open = this.#open.get(transaction);
+      if (!open || transaction !== open.outermost) return commit(transaction, broadcaster, context);
       const announceLast = around(broadcaster, {
         after: async (event) => {
-          if (event !== EventType.beforeTransactionCommit || !open || open.parent) return;
-          const changes = open.changes.drain();
-          if (changes.length > 0) open.afterCommit.push(await this.on.announce(transaction, changes));
+          if (event === EventType.beforeTransactionCommit) await this.#announce(transaction, open);
         },
       });
       await commit(transaction, announceLast, context);
-      this.#open.delete(transaction);
-      if (open?.parent) {
-        open.changes.mergeIntoParent();
-        open.parent.afterCommit.push(...open.afterCommit);
-      } else {
-        if (open && open.afterCommit.length > 0) await this.on.committed?.();
-        for (const work of open?.afterCommit ?? []) work();
-      }
+      this.#end(transaction, open);
+      const { afterCommit } = open.changes;
+      if (afterCommit.length > 0) await this.on.committed?.();
+      for (const work of afterCommit) work();
     };
 
     connection.rollback = async (transaction, broadcaster, context) => {
-      this.#open.delete(transaction);
-      await rollback(transaction, broadcaster, context);
+      const open = this.#open.get(transaction);
+      try {
+        await rollback(transaction, broadcaster, context);
+      } finally {
+        if (open && transaction === open.outermost) this.#end(transaction, open);
+      }
     };
+  }
+
+  async #follow(transaction: TransactionContext): Promise<OpenTransaction> {
+    const open: OpenTransaction = {
+      outermost: transaction,
+      changes: new PendingChanges(),
+      unfollow: () => {},
+    };
+    open.unfollow = await this.#watch.follow(transaction, open);
+    return open;
+  }
+
+  async #announce(transaction: TransactionContext, open: OpenTransaction): Promise<void> {
+    const { doubt } = open.changes;
+    const changes = open.changes.drain();
+    if (changes.length === 0) return;
+    if (doubt !== undefined) {
+      throw new UnsupportedWriteError(
+        changes[0]!.table.root.className,
+        `it cannot be told which writes the transaction has kept: ${doubt}`,
+        'Run the transaction again; use em.transactional() for savepoints.',
+      );
+    }
+    open.changes.afterCommit.push(await this.on.announce(transaction, changes));
+  }
+
+  #end(transaction: TransactionContext, open: OpenTransaction): void {
+    this.#open.delete(transaction);
+    open.unfollow();
   }
 }
 
-interface OpenTransaction {
-  /** The transaction that this savepoint is in. */
-  readonly parent?: OpenTransaction;
-  readonly changes: PendingChanges;
-  readonly afterCommit: (() => void)[];
+interface OpenTransaction extends WatchedTransaction {
+  /** Not one of its savepoints. */
+  readonly outermost: TransactionContext;
+  unfollow: () => void;
 }
 
 // Works without a broadcaster too: connections can be used without an EntityManager.
 function around(
   inner: Broadcaster | undefined,
   hooks: {
-    before?: (event: TransactionEventType, transaction?: TransactionContext) => void;
+    before?: (event: TransactionEventType, transaction?: TransactionContext) => Promise<void>;
     after?: (event: TransactionEventType) => Promise<void>;
   },
 ): Broadcaster {
   return {
     dispatchEvent: async (event, transaction) => {
-      hooks.before?.(event, transaction);
+      await hooks.before?.(event, transaction);
       await inner?.dispatchEvent(event, transaction);
       await hooks.after?.(event);
     },

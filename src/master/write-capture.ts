@@ -1,28 +1,25 @@
-import type { EntityMetadata } from '@mikro-orm/core';
-import { QueryType } from '@mikro-orm/sql';
-import { ConfigurationError, UnsupportedWriteError } from '../core/errors.js';
+import type { EntityMetadata, EntityProperty } from '@mikro-orm/core';
+import { ConfigurationError, CqrsError, UnsupportedWriteError } from '../core/errors.js';
 import { quoted } from '../core/identifiers.js';
-import { type BeforeImages, readByColumns, readWhere } from './before-images.js';
+import { bringBefore } from './before-images.js';
+import { CapturedBuilders } from './captured-builder.js';
+import { CapturedRun } from './captured-run.js';
 import { Returning } from './captured-statement.js';
-import { keyTexts, keyTextsAfter } from './entity-keys.js';
-import { type MasterTable, REVISION, type RowImage } from './master-table.js';
+import { INCARNATION, type MasterTable, type RowImage } from './master-table.js';
 import {
   type CapturedDriver,
-  type CapturedQueryBuilder,
   checkInternals,
+  type DriverOptions,
   type QueryResult,
   type Row,
-  type SqlConnection,
 } from './mikro-orm-internals.js';
-import { OwnColumns } from './own-columns.js';
-import { concealOwnColumns } from './own-properties.js';
+import { newIncarnationWhen, nextOwnAssignments, withoutOwnProperties } from './own-columns.js';
 import { PendingChanges, type PendingChange } from './pending-changes.js';
 import type { TransactionContext, TransactionLog } from './transaction-log.js';
 
 /**
  * Sees every write of a master at the driver, below flush, `em.insert … nativeDelete`, repositories, upserts and query
- * builders, so that none escapes and the user's own EntityManager stays free. Three methods of the driver instance are
- * wrapped; each captured statement
+ * builders, so that none escapes and the user's own EntityManager stays free. Each captured statement
  *
  *   1. runs in a transaction (one is opened when there is none),
  *   2. moves `cqrs_revision` and `cqrs_updated` in the same statement,
@@ -31,6 +28,8 @@ import type { TransactionContext, TransactionLog } from './transaction-log.js';
  */
 export class WriteCapture {
   readonly #tables = new Map<EntityMetadata, MasterTable>();
+  readonly #names = new Set<string>();
+  readonly #builders: CapturedBuilders;
   #checked = false;
 
   constructor(
@@ -42,13 +41,32 @@ export class WriteCapture {
       /** For transactions begun behind MikroORM's back: their end is not seen, so each write speaks at once. */
       readonly announceNow: (transaction: TransactionContext, changes: readonly PendingChange[]) => Promise<void>;
     },
-  ) {}
+  ) {
+    this.#builders = new CapturedBuilders({
+      driver: parts.driver,
+      isMuted: parts.isMuted,
+      isMasterTable: (name) => this.#names.has(name),
+      run: (where, work) => this.#run(where, work),
+    });
+  }
 
   install(tables: readonly MasterTable[]): void {
-    for (const table of tables) this.#tables.set(table.root, table);
+    for (const table of tables) {
+      this.#tables.set(table.root, table);
+      this.#names.add(table.root.tableName);
+    }
+    this.#keepOwnErrors();
     this.#wrapInsertMany();
     this.#wrapUpdateMany();
     this.#wrapQueryBuilder();
+    this.#wrapNativeQueries();
+  }
+
+  // MikroORM would make an error of the driver of whatever a statement throws.
+  #keepOwnErrors(): void {
+    const { driver } = this.parts;
+    const stock = driver.convertException.bind(driver);
+    driver.convertException = (error) => (error instanceof CqrsError ? error : stock(error));
   }
 
   // flush and em.insertMany: one INSERT of many rows
@@ -58,16 +76,23 @@ export class WriteCapture {
     driver.nativeInsertMany = (entityName, data, options = {}, transform) => {
       const found = this.#find(entityName);
       if (!found) return stock(entityName, data, options, transform);
-      return this.#run(options.ctx, found.table, driver.getTableName(found.meta, options), async (run) => {
+      return this.#run(this.#where(found, options), async (run) => {
         const returning = new Returning(run.table.returning);
-        const rows = data.map((row) => OwnColumns.withoutProperties(row));
-        const result = await stock(entityName, rows, { ...options, ctx: run.transaction }, (sql) =>
-          returning.apply(sql),
+        const rows = data.map((row) => withoutOwnProperties(row));
+        const images: RowImage[] = [];
+        const result = await run.capture(
+          () => stock(entityName, rows, { ...options, ctx: run.place.transaction }, (sql) => returning.apply(sql)),
+          (answered, changes) => {
+            for (const row of answered) {
+              const image = run.table.takeImage(row);
+              images.push(image);
+              run.noteInserted(image, changes);
+            }
+          },
         );
-        const images = result.rows!.map((row) => run.table.takeImage(row));
         // MikroORM answers em.insertMany with the first key only, unless the driver names them all.
         result.insertedIds ??= rows.map((row, index) => insertedId(found.meta, row, result.rows![index]));
-        for (const [index, image] of images.entries()) await run.noteInserted(image, result.rows![index]);
+        await run.finish(result.rows, images);
         returning.restore(result);
         return result;
       });
@@ -82,35 +107,73 @@ export class WriteCapture {
       const found = this.#find(entityName);
       // Its upserts end up in a query builder, which is captured below.
       if (!found || options.upsert) return stock(entityName, where, data, options, transform);
-      const { meta, table } = found;
-      return this.#run(options.ctx, table, driver.getTableName(meta, options), async (run) => {
-        const oldKeys = where.map((condition) => keyTexts(meta, condition));
-        const newKeys = where.map((condition, index) => keyTextsAfter(meta, condition, data[index]!));
-        const movesKeys = oldKeys.some((key, index) => JSON.stringify(key) !== JSON.stringify(newKeys[index]));
-        const before = await run.readBefore(movesKeys, (from) =>
-          readByColumns(
-            run,
-            from,
-            table.keyColumns.map((column) => column.field),
-            oldKeys,
-          ),
-        );
-        const own = new OwnColumns(table, run.pending, { movesKeys }).properties();
-        const rows = data.map((row) => ({ ...OwnColumns.withoutProperties(row), ...own }));
-        const returning = new Returning(table.returning);
-        const result = await stock(entityName, where, rows, { ...options, ctx: run.transaction }, (sql) =>
-          returning.apply(sql),
-        );
-        // A row that cannot be matched with its former key is still announced, only without what it was before.
-        const formerKeys = new Map(newKeys.map((key, index) => [JSON.stringify(key), JSON.stringify(oldKeys[index])]));
-        for (const image of result.rows!.map((row) => table.takeImage(row))) {
-          const key = table.keyOf(image);
-          run.noteUpdated(image, before?.get(formerKeys.get(key) ?? key));
-        }
-        returning.restore(result);
-        return result;
+      const rows = data.map((row) => withoutOwnProperties(row));
+      if (rows.every((row) => Object.keys(row).length === 0)) return Promise.resolve({ affectedRows: 0, rows: [] });
+      return this.#run(this.#where(found, options), async (run) => {
+        const update = (indexes: readonly number[]): Promise<QueryResult> =>
+          this.#updateTogether(run, found.meta, {
+            where: indexes.map((index) => where[index]),
+            rows: indexes.map((index) => rows[index]!),
+            send: (conditions, values, apply) =>
+              stock(entityName, conditions, values, { ...options, ctx: run.place.transaction }, apply),
+          });
+        // Each has a key of its own to be compared with, and the order in which they move is that of the flush.
+        const moving = rows.map((row) => found.meta.primaryKeys.some((name) => name in row));
+        const all = [...rows.keys()];
+        const staying = all.filter((index) => !moving[index]);
+        const results = staying.length > 0 ? [await update(staying)] : [];
+        for (const index of all.filter((one) => moving[one])) results.push(await update([index]));
+        await run.finish();
+        return joined(results);
       });
     };
+  }
+
+  async #updateTogether(
+    run: CapturedRun,
+    meta: EntityMetadata,
+    statement: {
+      where: unknown[];
+      rows: Row[];
+      send: (
+        where: unknown[],
+        rows: Row[],
+        transform: (sql: string, params: unknown[]) => string,
+      ) => Promise<QueryResult>;
+    },
+  ): Promise<QueryResult> {
+    const { table, sqlName } = run;
+    const moved = meta.getPrimaryProps().filter(({ name }) => name in statement.rows[0]!);
+    const movesKeys = moved.length > 0;
+    const kind = table.kindProperty;
+    const movesKind = kind !== undefined && statement.rows.some((row) => kind in row);
+    const prefix = `update ${sqlName} set `;
+    let returning: Returning | undefined;
+    const result = await run.capture(
+      () =>
+        statement.send(statement.where, statement.rows, (sql, params) => {
+          const own = [nextOwnAssignments(), ...incarnationOf(moved, statement.rows[0]!, params)].join(', ');
+          const text = `${prefix}${own}, ${sql.slice(prefix.length)}`;
+          if (!run.needsBefore({ movesKeys, movesKind }))
+            return (returning = new Returning(table.returning)).apply(text);
+          // its condition, the keys and nothing else, is the last
+          const [update, rest] = splitLast(text, ' where ');
+          const [where, asked] = splitLast(rest, ' returning ');
+          const { source, returning: before } = bringBefore(table, {
+            from: sqlName,
+            qualifier: sqlName,
+            where,
+            movesKeys,
+          });
+          returning = new Returning(`${table.returning}, ${before}`);
+          return returning.apply(`${update} ${source}${asked === '' ? '' : ` returning ${asked}`}`);
+        }),
+      (answered, changes) => {
+        for (const row of answered) run.noteUpdated(row, changes);
+      },
+    );
+    returning?.restore(result);
+    return result;
   }
 
   // everything else: single-row flush, native calls, upserts, query builders, 1:M collections
@@ -120,96 +183,20 @@ export class WriteCapture {
     driver.createQueryBuilder = (entityName, ...rest) => {
       const builder = stock(entityName, ...rest);
       const found = this.#find(entityName);
-      return found ? this.#wrapBuilder(builder, found.table) : builder;
+      return found ? this.#builders.wrap(builder, found.meta, found.table) : builder;
     };
   }
 
-  #wrapBuilder(builder: CapturedQueryBuilder, table: MasterTable): CapturedQueryBuilder {
-    const stock = {
-      execute: builder.execute.bind(builder),
-      clone: builder.clone.bind(builder),
-      getNativeQuery: builder.getNativeQuery.bind(builder),
-    };
-    let current: Run | undefined;
-    let prepared = false;
-
-    builder.clone = (...args) => this.#wrapBuilder(stock.clone(...args), table);
-    // Our columns join the statement when it is compiled, so that `getQuery()` shows what will run.
-    builder.getNativeQuery = (...args) => {
-      if (!prepared && !builder.state.finalized) {
-        prepared = true;
-        new OwnColumns(table, current?.pending).prepare(builder);
-      }
-      return stock.getNativeQuery(...args);
-    };
-    builder.execute = (method, options) => {
-      const type = builder.state.type ?? builder.type;
-      if (type === QueryType.TRUNCATE && !this.parts.isMuted()) {
-        return Promise.reject(
-          new UnsupportedWriteError(
-            table.root.className,
-            'TRUNCATE does not say which rows it removed',
-            'Use nativeDelete(), or cqrs.withoutReplication() when replicas need not know.',
-          ),
-        );
-      }
-      if (!isWrite(type)) return stock.execute(method, options);
-      const compiledSqlName = (): string =>
-        builder.getNativeQuery().options.tableName!.replace(/ as "(?:[^"]|"")*"$/, '');
-      return this.#run(builder.context, table, undefined, async (run) => {
-        current = run;
-        run.sqlName = compiledSqlName();
-        const wanted = method ?? 'run';
-        const result = await this.#runBuilder(run, builder, type, wanted);
-        if (builder.em) concealOwnColumns(builder, result);
-        if (wanted === 'run') return result;
-        const mapped = typeof options === 'object' ? options.mapResults !== false : options !== false;
-        const rows = result.rows!.map((row) => (mapped ? this.parts.driver.mapResult(row, table.root) : row));
-        return wanted === 'get' ? rows[0] : rows;
-      });
-    };
-    return builder;
-  }
-
-  async #runBuilder(run: Run, builder: CapturedQueryBuilder, type: string, method: string): Promise<QueryResult> {
-    const { table, connection, transaction } = run;
-    const native = builder.getNativeQuery();
-    const movesKeys = type === QueryType.UPDATE && OwnColumns.movesKeys(table, builder.state.data);
-    const before = await run.readBefore(movesKeys, (from) => {
-      if (type === QueryType.UPDATE) return readWhere(run, native.options.tableName!, native.options.where);
-      const conflict = type === QueryType.INSERT ? OwnColumns.conflictTarget(builder.state) : undefined;
-      return conflict ? readByColumns(run, from, conflict.fields, conflict.values) : Promise.resolve(new Map());
-    });
-    if (movesKeys && before!.size > 1) {
-      throw new UnsupportedWriteError(
-        table.root.className,
-        `it changes the primary keys of ${before!.size} rows in one statement, and the database does not say which became which`,
-        'Change keys one row at a time.',
-      );
-    }
-    const returning = new Returning(
-      (type === QueryType.DELETE ? table.returningDeleted : table.returning) +
-        (type === QueryType.INSERT ? ', (xmax = 0) as "cqrs:created"' : ''),
-    );
-    const { sql, params } = native.compile();
-    const result = await connection.execute<QueryResult>(returning.apply(sql), params, 'run', transaction, {
-      id: builder.em?.id,
-      ...builder.loggerContext,
-    });
-    for (const row of result.rows!) {
-      const image = table.takeImage(row);
-      const former = before?.get(table.keyOf(image));
-      if (type === QueryType.DELETE) run.pending.deleted(table, run.sqlName, image);
-      else if (type === QueryType.UPDATE) run.noteUpdated(image, movesKeys ? [...before!.values()][0] : former);
-      else if (takeFlag(row)) await run.noteInserted(image, row, builder.state.insertSubQuery !== undefined);
-      else run.noteUpdated(image, former);
-      // em.upsert() asks for what it misses, but not for version columns.
-      if (builder.state.onConflict && method === 'run') {
-        OwnColumns.reveal(table, run.pending.find(table, table.keyOf(image))!.current!, row);
-      }
-    }
-    if (!(builder.state.onConflict && method === 'run')) returning.restore(result);
-    return result;
+  // em.execute(qb.getNativeQuery())
+  #wrapNativeQueries(): void {
+    const connection = this.parts.driver.getConnection('write');
+    const stock = connection.execute.bind(connection);
+    connection.execute = (<T>(...args: Parameters<typeof stock>): Promise<T> => {
+      const [query, , method = 'all', context, loggerContext] = args;
+      const captured =
+        typeof query === 'object' ? this.#builders.executeNative(query, method, context, loggerContext) : undefined;
+      return (captured as Promise<T> | undefined) ?? stock<T>(...args);
+    }) as typeof connection.execute;
   }
 
   // MikroORM's parts are complete only after `MikroORM.init`; the first write finds out whether they are those we know.
@@ -226,86 +213,82 @@ export class WriteCapture {
     return table && { meta: meta!, table };
   }
 
-  #run<T>(
-    context: TransactionContext | undefined,
-    table: MasterTable,
-    sqlName: string | undefined,
-    work: (run: Run) => Promise<T>,
+  #where(
+    { meta, table }: { meta: EntityMetadata; table: MasterTable },
+    options: DriverOptions,
+  ): { context: TransactionContext | undefined; table: MasterTable; sqlName: string; loggerContext?: object } {
+    const { ctx: context, loggerContext } = options;
+    return { context, table, sqlName: this.parts.driver.getTableName(meta, options), loggerContext };
+  }
+
+  async #run<T>(
+    where: {
+      context: TransactionContext | undefined;
+      table: MasterTable;
+      sqlName: string;
+      loggerContext?: object;
+      sessionContext?: object;
+    },
+    work: (run: CapturedRun) => Promise<T>,
   ): Promise<T> {
+    const { context, table, sqlName, loggerContext, sessionContext } = where;
+    const { driver, log, announceNow } = this.parts;
     this.#checkOnce(table);
-    const connection = this.parts.driver.getConnection('write');
+    const muted = this.parts.isMuted();
+    if (!muted) this.#refuseOtherSchema(table, sqlName);
+    const connection = driver.getConnection('write');
     const inside = async (transaction: TransactionContext): Promise<T> => {
-      const muted = this.parts.isMuted();
-      const followed = this.parts.log.changesOf(transaction);
-      const run = new Run(
-        connection,
-        transaction,
-        table,
-        sqlName ?? '',
-        muted || !followed ? new PendingChanges() : followed,
-      );
+      const followed = log.changesOf(transaction);
+      const apart = muted || !followed ? new PendingChanges() : undefined;
+      const run = new CapturedRun({ driver, connection, transaction, table, loggerContext }, sqlName, { log, apart });
       const result = await work(run);
-      if (!muted && !followed) await this.parts.announceNow(transaction, run.pending.drain());
+      if (apart && !muted) await announceNow(transaction, apart.drain());
       return result;
     };
-    return context ? inside(context) : connection.transactional(inside);
-  }
-}
-
-/** One captured statement in its transaction, and what it did. */
-class Run {
-  constructor(
-    readonly connection: SqlConnection,
-    readonly transaction: TransactionContext,
-    readonly table: MasterTable,
-    /** The table as SQL names it, with its schema. */
-    public sqlName: string,
-    readonly pending: PendingChanges,
-  ) {}
-
-  /** Rows before the statement, where somebody needs them. */
-  async readBefore(needed: boolean, read: (from: string) => Promise<BeforeImages>): Promise<BeforeImages | undefined> {
-    return needed || this.table.needsBefore ? read(this.sqlName) : undefined;
+    return context ? inside(context) : connection.transactional(inside, { sessionContext, loggerContext });
   }
 
-  noteUpdated(image: RowImage, before: RowImage | undefined): void {
-    const { table, pending, sqlName } = this;
-    if (before && table.keyOf(before) !== table.keyOf(image)) pending.moved(table, sqlName, before, image);
-    else pending.updated(table, sqlName, image, before);
-  }
-
-  /** `row` is what MikroORM will read; it follows when our columns have to be set again. */
-  async noteInserted(image: RowImage, row: Row | undefined, copied = false): Promise<void> {
-    const { table, pending, sqlName } = this;
-    const former = pending.find(table, table.keyOf(image))?.deleted;
-    const assignments = former ? OwnColumns.replacing(table, former) : copied ? OwnColumns.fresh() : undefined;
-    const final = assignments ? await this.#assign(image, assignments) : image;
-    if (assignments && row && Object.hasOwn(row, REVISION)) OwnColumns.reveal(table, final, row);
-    pending.inserted(table, sqlName, final);
-  }
-
-  async #assign(image: RowImage, assignments: readonly string[]): Promise<RowImage> {
-    const { table } = this;
-    const where = table.keyColumns.map((column) => `${quoted(column.field)} = ?`).join(' and ');
-    const [row] = await this.connection.execute<Row[]>(
-      new Returning(table.returning).apply(`update ${this.sqlName} set ${assignments.join(', ')} where ${where}`),
-      table.keyValues(image),
-      'all',
-      this.transaction,
+  #refuseOtherSchema(table: MasterTable, sqlName: string): void {
+    const home = this.parts.driver.getTableName(table.root, {});
+    if (sqlName === home) return;
+    throw new UnsupportedWriteError(
+      table.root.className,
+      `it goes to ${sqlName}, and the master is ${home}: replicas cannot tell rows of several schemas apart`,
+      'Write it without `schema`, declare a master of its own for the other schema, or write inside cqrs.withoutReplication().',
     );
-    return table.takeImage(row!);
   }
 }
 
-// Whether an upsert's row is new: PostgreSQL leaves xmax at 0 only when it inserted.
-function takeFlag(row: Row): boolean {
-  const created = row['cqrs:created'];
-  delete row['cqrs:created'];
-  return created === true;
+/** The incarnation of the only row, as an assignment; its parameters come first. */
+function incarnationOf(moved: readonly EntityProperty[], row: Row, params: unknown[]): string[] {
+  if (moved.length === 0) return [];
+  const parts = moved.flatMap(({ name, fieldNames }) =>
+    fieldNames.map((field, index) => ({
+      field,
+      value: fieldNames.length > 1 ? (row[name] as unknown[])[index] : row[name],
+    })),
+  );
+  params.unshift(...parts.map(({ value }) => value));
+  const condition = parts.map(({ field }) => `${quoted(field)} is distinct from ?`).join(' or ');
+  return [`${quoted(INCARNATION)} = ${newIncarnationWhen(condition)}`];
 }
 
-function isWrite(type: string): boolean {
-  return type === QueryType.INSERT || type === QueryType.UPDATE || type === QueryType.DELETE;
+/** The text before and behind the last of these. */
+function splitLast(text: string, by: string): [string, string] {
+  const at = text.lastIndexOf(by);
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + by.length)];
+}
+
+function joined(results: readonly QueryResult[]): QueryResult {
+  const [first, ...others] = results;
+  if (others.length === 0) return first!;
+  const rows = results.flatMap((result) => result.rows ?? []);
+  return {
+    ...first!,
+    affectedRows: results.reduce((sum, { affectedRows }) => sum + affectedRows, 0),
+    rows,
+    row: rows[0],
+  };
 }
 
 function insertedId(meta: EntityMetadata, data: Row, row: Row | undefined): unknown {

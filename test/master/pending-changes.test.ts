@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import type { MasterTable, RowImage } from '../../src/master/master-table.js';
 import { type PendingChange, PendingChanges } from '../../src/master/pending-changes.js';
 
@@ -8,6 +9,7 @@ function table(name: string): MasterTable {
     name,
     keyOf: (row: RowImage) => `["${row[0]}"]`,
     value: (row: RowImage, field: string) => (field === 'cqrs_updated' ? row[2]! : null),
+    changesKind: () => false,
     withValue: (row: RowImage, field: string, value: string) => (field === 'cqrs_updated' ? row.with(2, value) : row),
   } as unknown as MasterTable;
 }
@@ -25,6 +27,10 @@ const update =
   (value: string, before?: string): Step =>
   (changes) =>
     changes.updated(accounts, '"account"', row(value), before === undefined ? undefined : row(before));
+const updateOf =
+  (value: string, id: string): Step =>
+  (changes) =>
+    changes.updated(accounts, '"account"', row(value, id));
 const remove =
   (value: string, id?: string): Step =>
   (changes) =>
@@ -72,7 +78,8 @@ describe('one transaction', () => {
 
   test('a row whose key changed is two: the old one ends at the time of the change', () => {
     const changes = new PendingChanges();
-    changes.moved(accounts, '"account"', row('a', '1', 't1'), row('a', '2', 't2'));
+    changes.ended(accounts, '"account"', row('a', '1', 't1'), row('a', '2', 't2'));
+    changes.inserted(accounts, '"account"', row('a', '2', 't2'));
     expect(changes.drain().map((change) => [brief(change), change.deleted?.[2], change.current?.[2]])).toEqual([
       ['["1"] a → nothing deleted a', 't2', undefined],
       ['["2"] (new) → a', undefined, 't2'],
@@ -91,61 +98,85 @@ describe('one transaction', () => {
     expect(changes.find(invoices, '["2"]')).toBeUndefined();
   });
 
-  test('tells which rows of a table it has written and are still there', () => {
+  test('a key that is spelt otherwise is the same row, wherever it was written before', () => {
     const changes = new PendingChanges();
-    for (const step of [insert('a'), insert('b', '2'), insert('c', '3'), remove('b', '2')]) step(changes);
-    changes.inserted(invoices, '"invoice"', row('d', '4'));
-    expect(changes.writtenRows(accounts)).toEqual([row('a'), row('c', '3')]);
+    insert('a', '1.0')(changes);
+    changes.respelled(accounts, '"account"', row('a', '1.0'), row('b', '1.00'));
+    expect(changes.list().map(brief)).toEqual(['["1.00"] (new) → b']);
   });
 });
 
-describe('a savepoint', () => {
-  const inside = (...steps: Step[]) => {
-    const parent = new PendingChanges();
-    update('b', 'a')(parent);
-    const savepoint = new PendingChanges(parent);
-    for (const step of steps) step(savepoint);
-    return { parent, savepoint };
-  };
+describe('savepoints', () => {
+  const names = ['a', 'b'] as const;
+  const write = fc.record({
+    kind: fc.constantFrom('insert', 'update', 'remove'),
+    id: fc.constantFrom('1', '2', '3'),
+    value: fc.string({ minLength: 1, maxLength: 2 }),
+  });
+  const step = fc.oneof(
+    { weight: 3, arbitrary: write },
+    fc.record({ kind: fc.constantFrom('savepoint', 'release', 'rollbackTo'), name: fc.constantFrom(...names) }),
+  );
 
-  test('begins with what its parent knows', () => {
-    const { savepoint } = inside(update('c', 'b'), insert('x', '2'));
-    expect(savepoint.list().map(brief)).toEqual(['["1"] a → c', '["2"] (new) → x']);
-    expect(savepoint.writtenRows(accounts)).toEqual([row('c'), row('x', '2')]);
+  test('undo what PostgreSQL undoes, however they nest and whatever they are called', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const changes = new PendingChanges();
+        // the model replays everything that PostgreSQL would have kept
+        let kept: Step[] = [];
+        const stack: { name: string; kept: Step[]; calls: number }[] = [];
+        let calls = 0;
+        for (const one of steps) {
+          if ('id' in one) {
+            const { kind, id, value } = one;
+            const act: Step =
+              kind === 'insert' ? insert(value, id) : kind === 'remove' ? remove(value, id) : updateOf(value, id);
+            act(changes);
+            changes.afterCommit.push(() => {});
+            calls++;
+            kept = kept.concat(act);
+            continue;
+          }
+          const at = stack.findLastIndex(({ name }) => name === one.name);
+          if (one.kind === 'savepoint') {
+            stack.push({ name: one.name, kept, calls });
+            changes.savepoint(one.name);
+          } else if (one.kind === 'release') {
+            expect(changes.release(one.name)).toBe(at >= 0);
+            if (at >= 0) stack.splice(at);
+          } else {
+            expect(changes.rollbackTo(one.name)).toBe(at >= 0);
+            if (at < 0) continue;
+            ({ kept, calls } = stack[at]!);
+            stack.splice(at + 1);
+          }
+        }
+        const model = new PendingChanges();
+        for (const act of kept) act(model);
+        expect(changes.list().map(brief).toSorted()).toEqual(model.list().map(brief).toSorted());
+        expect(changes.afterCommit).toHaveLength(calls);
+      }),
+      { numRuns: 2_000 },
+    );
   });
 
-  test('hides rows of its parent that it has deleted', () => {
-    const { parent, savepoint } = inside(remove('b'));
-    expect(savepoint.writtenRows(accounts)).toEqual([]);
-    expect(parent.writtenRows(accounts)).toEqual([row('b')]);
-  });
-
-  test('released, hands its rows up, once', () => {
-    const { parent, savepoint } = inside(update('c', 'b'), insert('x', '2'));
-    savepoint.mergeIntoParent();
-    expect(parent.list().map(brief)).toEqual(['["1"] a → c', '["2"] (new) → x']);
-    update('d', 'c')(parent);
-    savepoint.mergeIntoParent();
-    expect(parent.list().map(brief)[0]).toBe('["1"] a → d');
-  });
-
-  test('rolled back, leaves its parent as it was', () => {
-    const { parent } = inside(update('c', 'b'), insert('x', '2'));
-    expect(parent.list().map(brief)).toEqual(['["1"] a → b']);
-  });
-
-  test('of a savepoint', () => {
-    const { savepoint } = inside(insert('x', '2'));
-    const inner = new PendingChanges(savepoint);
-    remove('b')(inner);
-    expect(inner.find(accounts, '["2"]')?.current).toEqual(row('x', '2'));
-    expect(inner.list().map(brief)).toEqual(['["1"] a → nothing deleted b', '["2"] (new) → x']);
-  });
-
-  test('the outermost has nobody to hand its rows to, and keeps them', () => {
-    const changes = new PendingChanges();
-    insert('a')(changes);
-    changes.mergeIntoParent();
-    expect(changes.drain()).toHaveLength(1);
+  test('cost the same however many were rolled back or released before', () => {
+    const time = (count: number): number => {
+      const changes = new PendingChanges();
+      changes.savepoint('outermost');
+      const began = process.hrtime.bigint();
+      for (let n = 0; n < count; n++) {
+        changes.savepoint('a');
+        insert('x', String(n))(changes);
+        if (n % 2) changes.rollbackTo('a');
+        else changes.release('a');
+      }
+      expect(changes.list()).toHaveLength(count / 2);
+      changes.rollbackTo('outermost');
+      expect(changes.list()).toEqual([]);
+      return Number(process.hrtime.bigint() - began) / count;
+    };
+    time(10_000);
+    expect(time(100_000)).toBeLessThan(20 * time(10_000));
   });
 });
