@@ -112,6 +112,33 @@ export function withOffset(text: string): string {
   return match && match[8] === undefined ? `${text}+00` : text;
 }
 
+const PRINTED = /^(\d{4,6})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(\.\d+)?([+-]\d\d(?::\d\d(?::\d\d)?)?)( BC)?$/;
+
+/**
+ * A time as PostgreSQL prints it in a session of any zone → the same as it prints it in UTC. Infinity and what lies beyond
+ * a `Date` (the year 275760) stay as they are.
+ */
+export function inUtc(text: string): string {
+  const match = PRINTED.exec(text);
+  if (!match) return text;
+  const [, year, month, day, hour, minute, second, fraction = '', offset, before] = match;
+  const seconds = offsetSeconds(offset!);
+  if (seconds === 0) return text;
+  const local = new Date(0);
+  local.setUTCFullYear(before ? 1 - +year! : +year!, +month! - 1, +day!);
+  local.setUTCHours(+hour!, +minute!, +second! - seconds);
+  if (Number.isNaN(local.getTime())) return text;
+  const era = local.getUTCFullYear();
+  const printedYear = String(era > 0 ? era : 1 - era).padStart(4, '0');
+  // ISO's year has a sign and zeros in front.
+  const rest = local
+    .toISOString()
+    .replace(/^[+-]?\d+-/, '')
+    .slice(0, 14)
+    .replace('T', ' ');
+  return `${printedYear}-${rest}${fraction}+00${era > 0 ? '' : ' BC'}`;
+}
+
 export function toUtcText(text: string): string {
   const instant = parseInstant(text);
   if (!instant) return text;

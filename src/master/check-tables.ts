@@ -50,24 +50,6 @@ const OWN_COLUMNS: readonly { field: string; type: RegExp; fallback: RegExp; why
   },
 ];
 
-/** Texts that PostgreSQL prints otherwise under other settings; payloads are made of them. */
-const SESSION_SETTINGS: readonly { name: string; accepts: (value: string) => boolean; wanted: string; why: string }[] =
-  [
-    {
-      name: 'DateStyle',
-      accepts: (value) => value.startsWith('ISO'),
-      wanted: 'ISO',
-      why: 'dates would travel in a form no replica reads',
-    },
-    { name: 'bytea_output', accepts: (value) => value === 'hex', wanted: 'hex', why: 'bytes would travel damaged' },
-    {
-      name: 'extra_float_digits',
-      accepts: (value) => Number(value) > 0,
-      wanted: '1',
-      why: 'numbers would travel rounded',
-    },
-  ];
-
 export function expectedTable(table: MasterTable, sqlName: string): ExpectedTable {
   return { where: table.root.className, sqlName, fields: table.columns.map((column) => column.field), master: true };
 }
@@ -81,7 +63,7 @@ export async function checkTables(client: Executor, tables: readonly ExpectedTab
       found.filter((column) => column.table === table.sqlName),
     ),
   );
-  return [...problems, ...(await checkSession(client))];
+  return problems;
 }
 
 function checkTable(
@@ -127,16 +109,4 @@ async function readColumns(client: Executor, tables: readonly ExpectedTable[]): 
     ) as CompiledQuery<FoundColumn>,
   );
   return rows;
-}
-
-async function checkSession(client: Executor): Promise<Problem[]> {
-  const columns = SESSION_SETTINGS.map(({ name }) => `current_setting('${name}') as "${name}"`).join(', ');
-  const { rows } = await client.executeQuery<Record<string, string>>(
-    CompiledQuery.raw(`select ${columns}`) as CompiledQuery<Record<string, string>>,
-  );
-  return SESSION_SETTINGS.filter(({ name, accepts }) => !accepts(rows[0]![name]!)).map(({ name, wanted, why }) => ({
-    where: 'database',
-    what: `${name} is '${rows[0]![name]}' for this connection: ${why}.`,
-    cure: `Set it for the role that MikroORM connects with: alter role … set ${name} = '${wanted}'.`,
-  }));
 }

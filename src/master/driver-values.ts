@@ -14,6 +14,8 @@ export interface DriverType {
   readonly oid: number | undefined;
   /** Of `character(n)`, whose cast to text loses the blanks at its end. */
   readonly length: number | undefined;
+  /** Made of others by the application: a composite type, a range of its own, an array of a domain. */
+  readonly composed: boolean;
 }
 
 export type ReadByDriver = (type: DriverType, text: string) => unknown;
@@ -57,12 +59,12 @@ export function driverType(columnType: string): DriverType {
   const { name, array } = bareType(columnType);
   const known = TYPES.find(([names]) => names.includes(name));
   const oid = known && (array ? known[2] : known[1]);
-  return { oid, length: oid === CHARACTER ? lengthOf(columnType, name) : undefined };
+  return { oid, length: oid === CHARACTER ? lengthOf(columnType, name) : undefined, composed: false };
 }
 
 /** @param typmod what `pg_attribute` says of the column's length. */
-export function databaseType(oid: number, typmod: number): DriverType {
-  return { oid, length: oid === CHARACTER && typmod > HEADER ? typmod - HEADER : undefined };
+export function databaseType(oid: number, typmod: number, composed: boolean): DriverType {
+  return { oid, length: oid === CHARACTER && typmod > HEADER ? typmod - HEADER : undefined, composed };
 }
 
 /** PostgreSQL counts its own four bytes. */

@@ -17,6 +17,7 @@ import { MasterRuntime } from './master-runtime.js';
 import type { MasterTable } from './master-table.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
 import { describeOwnProperties } from './own-properties.js';
+import { checkSession } from './session-settings.js';
 import { MasterSync } from './sync.js';
 import { TransactionLog } from './transaction-log.js';
 import { databaseCascades, watchRawSql } from './uncaptured-writes.js';
@@ -112,11 +113,13 @@ export class MasterSide {
       return { where, sqlName: this.tableName(meta), fields, master: false, version };
     };
     for (const table of this.#tables) await learnDriverTypes(client, table, this.tableName(table.root));
-    return checkTables(client, [
+    const problems = await checkTables(client, [
       own('outbox', OutboxMessage, OUTBOX_VERSION),
       ...(this.keepsSent ? [own('relay.sentRetentionSeconds', SentMessage, SENT_VERSION)] : []),
       ...this.#tables.map((table) => expectedTable(table, this.#driver.getTableName(table.root, {}))),
     ]);
+    const settings = this.#tables.map((table) => table.settings);
+    return [...problems, ...(await checkSession(client, settings))];
   }
 
   /** Says which foreign keys let the database write masters by itself. */

@@ -1,8 +1,10 @@
 import { ReferenceKind, type EntityMetadata, type EntityProperty } from '@mikro-orm/core';
+import { inUtc } from '../core/wire-times.js';
 import { wireKind, type WireKind } from '../core/wire-values.js';
 import { type DriverType, driverType } from './driver-values.js';
 import type { MasterDefinition } from './master-definition.js';
 import { readRecord } from './record-text.js';
+import { RowSettings } from './session-settings.js';
 
 /** One column of a master's table: how it is read and what it is called on the wire. */
 export interface MasterColumn {
@@ -52,6 +54,8 @@ export class MasterTable {
   readonly keyColumns: readonly MasterColumn[];
   /** What the driver is told of each column, in the order of `readColumns`: as declared, from start on as the database has it. */
   driverTypes: readonly DriverType[] = [];
+  /** What the texts of its rows depend on. */
+  settings: RowSettings;
   /** The discriminator of single-table inheritance, as a column and as a property. */
   readonly kindField?: string;
   readonly kindProperty?: string;
@@ -62,6 +66,8 @@ export class MasterTable {
   /** The same for DELETE, where `cqrs_updated` becomes the time of the deletion. */
   returningDeleted = '';
   readonly #positions = new Map<string, number>();
+  /** Where a time with a zone stands in a `RowImage`. */
+  #times: readonly number[] = [];
   readonly #byKind = new Map<string, MasterDefinition>();
   #definition?: MasterDefinition;
   #rootDefinition?: MasterDefinition;
@@ -79,6 +85,7 @@ export class MasterTable {
       .getPrimaryProps()
       .flatMap((property) => property.fieldNames)
       .map((field) => this.columns.find((column) => column.field === field)!);
+    this.settings = new RowSettings(root.className);
     this.kindProperty = root.discriminatorColumn as string | undefined;
     this.kindField = this.kindProperty && root.properties[this.kindProperty as never]?.['fieldNames'][0];
     this.read(() => true);
@@ -92,12 +99,21 @@ export class MasterTable {
     const needed = (column: MasterColumn): boolean =>
       column.primary || column.field === this.kindField || column.property in OWN_PROPERTIES || wanted(column);
     this.readColumns = this.columns.filter(needed);
-    this.driverTypes = this.readColumns.map(({ type }) => driverType(type));
     this.#positions.clear();
     for (const column of this.columns) column.position = this.readColumns.indexOf(column);
     for (const { field, position } of this.readColumns) this.#positions.set(field, position);
+    this.#times = this.readColumns.filter(({ kind }) => kind === 'datetime').map(({ position }) => position);
+    this.settings = new RowSettings(this.root.className);
+    this.learn(this.readColumns.map(({ type }) => driverType(type)));
+  }
+
+  /** Takes what the driver is told of each column. */
+  learn(types: readonly DriverType[]): void {
+    this.driverTypes = types;
+    this.settings.add(types);
+    const { constants } = this.settings;
     const read = (expression: (column: MasterColumn) => string): string =>
-      `row(${this.readColumns.map((column) => asText(column, expression(column))).join(', ')})::text as "${IMAGE}"`;
+      `row(${[...this.readColumns.map((column) => asText(column, expression(column))), ...constants].join(', ')})::text as "${IMAGE}"`;
     // The cast of an inet adds a netmask that its own output leaves out.
     const plain = (column: MasterColumn): string =>
       /^inet$/i.test(column.type) ? `abbrev(${this.quote(column.field)})` : this.quote(column.field);
@@ -136,16 +152,30 @@ export class MasterTable {
   /** True when some master of this table needs rows as they were before the transaction. */
   needsBefore = false;
 
-  /** Reads, and removes, our column from a returned database row. */
+  /**
+   * Reads, and removes, our column from a returned database row.
+   * @throws SessionSettingError when the session prints otherwise than replicas read.
+   */
   takeImage(row: Record<string, unknown>): RowImage {
     const image = this.imageOf(row[IMAGE] as string);
     delete row[IMAGE];
     return image;
   }
 
-  /** The same of the text alone. */
+  /**
+   * The same of the text alone. Times with a zone are those of UTC, whatever the zone of the session: a row keeps its key,
+   * and only what has changed differs.
+   */
   imageOf(text: string): RowImage {
-    return readRecord(text);
+    const image = readRecord(text);
+    const width = this.readColumns.length;
+    this.settings.check(image, width, this.#positions.get(UPDATED)!);
+    image.length = width;
+    for (const position of this.#times) {
+      const time = image[position];
+      if (time && !time.endsWith('+00')) image[position] = inUtc(time);
+    }
+    return image;
   }
 
   value(row: RowImage, field: string): string | null {

@@ -15,6 +15,7 @@ import {
 } from './mikro-orm-internals.js';
 import { newIncarnationWhen, nextOwnAssignments, withoutOwnProperties } from './own-columns.js';
 import { PendingChanges, type PendingChange } from './pending-changes.js';
+import { abort, SessionSettingError } from './session-settings.js';
 import type { TransactionContext, TransactionLog } from './transaction-log.js';
 
 /**
@@ -241,7 +242,10 @@ export class WriteCapture {
       const followed = log.changesOf(transaction);
       const apart = muted || !followed ? new PendingChanges() : undefined;
       const run = new CapturedRun({ driver, connection, transaction, table, loggerContext }, sqlName, { log, apart });
-      const result = await work(run);
+      const result = await work(run).catch(async (error: unknown) => {
+        if (error instanceof SessionSettingError) await abort(connection, transaction);
+        throw error;
+      });
       if (apart && !muted) await announceNow(transaction, apart.drain());
       return result;
     };
