@@ -29,7 +29,17 @@ import {
   type SyncResult,
 } from './master/row-sender.js';
 import { HandOver } from './outbox/hand-over.js';
-import { OutboxMessage, type OutboxState, readState } from './outbox/outbox.js';
+import {
+  CHANGED_AT_ONCE,
+  changeRefused,
+  HeldMessage,
+  listRefused,
+  type OutboxState,
+  readOutboxState,
+  type RefusedMessage,
+  type RefusedSelection,
+} from './outbox/held-messages.js';
+import { OutboxMessage } from './outbox/outbox.js';
 import { Relay } from './outbox/relay.js';
 import { readSent, SentMessage, type SentMessageRow } from './outbox/sent-messages.js';
 import type { Applier } from './replica/applier.js';
@@ -151,7 +161,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
     const { config } = orm;
     config.registerExtension(EXTENSION, () => this);
-    const ours = [OutboxMessage, SentMessage, Tombstone, ActivityRow, JobRow];
+    const ours = [OutboxMessage, HeldMessage, SentMessage, Tombstone, ActivityRow, JobRow];
     config.set('entities', [...config.get('entities'), ...ours]);
     if (config.get('entitiesTs').length > 0) config.set('entitiesTs', [...config.get('entitiesTs'), ...ours]);
     const discovery = config.get('discovery');
@@ -224,7 +234,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
   createRelay(): Relay {
     return new Relay({
       client: () => this.#client(),
-      table: this.#parts.master.outboxTable,
+      tables: this.#parts.master.tables,
       sentTable: this.#parts.master.sentTable,
       transport: this.transport,
       connect: () => this.connect(),
@@ -281,7 +291,45 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
   /** What waits in the outbox; undefined for a service without masters. */
   async outboxState(): Promise<OutboxState | undefined> {
-    return this.masters.size > 0 ? readState(await this.#client(), this.#parts.master.outboxTable) : undefined;
+    return this.masters.size > 0 ? readOutboxState(await this.#client(), this.#parts.master.tables) : undefined;
+  }
+
+  /**
+   * Messages that the broker refuses, oldest first; of each row the first one, which the others wait behind.
+   * @param page.after begins behind the message with this `outboxId`
+   */
+  async refusedMessages(
+    selection: RefusedSelection = {},
+    page: { readonly after?: string | undefined; readonly limit?: number } = {},
+  ): Promise<RefusedMessage[]> {
+    if (this.masters.size === 0) return [];
+    const { held } = this.#parts.master.tables;
+    return listRefused(await this.#client(), held, selection, { limit: 100, ...page });
+  }
+
+  /**
+   * Lets refused messages be attempted now and not later, or drops them for good, so that those behind them leave. A relay
+   * that has some of them in hand is waited for.
+   * @returns how many there were
+   */
+  async resolveRefused(action: 'retry' | 'drop', selection: RefusedSelection = {}): Promise<number> {
+    if (this.masters.size === 0) return 0;
+    const client = await this.#client();
+    const { held } = this.#parts.master.tables;
+    let count = 0;
+    for (let after = '0'; ;) {
+      const own = client.transaction().setIsolationLevel('read committed');
+      const page = after;
+      const ids = await own.execute((transaction) =>
+        changeRefused(transaction, held, { action, selection, after: page }),
+      );
+      count += ids.length;
+      if (ids.length < CHANGED_AT_ONCE) break;
+      after = ids.at(-1)!;
+    }
+    if (count > 0) this.events.emit('cqrs.relay.resolved', { action, count, cqrsId: selection.cqrsId ?? null });
+    this.#relay?.wake();
+    return count;
   }
 
   /**
@@ -345,7 +393,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     await own?.start();
     const handOver = new HandOver({
       client: () => this.#client(),
-      table: master.outboxTable,
+      tables: master.tables,
       wake: () => (this.#relay ?? own)!.wake(),
     });
     return await work(new RowSender(master.sync(), handOver), definition);
@@ -368,7 +416,9 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const problems = [...master.discover(entities), ...replica.discover(entities)];
     if (problems.length > 0) throw new ConfigurationError(problems);
     // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
-    if (this.masters.size === 0) storage.reset(OutboxMessage.meta.class as never);
+    if (this.masters.size === 0) {
+      for (const { meta } of [OutboxMessage, HeldMessage]) storage.reset(meta.class as never);
+    }
     if (!master.keepsSent) storage.reset(SentMessage.meta.class as never);
     if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
     if (!this.#parts.activity.isRecorded) storage.reset(ActivityRow.meta.class as never);

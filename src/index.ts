@@ -42,7 +42,7 @@ export type { CreateContext, DeleteContext, HookContext, SaveContext } from './r
 // Running
 export type { Consumer } from './inbox/consumer.js';
 export type { Relay } from './outbox/relay.js';
-export type { OutboxState } from './outbox/outbox.js';
+export type { OutboxState, Refusal, RefusedMessage, RefusedSelection } from './outbox/held-messages.js';
 export type { Service } from './core/service.js';
 
 // Repairing

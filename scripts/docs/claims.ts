@@ -80,6 +80,10 @@ export const CLAIMS: readonly Claim[] = [
     id: 'dead-letters-announced',
     says: 'Dead letters that the broker is about to drop are announced before.',
   },
+  {
+    id: 'refusal-isolated',
+    says: 'A message that the broker refuses (too long, forbidden, a full queue) holds up the later ones of its row, and no others.',
+  },
   { id: 'poison-isolated', says: 'A message that can never work does not hold up the others.' },
   {
     id: 'bad-input',

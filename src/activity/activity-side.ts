@@ -8,7 +8,7 @@ import type { Look } from './observer.js';
 import { type Activity, type ActivityOptions, NO_ACTIVITY, readActivity } from './read-activity.js';
 import { ActivityRecorder } from './recorder.js';
 import type { ProcessRole } from './records.js';
-import { decide, type Health } from './verdict.js';
+import { decide, type Health, type HeldBacklog } from './verdict.js';
 
 export interface ActivitySideParts {
   readonly events: Events;
@@ -21,7 +21,7 @@ export interface ActivitySideParts {
   /** Whether this service declares the id. */
   readonly declares: (cqrsId: string) => boolean;
   readonly outboxState: () => Promise<
-    { readonly depth: number; readonly oldestAgeMs: number | null; readonly failed: number } | undefined
+    (HeldBacklog & { readonly depth: number; readonly oldestAgeMs: number | null; readonly failed: number }) | undefined
   >;
   readonly inspect: (queue: string) => Promise<{ readonly messages: number } | undefined>;
   readonly deadLetterQueueOf: (queue: string) => string;
@@ -107,6 +107,7 @@ export class ActivitySide {
       outboxDepth: outbox?.depth ?? null,
       outboxOldestMs: outbox?.oldestAgeMs ?? null,
       outboxFailed: outbox?.failed ?? null,
+      outboxHeld: outbox ? { held: outbox.held, refusal: outbox.refusal } : null,
       queueDepth: consuming ? await ask(queue) : null,
       deadLetters: consuming ? await ask(deadLetterQueueOf(queue)) : null,
     };

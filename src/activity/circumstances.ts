@@ -5,13 +5,15 @@ import type { Conditions } from './records.js';
 
 interface Trouble {
   readonly since: string;
-  readonly with: 'broker' | 'database';
+  readonly with: 'broker' | 'database' | 'refused';
+  readonly text: string;
 }
 
 /**
  * What a process can know of its broker and its database from what happens to it:
  *
  *   broker    well ──a connection is lost──▶ away ──connected──▶ well
+ *   broker    well ──it refuses what the relay publishes──▶ refused ──it works again──▶ well
  *   either    well ──relay or worker fails──▶ away ──it works again, or has ended──▶ well
  *   broker    well ──blocked──▶ blocked ──unblocked, connected anew──▶ well
  *   database  well ──`databaseFailed`──▶ away ──`databaseAnswered`──▶ well
@@ -27,7 +29,7 @@ export class Circumstances {
 
   constructor(events: Events) {
     const failed = (who: string, error: Error): void => {
-      const trouble = error instanceof TransportError ? 'broker' : 'database';
+      const trouble = !(error instanceof TransportError) ? 'database' : isRefusal(error) ? 'refused' : 'broker';
       this.#begin(who, trouble, error);
     };
     const over = (who: string) => (): void => void this.#troubles.delete(who);
@@ -62,6 +64,8 @@ export class Circumstances {
       databaseAwaySince: earliest(this.#since('database')),
       blockedSince: this.#blocked?.since ?? null,
       blockedReason: this.#blocked?.reason ?? null,
+      publishRefusedSince: earliest(this.#since('refused')),
+      publishRefusedReason: [...this.#troubles.values()].find((trouble) => trouble.with === 'refused')?.text ?? null,
     };
   }
 
@@ -84,7 +88,7 @@ export class Circumstances {
   #begin(who: string, trouble: Trouble['with'], error: unknown): void {
     this.#noteError(error);
     const known = this.#troubles.get(who);
-    if (known?.with !== trouble) this.#troubles.set(who, { since: now(), with: trouble });
+    if (known?.with !== trouble) this.#troubles.set(who, { since: now(), with: trouble, text: describeError(error) });
   }
 
   #since(wanted: Trouble['with']): string[] {
@@ -94,6 +98,11 @@ export class Circumstances {
   #noteError(error: unknown): void {
     this.#lastError = { at: now(), text: describeError(error) };
   }
+}
+
+/** The broker is there, and says no. */
+function isRefusal({ data }: TransportError): boolean {
+  return data['replyCode'] === 403 || data['replyCode'] === 406;
 }
 
 /** A key that is no queue. */

@@ -13,6 +13,8 @@ const NOTEWORTHY = [
   'cqrs.relay.started',
   'cqrs.relay.stopped',
   'cqrs.relay.unroutable',
+  'cqrs.relay.refused',
+  'cqrs.relay.resolved',
   'cqrs.relay.failed',
   'cqrs.relay.recovered',
   'cqrs.transport.connected',

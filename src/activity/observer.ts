@@ -4,12 +4,13 @@ import { Deaths } from './deaths.js';
 import { type Depths, Minutes } from './minutes.js';
 import { Notes } from './notes.js';
 import { Tally } from './tally.js';
-import type { Backlog } from './verdict.js';
+import type { Backlog, HeldBacklog } from './verdict.js';
 
 /** What waits, just looked at; null where it could not be. */
 export interface Look extends Depths {
   readonly outboxOldestMs: number | null;
   readonly outboxFailed: number | null;
+  readonly outboxHeld: HeldBacklog | null;
 }
 
 const LAG_COUNTS_MS = 60_000;
@@ -62,6 +63,7 @@ export class Observer {
     if (looks.at(-1) === undefined) looks.pop();
     return {
       outboxOldestMs: this.lastLook?.outboxOldestMs ?? null,
+      held: this.lastLook?.outboxHeld ?? null,
       applyLagMs: this.#lags.length === 0 ? null : Math.max(...this.#lags.map(({ lagMs }) => lagMs)),
       outboxDepths: looks.map((look) => look?.outboxDepth ?? null),
       queueDepths: looks.map((look) => look?.queueDepth ?? null),

@@ -51,6 +51,9 @@ export const conditionsSchema = z.object({
   /** The broker holds publishers back. */
   blockedSince: instant,
   blockedReason: z.string().nullable().catch(null).default(null),
+  /** It refuses whatever is published. */
+  publishRefusedSince: instant,
+  publishRefusedReason: z.string().nullable().catch(null).default(null),
 });
 export type Conditions = z.output<typeof conditionsSchema>;
 

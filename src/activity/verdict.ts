@@ -22,6 +22,7 @@ export interface Reason {
     | 'no-relay'
     | 'not-started'
     | 'broker-away'
+    | 'publish-refused'
     | 'database-away'
     | 'blocked'
     | 'backlog-old'
@@ -47,11 +48,19 @@ export interface Health {
 export interface Backlog {
   /** How long the oldest message of the outbox has waited; null when there is none, or nobody looked. */
   readonly outboxOldestMs: number | null;
+  /** Messages that the broker refuses, and those behind them; null when nobody looked. */
+  readonly held: HeldBacklog | null;
   /** The greatest lag of what was applied lately, null when nothing was. */
   readonly applyLagMs: number | null;
   /** The depth at the end of each of the last minutes, oldest first; null where nobody looked. */
   readonly outboxDepths: readonly (number | null)[];
   readonly queueDepths: readonly (number | null)[];
+}
+
+/** How many messages are held, and what the broker says of the oldest. */
+export interface HeldBacklog {
+  readonly held: number;
+  readonly refusal: { readonly cqrsId: string; readonly reason: string; readonly since: string } | null;
 }
 
 /** All that one process knows of itself. */
@@ -64,7 +73,13 @@ export interface Signs {
   readonly backlog: Backlog;
 }
 
-export const NO_BACKLOG: Backlog = { outboxOldestMs: null, applyLagMs: null, outboxDepths: [], queueDepths: [] };
+export const NO_BACKLOG: Backlog = {
+  outboxOldestMs: null,
+  held: null,
+  applyLagMs: null,
+  outboxDepths: [],
+  queueDepths: [],
+};
 
 /** A backlog grows when it did so in each of so many minutes. */
 const GROWING_MINUTES = 5;
@@ -89,12 +104,21 @@ export function healthOf(reasons: readonly Reason[]): Health {
 
 export function badConditions(conditions: Conditions): Reason[] {
   const { brokerAwaySince, databaseAwaySince, blockedSince, blockedReason } = conditions;
+  const { publishRefusedSince, publishRefusedReason } = conditions;
   const reasons: Reason[] = [];
   const degraded = (code: Reason['code'], where: Place, since: string, text: string): void =>
     void reasons.push({ code, severity: 'degraded', where, text, since });
   if (brokerAwaySince !== null) degraded('broker-away', 'broker', brokerAwaySince, 'the broker cannot be reached');
   if (databaseAwaySince !== null)
     degraded('database-away', 'database', databaseAwaySince, 'the database does not answer');
+  if (publishRefusedSince !== null) {
+    degraded(
+      'publish-refused',
+      'broker',
+      publishRefusedSince,
+      `the broker refuses what is published: ${publishRefusedReason ?? 'it does not say why'}`,
+    );
+  }
   if (blockedSince !== null) {
     degraded(
       'blocked',
@@ -110,7 +134,12 @@ export function badBacklog(backlog: Backlog, { backlogSeconds, growthMessages }:
   const reasons: Reason[] = [];
   const degraded = (code: Reason['code'], where: Place, text: string): void =>
     void reasons.push({ code, severity: 'degraded', where, text, since: null });
-  const { outboxOldestMs, applyLagMs, outboxDepths, queueDepths } = backlog;
+  const { outboxOldestMs, held, applyLagMs, outboxDepths, queueDepths } = backlog;
+  if (held !== null && held.held > 0) {
+    const { cqrsId, reason, since } = held.refusal ?? { cqrsId: 'some rows', reason: 'they are sent now', since: null };
+    const text = `${held.held} ${held.held === 1 ? 'message is' : 'messages are'} held; the oldest is of ${cqrsId}: ${reason} See cqrs refused list`;
+    reasons.push({ code: 'publish-refused', severity: 'degraded', where: 'outbox', text, since });
+  }
   if (outboxOldestMs !== null && outboxOldestMs > backlogSeconds * 1_000) {
     degraded('backlog-old', 'outbox', `the oldest message of the outbox has waited for ${span(outboxOldestMs)}`);
   }

@@ -2,7 +2,7 @@ import type { Activity, Period } from '../activity/read-activity.js';
 import type { Cqrs } from '../cqrs.js';
 import { decideService } from '../maintenance/service-health.js';
 import { roleNeeds, type Status } from '../maintenance/status.js';
-import type { OutboxState } from '../outbox/outbox.js';
+import type { OutboxState } from '../outbox/held-messages.js';
 import { BrokerLook, type BrokerState, deadLettersOf, unreadableOf } from './broker-state.js';
 import type { Overview } from './contract.js';
 import { Rates, rounded, type Sums } from './rates.js';
@@ -69,7 +69,9 @@ function toOverview(cqrs: Cqrs, { activity, outbox, broker, rates }: Known): Ove
   const without: Omit<Overview, 'verdict'> = {
     at: activity.now,
     master: masters.size > 0 ? { announced: sum('announced'), announcedPerSecond: rates.announced } : null,
-    outbox: outbox ? { depth: outbox.depth, failed: outbox.failed, oldestAgeMs: outbox.oldestAgeMs } : null,
+    outbox: outbox
+      ? { depth: outbox.depth, failed: outbox.failed, held: outbox.held, oldestAgeMs: outbox.oldestAgeMs }
+      : null,
     relay:
       masters.size > 0
         ? {

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import type { Period, ProcessActivity, RecentEvent as NotedEvent } from '../activity/read-activity.js';
 import type { Cqrs } from '../cqrs.js';
 import { LOCK_CLASS, OutboxMessage } from '../outbox/outbox.js';
+import { keyText } from '../outbox/refused.js';
 import type { Handle } from './call.js';
 import type { HistoryPoint, ProcessInfo, RecentEvent } from './contract.js';
 import { hidesKey } from '../maintenance/hidden-properties.js';
@@ -53,7 +54,11 @@ const MOST_STUCK = 100;
 
 export const outbox: Handle<'outbox'> = async (parts) => {
   const { cqrs } = parts;
-  if (cqrs.masters.size === 0) return { depth: 0, failed: 0, oldestAgeMs: null, byEntity: [], stuck: [], relays: [] };
+  if (cqrs.masters.size === 0) {
+    return { depth: 0, failed: 0, oldestAgeMs: null, byEntity: [], stuck: [], held: 0, refused: [], relays: [] };
+  }
+  const { held } = (await cqrs.outboxState())!;
+  const refused = await cqrs.refusedMessages({}, { limit: MOST_STUCK });
   const driver = cqrs.orm.driver as unknown as { getTableName(meta: object, options: object): string };
   const table = driver.getTableName(OutboxMessage.meta, {});
   const age = (filter: string): string =>
@@ -96,10 +101,15 @@ export const outbox: Handle<'outbox'> = async (parts) => {
         outboxId: row['id']!,
         cqrsId: row['cqrsId']!,
         signalType: row['signal']!,
-        key: hidesKey(cqrs, row['cqrsId']!) ? NOT_SHOWN : keyOf(row['key']!),
+        key: hidesKey(cqrs, row['cqrsId']!) ? NOT_SHOWN : keyText(row['key']!),
         queue: row['queue'] ?? null,
         since: isoTime(row['since']!),
         failure: row['failure'] ?? null,
+      })),
+      held,
+      refused: refused.map((message) => ({
+        ...message,
+        key: hidesKey(cqrs, message.cqrsId) ? NOT_SHOWN : keyText(message.key),
       })),
       relays: relays.map((row) => ({
         pid: Number(row['pid']),
@@ -112,11 +122,12 @@ export const outbox: Handle<'outbox'> = async (parts) => {
   });
 };
 
-// The outbox names rows by a JSON array always, the page only where a key has several parts.
-function keyOf(text: string): string {
-  const parts = JSON.parse(text) as string[];
-  return parts.length === 1 ? parts[0]! : text;
-}
+export const resolveRefused: Handle<'resolveRefused'> = async ({ cqrs }, { body: { action, selection }, user }) => {
+  const cqrsId = 'cqrsId' in selection ? selection.cqrsId : null;
+  const fields = { user: user.user, action: `${action} refused`, cqrsId, queue: null, job: null };
+  cqrs.events.emit('cqrs.admin.acted', fields);
+  return { count: await cqrs.resolveRefused(action, 'all' in selection ? {} : selection) };
+};
 
 export const listProcesses: Handle<'processes'> = async ({ cqrs }) => {
   const { processes } = await cqrs.activity({ seconds: 60, events: 1 });

@@ -3,7 +3,7 @@ import type { Handle } from './call.js';
 import { cancelJob, listJobs, showJob } from './job-view.js';
 import { dryRunLetters, purgeLetters, retryLetters } from './letter-jobs.js';
 import { deadLetters, listLetters, showLetter } from './letter-views.js';
-import { history, listProcesses, outbox, recentEvents, showOverview } from './present.js';
+import { history, listProcesses, outbox, recentEvents, resolveRefused, showOverview } from './present.js';
 import { differences, repairDifferences, startReconcile } from './reconcile-jobs.js';
 import { replicas } from './replica-states.js';
 import { replicaRow } from './replica-row.js';
@@ -18,6 +18,7 @@ export const routes: { readonly [N in EndpointName]: Handle<N> } = {
   overview: showOverview,
   history,
   outbox,
+  resolveRefused,
   processes: listProcesses,
   events: recentEvents,
   replicas,

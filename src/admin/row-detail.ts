@@ -1,5 +1,6 @@
 import type { SqlSession } from '../replica/sql-session.js';
 import { describeError } from '../core/describe-error.js';
+import { HeldMessage } from '../outbox/held-messages.js';
 import { OutboxMessage } from '../outbox/outbox.js';
 import type { AdminParts, Handle } from './call.js';
 import type { Fact, MasterRow } from './contract.js';
@@ -106,7 +107,10 @@ async function readWaiting(
   const driver = cqrs.orm.driver as unknown as { getTableName(meta: object, options: object): string };
   const rows = await session.run({
     text: `select id::text as id, signal, queue, created_at::text as since, failure
-      from ${driver.getTableName(OutboxMessage.meta, {})} where cqrs_id = $1 and key = $2 order by id limit 50`,
+      from ${driver.getTableName(OutboxMessage.meta, {})} where cqrs_id = $1 and key = $2
+      union all select id::text, signal, queue, created_at::text,
+        coalesce(reason, 'it waits behind a message of this row that the broker refuses')
+      from ${driver.getTableName(HeldMessage.meta, {})} where cqrs_id = $1 and key = $2 order by since limit 50`,
     parameters: [cqrsId, JSON.stringify(key)],
   });
   return rows.map(({ id, signal, queue, since, failure }) => ({
@@ -227,8 +231,11 @@ function outboxFacts({ waiting, exists, revision, history }: Seen): Fact[] {
   const facts = failed.map(({ queue, failure }): Fact => ({
     state: 'bad',
     where: 'outbox',
-    text: `A message for queue ${queue} could not be delivered: ${failure}.`,
-    cure: 'Sync the row to a queue that there is.',
+    text: `A message for ${queue === null ? 'all replicas' : `queue ${queue}`} could not be delivered: ${failure!.replace(/\.$/, '')}.`,
+    cure:
+      failure === 'unroutable'
+        ? 'Sync the row to a queue that there is.'
+        : 'See Outbox: mend the reason and retry it there, or drop it.',
   }));
   if (pending.length > 0) {
     facts.push({

@@ -8,6 +8,7 @@ const RECENT_MINUTES = 15;
 /** What to do about it, where somebody can do something. */
 const CURES: Partial<Readonly<Record<Reason['code'], string>>> = {
   'broker-away': 'Nothing is lost: changes wait in the outbox and go on by themselves once it is back.',
+  'publish-refused': 'Mend what the broker says, then retry; or drop the messages: see Outbox.',
   blocked: 'Free its memory or disk.',
   stuck: 'Start it again.',
 };

@@ -143,6 +143,8 @@ class SyncJob {
     if (sent > 0 && this.#unrouted >= sent) {
       return `No queue takes messages of '${cqrsId}': no replica of it has started yet. A replica that starts later needs them again.`;
     }
+    const refused = this.job.counts['refused'] ?? 0;
+    if (refused > 0) return `The broker refuses ${refused} of the messages. See Outbox for why.`;
     const failed = this.job.counts['failed'] ?? 0;
     return failed > 0 ? `${failed} ${failed === 1 ? 'row' : 'rows'} could not be sent.` : undefined;
   }
@@ -152,7 +154,7 @@ class SyncJob {
     const { cqrsId, queue } = this.what;
     const before = job.done;
     let failed = 0;
-    const { synced, withdrawn, unroutable } = await this.parts.cqrs.sync({
+    const { synced, withdrawn, unroutable, refused } = await this.parts.cqrs.sync({
       cqrsId,
       keys,
       queue: queue ?? undefined,
@@ -164,9 +166,10 @@ class SyncJob {
         this.#leftOut('failed', writeKeyText(key), describeError(error));
       },
     });
-    job.add('sent', Math.max(0, synced - unroutable));
+    job.add('sent', Math.max(0, synced - unroutable - refused));
     job.add('withdrawn', withdrawn);
     job.add('unroutable', unroutable);
+    job.add('refused', refused);
     if (!job.signal.aborted) {
       job.add('missing', keys.length - synced - withdrawn - failed); // deleted meanwhile
       job.done = before + keys.length;

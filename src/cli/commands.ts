@@ -31,6 +31,14 @@ import {
   diffSyncCommand,
 } from './diff.js';
 import { RECONCILE_OPTIONS, reconcileCommand } from './reconcile.js';
+import {
+  dropRefusedMessages,
+  listRefusedMessages,
+  REFUSED_DROP_OPTIONS,
+  REFUSED_LIST_OPTIONS,
+  REFUSED_RETRY_OPTIONS,
+  retryRefusedMessages,
+} from './refused.js';
 import { relay, RELAY_OPTIONS } from './relay.js';
 import { status, STATUS_OPTIONS } from './status.js';
 import { sync, SYNC_OPTIONS } from './sync.js';
@@ -70,6 +78,32 @@ export const COMMANDS: readonly Command[] = [
       { line: 'cqrs relay --health-port 8080', does: 'And answers probes and scrapes.' },
     ],
     run: relay,
+  }),
+  command({
+    name: 'refused list',
+    summary: 'List messages that the broker refuses, with what it says.',
+    details: ['Of each row the first one: what follows of that row waits behind it. All other rows go on.'],
+    options: REFUSED_LIST_OPTIONS,
+    examples: [{ line: 'cqrs refused list --cqrs-id account', does: 'The oldest hundred of one entity.' }],
+    run: listRefusedMessages,
+  }),
+  command({
+    name: 'refused retry',
+    summary: 'Let the relay attempt refused messages now: once the reason is mended.',
+    options: REFUSED_RETRY_OPTIONS,
+    examples: [
+      { line: 'cqrs refused retry', does: 'All of them.' },
+      { line: 'cqrs refused retry --id 4711', does: 'One, by its id in the list.' },
+    ],
+    run: retryRefusedMessages,
+  }),
+  command({
+    name: 'refused drop',
+    summary: 'Drop refused messages for good, so that what waits behind them leaves.',
+    details: ['Replicas lack what a dropped message said, unless a later one of its row says it too.'],
+    options: REFUSED_DROP_OPTIONS,
+    examples: [{ line: 'cqrs refused drop --id 4711', does: 'One of them, after a question.' }],
+    run: dropRefusedMessages,
   }),
   command({
     name: 'status',

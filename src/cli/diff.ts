@@ -116,13 +116,16 @@ export async function diffSyncCommand(values: Values<typeof DIFF_SYNC_OPTIONS>):
     onProgress: (processed) => progress.show(processed),
   });
   progress[Symbol.dispose]();
-  const { processed, synced, withdrawn, unroutable } = result;
+  const { processed, synced, withdrawn, unroutable, refused } = result;
   report(console.log, values.json, result, [
     `${synced} instance(s) synced.`,
     ...(withdrawn > 0 ? [`${withdrawn} instance(s) withdrawn: they are not replicated.`] : []),
     `${processed} instance(s) processed.`,
   ]);
   if (unroutable > 0) console.error(`cqrs: ${unroutable} messages reached no queue.`);
+  if (refused > 0) {
+    console.error(`cqrs: ${refused} messages are held, since the broker refuses them: see cqrs refused list`);
+  }
   if (signal.aborted) console.error(`cqrs: stopped before the end; ${FROM_THE_FIRST}`);
-  return unroutable > 0 || signal.aborted ? Exit.failed : Exit.done;
+  return unroutable + refused > 0 || signal.aborted ? Exit.failed : Exit.done;
 }

@@ -66,7 +66,8 @@ function waiting({ outbox, broker, queues, activity }: Status): Row[] {
   if (outbox) {
     const oldest = outbox.oldestAgeMs === null ? '' : `, the oldest for ${seconds(outbox.oldestAgeMs)}`;
     const failed = outbox.failed === 0 ? '' : `, ${outbox.failed} that no queue would take`;
-    rows.push(['outbox', `${figure(outbox.depth, outbox.exact)} waiting${oldest}${failed}`]);
+    const held = outbox.held === 0 ? '' : `, ${figure(outbox.held)} held (cqrs refused list)`;
+    rows.push(['outbox', `${figure(outbox.depth, outbox.exact)} waiting${oldest}${failed}${held}`]);
   }
   if (broker.error !== null) rows.push(['broker', broker.error]);
   const own = queues.find(({ role }) => role === 'queue')?.name;

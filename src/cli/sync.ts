@@ -80,8 +80,11 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
       `cqrs: ${result.unroutable} messages reached no queue${queue === undefined ? '' : `; is '${queue}' the queue of a replica of ${cqrsId}?`}`,
     );
   }
+  if (result.refused > 0) {
+    console.error(`cqrs: ${result.refused} messages are held, since the broker refuses them: see cqrs refused list`);
+  }
   if (signal.aborted) console.error(`cqrs: stopped before the end; ${howToContinue(lastKey)}`);
-  return failed > 0 || result.unroutable > 0 || signal.aborted ? Exit.failed : Exit.done;
+  return failed + result.unroutable + result.refused > 0 || signal.aborted ? Exit.failed : Exit.done;
 }
 
 function howToContinue(lastKey: readonly string[] | undefined): string {

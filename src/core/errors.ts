@@ -90,6 +90,23 @@ export class TransportError extends CqrsError {
   }
 }
 
+/**
+ * The broker does not take one message and says why; other messages are not concerned. `passing`: the reason ends by
+ * itself (a queue that is full); otherwise somebody has to do something.
+ */
+export class MessageRefusedError extends CqrsError {
+  readonly code = 'message-refused';
+
+  constructor(
+    reason: string,
+    readonly passing: boolean,
+    data: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(`${reason}.`, data, '', options);
+  }
+}
+
 /** The database could not be reached at start, or refused. `data.database` names it, without user and password. */
 export class DatabaseUnreachableError extends CqrsError {
   readonly code = 'database-unreachable';

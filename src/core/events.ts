@@ -22,6 +22,25 @@ export interface CqrsEvents {
   'cqrs.relay.published': { count: number; lagMs: number; durationMs: number };
   /** No queue is bound for these messages: no replica has started yet, or a targeted SYNC named a wrong queue. */
   'cqrs.relay.unroutable': { cqrsId: string; signalType: SignalType; queue: string | null; outboxId: string };
+  /**
+   * The broker does not take this message, in its own words; later ones of its row wait behind it, all others go on.
+   * `passing`: the reason ends by itself. `retryInMs` null: it waits for an operator.
+   */
+  'cqrs.relay.refused': {
+    cqrsId: string;
+    signalType: SignalType;
+    instancePk: string;
+    queue: string | null;
+    outboxId: string;
+    bytes: number;
+    reason: string;
+    passing: boolean;
+    retryInMs: number | null;
+  };
+  /** Messages of rows that have a refused one wait behind it. */
+  'cqrs.relay.held': { count: number; cqrsIds: readonly string[] };
+  /** An operator has let refused messages be tried again, or dropped them. */
+  'cqrs.relay.resolved': { action: 'retry' | 'drop'; count: number; cqrsId: string | null };
   /** A batch could not be handed over; nothing is lost, it is tried again. */
   'cqrs.relay.failed': { error: Error; retryInMs: number };
   /** After failures it works again. */

@@ -151,6 +151,12 @@ const relay = z.strictObject({
     .describe(
       'How long the broker may take to confirm; then the batch is published again. A relay that the database has not heard of for three times as long loses its claim to another.',
     ),
+  onRefused: z
+    .enum(['block-key', 'set-aside'])
+    .default('block-key')
+    .describe(
+      'What happens to a message that the broker refuses (too long, forbidden): `block-key` tries it again, more and more seldom, up to every five minutes; `set-aside` waits for `cqrs refused retry` or `drop`. Either way later messages of its row wait behind it and all others go on. What a full queue refuses is always tried again.',
+    ),
   sentRetentionSeconds: z
     .number()
     .min(1)

@@ -239,7 +239,7 @@ export async function diffSync(
   const queue = options.queue ?? header.queue;
   if (queue === undefined)
     throw new InputError('line 1 names no queue.', 'Pipe it through diff-replica, or pass --queue.');
-  const result = { processed: 0, synced: 0, withdrawn: 0, unroutable: 0 };
+  const result = { processed: 0, synced: 0, withdrawn: 0, unroutable: 0, refused: 0 };
   for await (const line of rest) {
     if (options.signal?.aborted) break;
     const text = line.text();
@@ -251,6 +251,7 @@ export async function diffSync(
     result.synced += sent.synced;
     result.withdrawn += sent.withdrawn;
     result.unroutable += sent.unroutable;
+    result.refused += sent.refused;
     options.onProgress?.(result.processed);
   }
   return result;

@@ -34,6 +34,7 @@ export function decideService(
     ...badBacklog(
       {
         outboxOldestMs: known.outbox?.oldestAgeMs ?? null,
+        held: known.outbox,
         applyLagMs: lately(activity).reduce<number | null>(
           (most, { applyLagMs }) => (applyLagMs === null ? most : Math.max(most ?? 0, applyLagMs)),
           null,
@@ -80,7 +81,9 @@ function unreachable({ database, broker }: Known): Reason[] {
 /** What the processes say of themselves, each thing once; backlogs are judged for all together. */
 function told(running: readonly ProcessActivity[]): Reason[] {
   const all = running.flatMap((process) =>
-    process.reasons.filter(({ code }) => !code.startsWith('backlog')).map((reason) => ({ reason, process })),
+    process.reasons
+      .filter(({ code, where }) => !code.startsWith('backlog') && !(code === 'publish-refused' && where === 'outbox'))
+      .map((reason) => ({ reason, process })),
   );
   return [...Map.groupBy(all, ({ reason }) => reason.code).values()].map((same) => {
     const { reason } = same[0]!;

@@ -5,7 +5,7 @@ import type { Health } from '../activity/verdict.js';
 import { describeError } from '../core/describe-error.js';
 import type { Cqrs } from '../cqrs.js';
 import { isOutOfTime, isTransient } from '../inbox/faults.js';
-import type { OutboxState } from '../outbox/outbox.js';
+import type { OutboxState } from '../outbox/held-messages.js';
 import type { ReplicaDefinition } from '../replica/replica-definition.js';
 import type { QueueState } from '../transport/transport.js';
 import { decideService } from './service-health.js';

@@ -6,7 +6,8 @@ import type { Events } from '../core/events.js';
 import { failPoint } from '../core/fail-points.js';
 import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
-import { type Executor, OUTBOX_VERSION, OutboxMessage } from '../outbox/outbox.js';
+import { HELD_VERSION, HeldMessage } from '../outbox/held-messages.js';
+import { type Executor, OUTBOX_VERSION, OutboxMessage, type Tables } from '../outbox/outbox.js';
 import { SENT_VERSION, SentMessage } from '../outbox/sent-messages.js';
 import { Announcer } from './announcer.js';
 import { checkTables, type ExpectedTable, expectedTable } from './check-tables.js';
@@ -69,6 +70,11 @@ export class MasterSide {
     return (this.#outboxTable ??= this.tableName(OutboxMessage.meta));
   }
 
+  /** The outbox, and what the broker refuses of it. */
+  get tables(): Tables {
+    return { outbox: this.outboxTable, held: this.tableName(HeldMessage.meta) };
+  }
+
   /** Whether it is remembered what was sent of each row. */
   get keepsSent(): boolean {
     return this.masters.size > 0 && this.parts.settings.relay.sentRetentionSeconds !== null;
@@ -103,7 +109,7 @@ export class MasterSide {
     const client = connection.getClient() as unknown as Executor;
     const own = (
       where: string,
-      { meta }: typeof OutboxMessage | typeof SentMessage,
+      { meta }: typeof OutboxMessage | typeof HeldMessage | typeof SentMessage,
       version: number,
     ): ExpectedTable => {
       const fields = orm
@@ -115,6 +121,7 @@ export class MasterSide {
     for (const table of this.#tables) await learnDriverTypes(client, table, this.tableName(table.root));
     const problems = await checkTables(client, [
       own('outbox', OutboxMessage, OUTBOX_VERSION),
+      own('refused messages', HeldMessage, HELD_VERSION),
       ...(this.keepsSent ? [own('relay.sentRetentionSeconds', SentMessage, SENT_VERSION)] : []),
       ...this.#tables.map((table) => expectedTable(table, this.#driver.getTableName(table.root, {}))),
     ]);

@@ -30,11 +30,15 @@ export interface SyncOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How many rows the broker has as SYNC, how many as DELETE since they no longer match, and how many no queue would take. */
+/**
+ * How many rows the broker has as SYNC, how many as DELETE since they no longer match, how many no queue would take, and
+ * how many the broker refuses, or wait behind others of their row that it does: `cqrs refused list` says why.
+ */
 export interface SyncResult {
   readonly synced: number;
   readonly withdrawn: number;
   readonly unroutable: number;
+  readonly refused: number;
   /** Up to which key the broker has all rows; null when it has none, and for chosen `keys`. */
   readonly lastKey: readonly string[] | null;
 }
@@ -55,6 +59,7 @@ export interface RepairResult {
   /** Of their bodies. */
   readonly bytes: number;
   readonly unroutable: number;
+  readonly refused: number;
 }
 
 const PAGE = 1_000;
@@ -79,6 +84,7 @@ export class RowSender {
       synced: 0,
       withdrawn: 0,
       unroutable: 0,
+      refused: 0,
       lastKey: null,
     };
     const pages = (turn: Turn): AsyncGenerator<SyncPage> =>
@@ -95,8 +101,9 @@ export class RowSender {
     await this.handOver.run(pages, {
       signal,
       rate,
-      onRelayed: (page, unroutable) => {
+      onRelayed: (page, unroutable, refused) => {
         result.unroutable += unroutable;
+        result.refused += refused;
         result.synced += page.synced;
         result.withdrawn += page.withdrawn;
         result.lastKey = page.lastKey ?? result.lastKey;
@@ -107,12 +114,13 @@ export class RowSender {
   }
 
   async repair(definition: MasterDefinition, options: RepairOptions): Promise<RepairResult> {
-    const result = { messages: 0, bytes: 0, unroutable: 0 };
+    const result = { messages: 0, bytes: 0, unroutable: 0, refused: 0 };
     await this.handOver.run((turn) => this.#repairs(definition, options, turn), {
       signal: options.signal,
-      onRelayed: (page, unroutable) => {
+      onRelayed: (page, unroutable, refused) => {
         result.messages += page.outboxIds.length;
         result.bytes += page.bytes;
+        result.refused += refused;
         result.unroutable += unroutable;
       },
     });

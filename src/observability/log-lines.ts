@@ -67,6 +67,22 @@ export const WORDS: Words = {
           text: `${signalType} of ${cqrsId} for queue ${queue} was not delivered: there is no such replica`,
           alike: `${cqrsId} ${queue}`,
         },
+  'cqrs.relay.refused': ({ cqrsId, signalType, instancePk, bytes, reason, passing, retryInMs }) => ({
+    level: passing ? 'warn' : 'error',
+    text:
+      `${signalType} of ${cqrsId} ${instancePk} (${plural(bytes, 'byte')}) is held, and what follows of its row: ` +
+      `${reason} ${retryInMs === null ? 'See cqrs refused list' : `Next try in ${duration(retryInMs)}`}`,
+    alike: `${cqrsId} ${passing}`,
+  }),
+  'cqrs.relay.held': ({ count, cqrsIds }) => ({
+    level: 'info',
+    text: `${plural(count, 'message')} of ${ids(cqrsIds)} wait behind refused ones of their rows`,
+    alike: ids(cqrsIds),
+  }),
+  'cqrs.relay.resolved': ({ action, count, cqrsId }) => ({
+    level: action === 'drop' ? 'warn' : 'info',
+    text: `${plural(count, 'refused message')}${cqrsId === null ? '' : ` of ${cqrsId}`} ${action === 'drop' ? 'dropped by an operator' : 'tried again for an operator'}`,
+  }),
   'cqrs.relay.failed': ({ error, retryInMs }) => ({
     level: 'warn',
     text: `cannot publish${because(error)}; nothing is lost, next try in ${duration(retryInMs)}`,

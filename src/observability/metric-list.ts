@@ -34,8 +34,18 @@ export const METRICS = {
     'How long the oldest message of the outbox has waited; 0 when none waits.',
   ),
   outboxFailed: gauge('cqrs_outbox_failed_messages', 'Messages in the outbox that no queue would take.'),
+  outboxHeld: gauge(
+    'cqrs_outbox_held_messages',
+    'Messages that the broker refuses, and those of their rows behind them; counted up to 100,000.',
+  ),
   published: counter('cqrs_relay_published_messages_total', 'Messages that the broker has confirmed.'),
   unroutable: counter('cqrs_relay_unroutable_messages_total', 'Messages published where no queue is bound.', 'cqrs_id'),
+  refused: counter(
+    'cqrs_relay_refused_messages_total',
+    'Attempts to publish a message that the broker refused; `passing`: the reason ends by itself.',
+    'cqrs_id',
+    'passing',
+  ),
   relayFailures: counter('cqrs_relay_failures_total', 'Attempts to publish that failed and are repeated.'),
   relayLag: histogram(
     'cqrs_relay_lag_seconds',

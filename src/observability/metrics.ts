@@ -12,6 +12,7 @@ export interface Measured {
         readonly outboxDepth: number | null;
         readonly outboxOldestMs: number | null;
         readonly outboxFailed: number | null;
+        readonly outboxHeld: { readonly held: number } | null;
         readonly queueDepth: number | null;
         readonly deadLetters: number | null;
       }
@@ -83,6 +84,8 @@ export function registerMetrics(cqrs: Measured, { register = defaultRegister }: 
   });
   const unroutable = counter(METRICS.unroutable);
   on('cqrs.relay.unroutable', ({ cqrsId }) => unroutable.inc({ cqrs_id: idOf(cqrsId) }));
+  const refused = counter(METRICS.refused);
+  on('cqrs.relay.refused', ({ cqrsId, passing }) => refused.inc({ cqrs_id: idOf(cqrsId), passing: String(passing) }));
   const relayFailures = counter(METRICS.relayFailures);
   on('cqrs.relay.failed', () => relayFailures.inc());
 
@@ -124,6 +127,7 @@ export function registerMetrics(cqrs: Measured, { register = defaultRegister }: 
     value === null || value === undefined ? one.remove() : one.set(value);
   gauge(METRICS.outboxDepth, (one) => set(one, cqrs.depths()?.outboxDepth));
   gauge(METRICS.outboxFailed, (one) => set(one, cqrs.depths()?.outboxFailed));
+  gauge(METRICS.outboxHeld, (one) => set(one, cqrs.depths()?.outboxHeld?.held));
   gauge(METRICS.outboxOldest, (one) => {
     const depths = cqrs.depths();
     set(one, depths?.outboxDepth === 0 ? 0 : depths?.outboxOldestMs && depths.outboxOldestMs / 1_000);

@@ -1,7 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { pause } from '../core/service.js';
-import { countLive, countWaiting, takeFailures } from './outbox.js';
+import { countHeld } from './held-messages.js';
+import { countLive, countWaiting, takeFailures, type Tables } from './outbox.js';
 import { Pace } from './pace.js';
 
 /** Messages that were put into the outbox together. */
@@ -33,7 +34,7 @@ export class HandOver {
   constructor(
     private readonly parts: {
       readonly client: () => Promise<Kysely<never>>;
-      readonly table: string;
+      readonly tables: Tables;
       readonly wake: () => void;
     },
   ) {}
@@ -43,14 +44,15 @@ export class HandOver {
    * some seconds they stay in the outbox, and `onRelayed` is not told of them.
    * @param pages makes them; it waits for its turn before each.
    * @param options.rate so many messages a second at most; default: as fast as they go.
-   * @param options.onRelayed is told of each page that has left, and how many of its messages no queue would take.
+   * @param options.onRelayed is told of each page that has left, how many of its messages no queue would take, and how
+   *   many the broker refuses: these are held, and not waited for.
    */
   async run<P extends HandedPage>(
     pages: (turn: Turn) => AsyncIterable<P>,
     options: {
       readonly signal?: AbortSignal | undefined;
       readonly rate?: number | undefined;
-      readonly onRelayed: (page: P, unroutable: number) => void;
+      readonly onRelayed: (page: P, unroutable: number, refused: number) => void;
     },
   ): Promise<void> {
     const { signal = new AbortController().signal, rate = Infinity, onRelayed } = options;
@@ -78,13 +80,14 @@ export class HandOver {
   async #untilRelayed<P extends HandedPage>(
     page: P,
     signal: AbortSignal,
-    onRelayed: (page: P, unroutable: number) => void,
+    onRelayed: (page: P, unroutable: number, refused: number) => void,
   ): Promise<boolean> {
-    const { table } = this.parts;
+    const table = this.parts.tables.outbox;
     for (let abortedAt: number | undefined; ;) {
       const client = await this.parts.client();
       if ((await this.#countWaiting(client, page)) === 0) {
-        onRelayed(page, await takeFailures(client, table, page.outboxIds));
+        const refused = await countHeld(client, this.parts.tables.held, page.outboxIds);
+        onRelayed(page, await takeFailures(client, table, page.outboxIds), refused);
         return true;
       }
       if (signal.aborted) abortedAt ??= performance.now();
@@ -95,12 +98,12 @@ export class HandOver {
 
   /** Above 0 while some are there. As long as its last one is, as a rule, the others need not be looked for. */
   async #countWaiting(client: Kysely<never>, { outboxIds }: HandedPage): Promise<number> {
-    const { table } = this.parts;
+    const table = this.parts.tables.outbox;
     return (await countWaiting(client, table, outboxIds.slice(-1))) || countWaiting(client, table, outboxIds);
   }
 
   async #untilLiveHasLeft(page: HandedPage, signal: AbortSignal): Promise<void> {
-    const { table } = this.parts;
+    const table = this.parts.tables.outbox;
     const { outboxIds } = page;
     while (!signal.aborted) {
       const client = await this.parts.client();

@@ -28,15 +28,23 @@ export interface OutboxEntry {
 export interface OutboxRow extends OutboxEntry {
   readonly id: string;
   readonly committedAtMs: number;
+  /** Whether any message is held (`held-messages.ts`): then its key may be. */
+  readonly anyHeld?: boolean;
 }
 
 /** How many messages wait, for how long the oldest has, and how many could not be routed. */
-export interface OutboxState {
+export interface WaitingState {
   readonly depth: number;
   /** False when there are so many that PostgreSQL's estimate of the table stands for `depth`. */
   readonly exact: boolean;
   readonly oldestAgeMs: number | null;
   readonly failed: number;
+}
+
+/** As SQL names them. */
+export interface Tables {
+  readonly outbox: string;
+  readonly held: string;
 }
 
 /** Whatever runs a compiled query: a transaction of MikroORM's, or its Kysely client. */
@@ -153,7 +161,7 @@ function literal(text: string): string {
  */
 export async function claim(
   transaction: Executor,
-  table: string,
+  tables: Tables,
   { leaseMs, limit, alone }: { leaseMs: number; limit: number; alone: boolean },
 ): Promise<{ readonly buckets: readonly number[]; readonly rows: OutboxRow[] }> {
   // A statement of its own: messages must be read with a snapshot taken after the locks. Without parameters, so that it
@@ -165,23 +173,23 @@ export async function claim(
   const { rows: locks } = await transaction.executeQuery<{ bucket: number }>(
     CompiledQuery.raw(alone ? withNext(lock) : lock) as CompiledQuery<{ bucket: number }>,
   );
-  const ofAll = alone ? await readWaiting(transaction, table, { buckets: ALL_BUCKETS, limit }) : [];
+  const ofAll = alone ? await readWaiting(transaction, tables, { buckets: ALL_BUCKETS, limit }) : [];
   const buckets = locks.map(({ bucket }) => bucket);
   if (alone && buckets.length === BUCKETS) return { buckets, rows: ofAll };
-  return { buckets, rows: await readWaiting(transaction, table, { buckets, limit }) };
+  return { buckets, rows: await readWaiting(transaction, tables, { buckets, limit }) };
 }
 
 /** The oldest messages in these buckets, which the caller has locked, but for those that it has in hand. */
 export async function readWaiting(
   transaction: Executor,
-  table: string,
+  { outbox, held }: Tables,
   { buckets, inHand = [], limit }: { buckets: readonly number[]; inHand?: readonly string[]; limit: number },
 ): Promise<OutboxRow[]> {
   if (buckets.length === 0) return [];
   const all = buckets.length === BUCKETS;
   const sql = `select o.id::text as id, cqrs_id as "cqrsId", signal as "signalType", key, queue, body,
-              (extract(epoch from created_at) * 1000)::float8 as "committedAtMs"
-         from ${table} as o
+              (extract(epoch from created_at) * 1000)::float8 as "committedAtMs", exists(select from ${held}) as "anyHeld"
+         from ${outbox} as o
         where failure is null and o.id <> all($2::bigint[])${all ? '' : ' and bucket = any($3::smallint[])'}
         order by o.id limit $1`;
   // A plan for some buckets depends on how many there are.
@@ -253,7 +261,7 @@ export async function countLive(
 const MOST_COUNTED = 100_000;
 
 /** Never reads more than so many rows, however large a backlog has become. */
-export async function readState(executor: Executor, table: string): Promise<OutboxState> {
+export async function readState(executor: Executor, table: string): Promise<WaitingState> {
   const { rows } = await executor.executeQuery(
     CompiledQuery.raw(
       `select count(*) filter (where failure is null)::float8 as depth,

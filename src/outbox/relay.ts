@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import { MessageRefusedError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { failPoint } from '../core/fail-points.js';
 import { Header } from '../core/headers.js';
@@ -7,7 +8,8 @@ import { Pulse } from '../core/pulse.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
 import type { OutgoingMessage, PublishResult, Transport } from '../transport/transport.js';
-import { BUCKETS, claim, type Executor, fail, type OutboxRow, readWaiting, settle } from './outbox.js';
+import { BUCKETS, claim, type Executor, fail, type OutboxRow, readWaiting, settle, type Tables } from './outbox.js';
+import { Refused, type RefusedRow } from './refused.js';
 import { settleAndKeep } from './sent-messages.js';
 
 /** One transaction carries at most so many batches: what a crash sends once more. */
@@ -23,7 +25,9 @@ const MOST_LEASE_MS = 2 ** 31 - 1;
  * Carries messages from the outbox to the broker, in order per key.
  *
  *   begin ─▶ claim (locks key buckets, reads the oldest) ─▶ publish (pipelined) ─▶ settle (delete what is confirmed) ─▶ commit
- *                                                              └─ anything not confirmed: stays, tried again
+ *                                                              ├─ refused by the broker: held (`refused.ts`), and
+ *                                                              │  what follows of its key; the others go on
+ *                                                              └─ anything else not confirmed: stays, tried again
  *
  * Of a backlog two batches are at the broker at once. What comes behind a message that has failed, in its batch or the next,
  * is published once more behind it.
@@ -39,6 +43,7 @@ const MOST_LEASE_MS = 2 ** 31 - 1;
 export class Relay extends Service {
   readonly owner = `relay-${process.pid}`;
   readonly #pulse: Pulse;
+  readonly #refused: Refused;
   #loop: Promise<void> = Promise.resolve();
   #wake?: () => void;
   #woken = false;
@@ -49,7 +54,7 @@ export class Relay extends Service {
     private readonly parts: {
       /** The database's client; asked for when the relay starts, since MikroORM connects late. */
       readonly client: () => Promise<Kysely<never>>;
-      readonly table: string;
+      readonly tables: Tables;
       /** Where what has been sent is remembered; default: nowhere. */
       readonly sentTable?: string | undefined;
       readonly transport: Pick<Transport, 'publish'>;
@@ -63,6 +68,7 @@ export class Relay extends Service {
   ) {
     super();
     this.#pulse = parts.pulse ?? new Pulse('relay');
+    this.#refused = new Refused(parts);
   }
 
   /** Says that something was committed. Cheap; may be called at any time. */
@@ -104,29 +110,32 @@ export class Relay extends Service {
 
   /** One transaction; answers whether more may wait. Rejects when some messages could not be handed over. */
   async #relaySome(): Promise<boolean> {
-    const { settings, events, table } = this.parts;
+    const { settings, events, tables } = this.parts;
     const startedAt = performance.now();
     const client = await this.parts.client();
     await this.parts.connect();
     const { batchSize } = settings.relay;
     const done: OutboxRow[] = [];
     const inFlight: Sent[] = [];
-    const failedKeys = new Set<string>();
+    const keys = new StoppedKeys();
     let failure: Error | undefined;
     let full = false;
     const own = client.transaction().setIsolationLevel('read committed');
     await own.execute(async (transaction) => {
+      const take = async (rows: OutboxRow[]): Promise<OutboxRow[]> => {
+        full = rows.length === batchSize;
+        return this.#refused.holdBack(transaction, rows);
+      };
       const leaseMs = Math.min(LEASE_FACTOR * settings.relay.publishTimeoutMs, MOST_LEASE_MS);
-      const claimed = await claim(transaction, table, { leaseMs, limit: batchSize, alone: this.#alone });
+      const claimed = await claim(transaction, tables, { leaseMs, limit: batchSize, alone: this.#alone });
       const { buckets } = claimed;
       this.#alone = buckets.length === BUCKETS;
-      let next = claimed.rows;
+      let next = await take(claimed.rows);
       let batches = 0;
       try {
         while (next.length > 0 || inFlight.length > 0) {
           this.#pulse.beat();
           if (next.length > 0) {
-            full = next.length === batchSize;
             batches++;
             const results = this.#send(next);
             results.catch(() => {}); // told by the await that follows
@@ -137,18 +146,22 @@ export class Relay extends Service {
             // While the broker stores these, the database forgets the former and finds the next: whatever is there, since
             // a lower id may have been committed meanwhile.
             const inHand = inFlight.flatMap(({ rows }) => ids(rows));
-            next = await readWaiting(transaction, table, { buckets, inHand, limit: batchSize });
+            next = await take(await readWaiting(transaction, tables, { buckets, inHand, limit: batchSize }));
             if (next.length > 0 && inFlight.length < MOST_IN_FLIGHT) continue;
           }
-          const published = this.#judge(inFlight[0]!.rows, await inFlight[0]!.results, failedKeys);
+          const published = this.#judge(inFlight[0]!.rows, await inFlight[0]!.results, keys);
           inFlight.shift();
           await failPoint(events, 'relay.before-settle');
-          if (published.lost.length > 0) await fail(transaction, table, ids(published.lost), 'unroutable');
-          if (published.confirmed.length > 0) await this.#settle(transaction, published);
+          if (published.lost.length > 0) await fail(transaction, tables.outbox, ids(published.lost), 'unroutable');
+          await this.#refused.hold(transaction, published);
+          if (published.confirmed.length > 0) await this.#settle(transaction, tables.outbox, published);
           await failPoint(events, 'relay.before-commit');
           done.push(...published.confirmed, ...published.lost);
           failure ??= published.failure;
           if (failure) next = [];
+        }
+        if (!failure && buckets.length > 0 && (await this.#refused.isTime(transaction))) {
+          failure = await this.#retry(transaction, buckets, done);
         }
       } finally {
         // Nothing is under way any more when the buckets are free for others.
@@ -167,11 +180,31 @@ export class Relay extends Service {
     return full;
   }
 
-  #settle(transaction: Executor, { confirmed, unroutable }: Published): Promise<void> {
-    const { table, sentTable, settings } = this.parts;
+  /** Sends what is due of the held messages. @returns why some could not be handed over */
+  async #retry(transaction: Executor, buckets: readonly number[], done: OutboxRow[]): Promise<Error | undefined> {
+    for (const passing of [true, false]) {
+      const rows = await this.#refused.due(transaction, buckets, passing);
+      if (rows.length === 0) continue;
+      this.#pulse.beat();
+      const published = this.#judge(rows, await this.#send(rows), new StoppedKeys());
+      if (published.confirmed.length > 0) await this.#settle(transaction, this.parts.tables.held, published);
+      const lost = published.lost.map((row): RefusedRow => {
+        const error = new MessageRefusedError(`there is no queue ${row.queue}`, false, { queue: row.queue });
+        return { row, error, giveUpInMs: null };
+      });
+      const refused = [...published.refused, ...lost];
+      if (!published.failure) await this.#refused.attempted(transaction, passing, { rows, refused });
+      done.push(...published.confirmed);
+      if (published.failure) return published.failure;
+    }
+    return undefined;
+  }
+
+  #settle(transaction: Executor, from: string, { confirmed, unroutable }: Published): Promise<void> {
+    const { sentTable, settings } = this.parts;
     const { sentRetentionSeconds } = settings.relay;
-    if (sentTable === undefined || sentRetentionSeconds === null) return settle(transaction, table, ids(confirmed));
-    const tables = { outbox: table, sent: sentTable };
+    if (sentTable === undefined || sentRetentionSeconds === null) return settle(transaction, from, ids(confirmed));
+    const tables = { outbox: from, sent: sentTable };
     return settleAndKeep(transaction, tables, { rows: confirmed, unroutable }, sentRetentionSeconds);
   }
 
@@ -184,27 +217,32 @@ export class Relay extends Service {
   }
 
   /**
-   * What became of each: confirmed, lost for good (a SYNC to a queue that is not there), or to be tried again.
-   * @param failedKeys of this transaction's messages so far; those of these are added.
+   * What became of each: confirmed, refused by the broker, lost for good (a SYNC to a queue that is not there), or to be
+   * tried again.
+   * @param keys of this transaction's messages so far that were stopped; those of these are added.
    */
-  #judge(rows: readonly OutboxRow[], results: readonly PublishResult[], failedKeys: Set<string>): Published {
+  #judge(rows: readonly OutboxRow[], results: readonly PublishResult[], keys: StoppedKeys): Published {
     const { events } = this.parts;
-    const published: Published = { confirmed: [], unroutable: new Set(), lost: [] };
+    const published: Published = { confirmed: [], unroutable: new Set(), lost: [], refused: [], behind: [] };
     for (const [index, row] of rows.entries()) {
       const result = results[index];
       const key = `${row.cqrsId} ${row.key}`;
-      const sent = result === 'confirmed' || result === 'unroutable';
-      if (!sent) {
+      // What came behind a stopped message of its row goes once more behind it, so that the row's last word stays last.
+      if (keys.failed.has(key)) continue;
+      if (keys.refused.has(key)) published.behind.push(row);
+      else if (typeof result === 'object' && 'refused' in result) {
+        keys.refused.add(key);
+        published.refused.push({ row, error: result.refused, giveUpInMs: null });
+      } else if (result === 'confirmed' || result === 'unroutable') {
+        if (result === 'unroutable') events.emit('cqrs.relay.unroutable', describe(row));
+        if (result === 'unroutable' && row.queue !== null) published.lost.push(row);
+        else published.confirmed.push(row);
+        if (result === 'unroutable') published.unroutable.add(row.id);
+      } else {
+        keys.failed.add(key);
         published.failure ??=
           result?.failed ?? new Error(`The transport answered ${results.length} times for ${rows.length} messages.`);
-        failedKeys.add(key);
       }
-      // What came behind a failed message of its row goes once more behind it, so that the row's last word stays last.
-      if (!sent || failedKeys.has(key)) continue;
-      if (result === 'unroutable') events.emit('cqrs.relay.unroutable', describe(row));
-      if (result === 'unroutable' && row.queue !== null) published.lost.push(row);
-      else published.confirmed.push(row);
-      if (result === 'unroutable') published.unroutable.add(row.id);
     }
     return published;
   }
@@ -224,7 +262,8 @@ export class Relay extends Service {
     if (this.#woken || this.signal.aborted) return;
     const woken = new AbortController();
     this.#wake = () => woken.abort();
-    await pause(this.parts.settings.relay.pollIntervalMs, AbortSignal.any([woken.signal, this.signal]));
+    const { pollIntervalMs } = this.parts.settings.relay;
+    await pause(Math.min(pollIntervalMs, this.#refused.lookInMs), AbortSignal.any([woken.signal, this.signal]));
     this.#wake = undefined;
   }
 }
@@ -240,7 +279,16 @@ interface Published {
   /** The ids of those among them that no queue took. */
   readonly unroutable: Set<string>;
   readonly lost: OutboxRow[];
+  readonly refused: RefusedRow[];
+  /** They wait behind a refused one of their key. */
+  readonly behind: OutboxRow[];
   failure?: Error;
+}
+
+/** Keys of which a message of this transaction has not left. */
+class StoppedKeys {
+  readonly failed = new Set<string>();
+  readonly refused = new Set<string>();
 }
 
 function ids(rows: readonly OutboxRow[]): string[] {

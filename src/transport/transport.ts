@@ -1,3 +1,4 @@
+import type { MessageRefusedError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 
 /**
@@ -17,7 +18,8 @@ export interface Transport {
    * Hands messages to the broker in the given order, behind those of calls that still wait for their answer, and resolves
    * when it has answered for each: `confirmed` means that every queue bound for it has stored it durably. One result a
    * message, in the same order. Never rejects for a single message; after a `failed` the fate of that message is unknown
-   * and it must be published again.
+   * and it must be published again. `refused` is the broker's answer to that very message: the others are not concerned.
+   * Some of the queues bound for a refused message may have taken it.
    */
   publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]>;
 
@@ -75,7 +77,11 @@ export interface OutgoingMessage {
 }
 
 /** `unroutable`: the broker took it, but no queue is bound for it. */
-export type PublishResult = 'confirmed' | 'unroutable' | { readonly failed: Error };
+export type PublishResult =
+  | 'confirmed'
+  | 'unroutable'
+  | { readonly failed: Error }
+  | { readonly refused: MessageRefusedError };
 
 export interface ConsumeOptions {
   readonly queue: string;

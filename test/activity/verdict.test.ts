@@ -3,7 +3,14 @@ import { decide, isGrowing, NO_BACKLOG, type Backlog, type Signs } from '../../s
 
 const limits = { stuckSeconds: 300, backlogSeconds: 60, growthMessages: 1_000 };
 const since = '2030-01-01T10:00:00.000Z';
-const well = { brokerAwaySince: null, databaseAwaySince: null, blockedSince: null, blockedReason: null };
+const well = {
+  brokerAwaySince: null,
+  databaseAwaySince: null,
+  blockedSince: null,
+  blockedReason: null,
+  publishRefusedSince: null,
+  publishRefusedReason: null,
+};
 const signs = (more: Partial<Signs>): Signs => ({
   missing: [],
   busy: [],
@@ -27,6 +34,19 @@ test.each<[string, Partial<Signs>, string, readonly string[]]>([
     'degraded',
     ['blocked'],
   ],
+  [
+    'a broker that refuses all that is published',
+    { conditions: { ...well, publishRefusedSince: since, publishRefusedReason: 'ACCESS_REFUSED' } },
+    'degraded',
+    ['publish-refused'],
+  ],
+  [
+    'messages that the broker refuses',
+    backlog({ held: { held: 2, refusal: { cqrsId: 'account', reason: 'too long', since } } }),
+    'degraded',
+    ['publish-refused'],
+  ],
+  ['no messages held', backlog({ held: { held: 0, refusal: null } }), 'healthy', []],
   ['an outbox that waits', backlog({ outboxOldestMs: 61_000 }), 'degraded', ['backlog-old']],
   ['an outbox that is young', backlog({ outboxOldestMs: 59_000 }), 'healthy', []],
   ['old changes applied', backlog({ applyLagMs: 61_000 }), 'degraded', ['backlog-old']],

@@ -10,7 +10,7 @@ const NOW = '2026-11-25T12:00:00.000Z';
 const path: Path = {
   at: NOW,
   master: { announced: 9, announcedPerSecond: 1 },
-  outbox: { depth: 1, failed: 0, oldestAgeMs: 40 },
+  outbox: { depth: 1, failed: 0, held: 0, oldestAgeMs: 40 },
   relay: { running: 1, published: 9, publishedPerSecond: 1, unroutable: 0, lagMs: 10 },
   broker: { reachable: true, error: null },
   queues: [{ name: 'shop', messages: 5, consumers: 1 }],
@@ -44,7 +44,7 @@ describe('the verdict over a service', () => {
   test.each<[string, Partial<Path>, string, string[]]>([
     [
       'a targeted message found no queue',
-      { outbox: { depth: 0, failed: 2, oldestAgeMs: null } },
+      { outbox: { depth: 0, failed: 2, held: 0, oldestAgeMs: null } },
       'degraded',
       ['outbox'],
     ],

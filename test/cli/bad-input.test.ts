@@ -48,6 +48,14 @@ const piped = (name: string, input: string, pipe: Cell, broker: Cell): Record<In
   'broker away': typeof broker === 'string' ? broker : { ...broker, typed: `${broker.typed} <<< '${input}'` },
 });
 
+const refused = (name: string, pipe: Cell): Record<Input, Cell> => ({
+  'unknown id': 'an id is a condition here: it matches no message, and the result says 0',
+  'bad filter': { typed: `refused ${name} --id seven`, says: /--id is a number.*not seven/ },
+  'unreadable file': NO_FILE,
+  'broken pipe': pipe,
+  'broker away': NO_BROKER,
+});
+
 const ACCOUNTS = `account,2026-01-01 00:00:00.000000+00:00`;
 
 const MATRIX: Record<string, Record<Input, Cell>> = {
@@ -65,6 +73,9 @@ const MATRIX: Record<string, Record<Input, Cell>> = {
     'broken pipe': LOGS,
     'broker away': 'it goes on trying: see below',
   },
+  'refused list': refused('list', { typed: 'refused list | true', says: gone }),
+  'refused retry': refused('retry', ONE_RESULT),
+  'refused drop': refused('drop', ONE_RESULT),
   status: {
     'unknown id': 'it takes no id',
     'bad filter': NO_FILTER,

@@ -202,6 +202,7 @@ describe('a service in four commands', () => {
       synced: 60 - sent,
       withdrawn: 0,
       unroutable: 0,
+      refused: 0,
       lastKey: ['1059'],
       failed: 0,
     });

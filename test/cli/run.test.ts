@@ -173,7 +173,7 @@ test('the status of a service in trouble', () => {
     state: 'degraded',
     reasons,
     database: { error: null },
-    outbox: { depth: 5, exact: true, oldestAgeMs: 61_234, failed: 2 },
+    outbox: { depth: 5, exact: true, oldestAgeMs: 61_234, failed: 2, held: 0, refusal: null },
     broker: { error: 'TransportError: nobody answers' },
     queues: [
       { role: 'queue', name: 'shop', state: { messages: 7, consumers: 2 } },

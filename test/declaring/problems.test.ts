@@ -284,6 +284,7 @@ describe('cqrs.start() looks at the database', () => {
   test('tables that are missing', async () => {
     expect(await starting()).toEqual([
       `outbox: its table "cqrs_outbox" is not in the database. ${cure}`,
+      `refused messages: its table "cqrs_held" is not in the database. ${cure}`,
       `Account: its table "account" is not in the database. ${cure}`,
       activityMissing,
     ]);
@@ -294,6 +295,7 @@ describe('cqrs.start() looks at the database', () => {
       await starting('create table account (id serial primary key, name text)', 'create table cqrs_outbox (id bigint)'),
     ).toEqual([
       expect.stringMatching(/^outbox: its table "cqrs_outbox" lacks bucket, cqrs_id, .*body, .*\. Run `npx/),
+      `refused messages: its table "cqrs_held" is not in the database. ${cure}`,
       `Account: its table "account" lacks cqrs_revision, cqrs_updated, cqrs_incarnation. ${cure}`,
       activityMissing,
     ]);

@@ -128,6 +128,7 @@ test('the walk of a SYNC: a damaged copy is repaired, a row that the replica nev
     synced: 2,
     withdrawn: 0,
     unroutable: 0,
+    refused: 0,
     lastKey: ['3'],
   });
   await ended(2);

@@ -104,7 +104,7 @@ describe('the streams are those of django-cqrs', () => {
     expect(withoutTime(listed)).toBe('product,<time>\n');
     const { text } = await compare(listed);
     expect(withoutTime(text)).toBe(`product,<time>,${services.queue}\n`);
-    expect(await syncAll(text)).toEqual({ processed: 0, synced: 0, withdrawn: 0, unroutable: 0 });
+    expect(await syncAll(text)).toEqual({ processed: 0, synced: 0, withdrawn: 0, unroutable: 0, refused: 0 });
     const sink = new Sink();
     await deletedDiffReplica(services.replica.cqrs, { cqrsId: 'product', write: sink.write });
     expect(withoutTime(sink.text)).toBe('product,<time>\n');
@@ -117,7 +117,7 @@ describe('diff-master | diff-replica | diff-sync', () => {
     await replica('update product_ref set cqrs_revision = cqrs_revision - 1 where id = 3');
     const { text, result } = await compare(await listMaster('product', { pageSize: 2 }));
     expect(result).toMatchObject({ missing: 1, stale: 1, damaged: 0 });
-    expect(await syncAll(text)).toEqual({ processed: 2, synced: 2, withdrawn: 0, unroutable: 0 });
+    expect(await syncAll(text)).toEqual({ processed: 2, synced: 2, withdrawn: 0, unroutable: 0, refused: 0 });
     await expectEqualTables();
     expect((await compare(await listMaster('product'))).result).toMatchObject({ missing: 0, stale: 0 });
   });
@@ -236,7 +236,13 @@ describe('diff-master | diff-replica | diff-sync', () => {
   test('diff-sync wants to know whom to send to; None is all; a queue that does not exist is told', async () => {
     const stream = (tail: string): string => `product,2024-01-01 00:00:00+00:00${tail}\n[1]\n[99]\n`;
     await expect(diffSync(services.master.cqrs, pieces(stream('')), {})).rejects.toThrow(/line 1 names no queue/);
-    expect(await syncAll(stream(',None'))).toEqual({ processed: 2, synced: 1, withdrawn: 0, unroutable: 0 });
+    expect(await syncAll(stream(',None'))).toEqual({
+      processed: 2,
+      synced: 1,
+      withdrawn: 0,
+      unroutable: 0,
+      refused: 0,
+    });
     expect(await diffSync(services.master.cqrs, pieces(stream(',nowhere')), {})).toMatchObject({
       processed: 2,
       unroutable: 1,

@@ -53,7 +53,7 @@ function verdict({ outbox, consumers = 1, database, broker, activity }: Scene) {
     {
       database: { error: database ?? null },
       broker: { error: broker ?? null },
-      outbox: { depth: 0, oldestAgeMs: null, exact: true, failed: 0, ...outbox },
+      outbox: { depth: 0, oldestAgeMs: null, exact: true, failed: 0, held: 0, refusal: null, ...outbox },
       queues: broker === undefined ? [{ role: 'queue', name: 'shop', state: { messages: 0, consumers } }] : [],
     },
     { ...NO_ACTIVITY, enabled: true, now, processes: [well], ...activity },

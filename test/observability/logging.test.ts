@@ -39,6 +39,28 @@ const EXAMPLES: Examples = {
     { cqrsId: 'account', signalType: 'SYNC', queue: 'nowhere', outboxId: '5' },
     'ERROR SYNC of account for queue nowhere was not delivered: there is no such replica',
   ],
+  'cqrs.relay.refused': [
+    {
+      cqrsId: 'account',
+      signalType: 'SAVE',
+      instancePk: '7',
+      queue: null,
+      outboxId: '5',
+      bytes: 900,
+      reason: "host refuses a message for 'account': too long.",
+      passing: false,
+      retryInMs: null,
+    },
+    "ERROR SAVE of account 7 (900 bytes) is held, and what follows of its row: host refuses a message for 'account': too long. See cqrs refused list",
+  ],
+  'cqrs.relay.held': [
+    { count: 2, cqrsIds: ['account'] },
+    'INFO  2 messages of account wait behind refused ones of their rows',
+  ],
+  'cqrs.relay.resolved': [
+    { action: 'drop', count: 1, cqrsId: 'account' },
+    'WARN  1 refused message of account dropped by an operator',
+  ],
   'cqrs.relay.failed': [
     { error: boom, retryInMs: 1_500 },
     'WARN  cannot publish: Error: boom; nothing is lost, next try in 1.5 s',
@@ -228,7 +250,7 @@ describe('log lines', () => {
     const { events, lines, close } = listen({ level: 'error' });
     for (const [name, [fields]] of Object.entries(EXAMPLES)) events.emit(name as CqrsEventName, fields);
     close();
-    expect(lines).toHaveLength(5);
+    expect(lines).toHaveLength(6);
     expect(lines.every((line) => line.includes(' ERROR '))).toBe(true);
   });
 

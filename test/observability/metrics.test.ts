@@ -16,7 +16,14 @@ function stage() {
       events,
       declares: (cqrsId) => cqrsId === 'account',
       health: () => ({ state: 'degraded', reasons: [{ code: 'broker-away' }] }),
-      depths: () => ({ outboxDepth: 12, outboxOldestMs: 2_500, outboxFailed: 0, queueDepth: 34, deadLetters: null }),
+      depths: () => ({
+        outboxDepth: 12,
+        outboxOldestMs: 2_500,
+        outboxFailed: 0,
+        outboxHeld: { held: 5 },
+        queueDepth: 34,
+        deadLetters: null,
+      }),
     },
     { register },
   );
@@ -45,6 +52,7 @@ test('what happens is counted under the names of the list', async () => {
       'cqrs_inbox_dead_lettered_messages_total{cqrs_id="account",reason="mapping"} 1',
       'cqrs_inbox_batch_duration_seconds_sum 0.03',
       'cqrs_outbox_messages 12',
+      'cqrs_outbox_held_messages 5',
       'cqrs_outbox_oldest_message_age_seconds 2.5',
       'cqrs_inbox_queue_messages 34',
       'cqrs_health_state 1',

@@ -94,6 +94,7 @@ describe('errors of this library', () => {
     InvalidPayloadError: new errors.InvalidPayloadError('no', {}, { cause }),
     MappingError: new errors.MappingError('account', 'no', {}, { cause }),
     TransportError: new errors.TransportError('no', {}, { cause }),
+    MessageRefusedError: new errors.MessageRefusedError('no', false, {}, { cause }),
     DatabaseUnreachableError: new errors.DatabaseUnreachableError('postgresql://host/', 'no', { cause }),
     InputError: new errors.InputError('The stream is empty.', 'Give one.', { cause }),
     ReplicaAnswerError: new errors.ReplicaAnswerError('shop', 'refused', 'Look at its log.', { cause }),

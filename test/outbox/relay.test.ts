@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import pg from 'pg';
+import { MessageRefusedError } from '../../src/core/errors.js';
 import { Flight } from '../../src/core/flight.js';
 import { TransportPayload } from '../../src/core/payload.js';
 import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
@@ -103,7 +104,14 @@ test('a commit wakes the relay; messages leave in order, with an expiry counted 
   expect(ttl).toBeGreaterThan(86_390_000);
   expect(ttl).toBeLessThanOrEqual(86_400_000);
   await service.cqrs.stop();
-  expect(await service.cqrs.outboxState()).toEqual({ depth: 0, exact: true, failed: 0, oldestAgeMs: null });
+  expect(await service.cqrs.outboxState()).toEqual({
+    depth: 0,
+    exact: true,
+    failed: 0,
+    oldestAgeMs: null,
+    held: 0,
+    refusal: null,
+  });
 });
 
 // claims: at-least-once, commit-latency
@@ -226,6 +234,7 @@ test('history 14: what nobody is bound for is an event; for a SYNC to one queue 
     synced: 1,
     withdrawn: 0,
     unroutable: 1,
+    refused: 0,
     lastKey: ['1'],
   });
   expect(await service.cqrs.outboxState()).toMatchObject({ depth: 0, failed: 0 });
@@ -248,7 +257,7 @@ test('sync sends what matches, page by page, to all or to one queue', async () =
     pageSize: 2,
     onProgress: ({ synced }) => progress.push(synced),
   });
-  expect(result).toEqual({ synced: 4, withdrawn: 0, unroutable: 0, lastKey: ['7'] });
+  expect(result).toEqual({ synced: 4, withdrawn: 0, unroutable: 0, refused: 0, lastKey: ['7'] });
   expect(progress).toEqual([2, 4]);
   await second.until(4);
   expect(second.received.map((payload) => [payload.signalType, payload.instancePk])).toEqual([
@@ -302,4 +311,105 @@ test('a process that only relays saves its round trips, too', async () => {
   await service.cqrs.start();
   expect((await together.promise).text).toMatch(/^start transaction/);
   expect(alone).not.toContainEqual(expect.stringMatching(/^start transaction|pg_try_advisory/));
+});
+
+// claims: refusal-isolated
+test('100,000 refused messages before them hold up nobody, and cost a claim nothing', async () => {
+  const replica = await subscribe();
+  await service.sql(
+    `insert into cqrs_held (id, bucket, cqrs_id, signal, key, body, created_at, state, reason, passing, attempts, retry_at, held_at)
+     select -n, n % 64, 'item', 'SAVE', '["' || 1000 + n || '"]', '{}', now() - interval '1 day', 'refused', 'too long', false, 9,
+            now() + interval '5 minutes', now() - interval '1 day' from generate_series(1, 100000) as n`,
+  );
+  await service.cqrs.start();
+  const published = service.cqrs.events.next('cqrs.relay.published');
+  await fork().insertMany(Item, [
+    { id: 1, name: 'a' },
+    { id: 2, name: 'b' },
+    // Behind one of them.
+    { id: 1_007, name: 'held' },
+    { id: 3, name: 'c' },
+  ]);
+  await replica.until(3);
+  expect(replica.received.map(({ instancePk }) => instancePk)).toEqual([1, 2, 3]);
+  expect((await published).durationMs).toBeLessThan(1_000);
+  const state = (await service.cqrs.outboxState())!;
+  expect(state).toMatchObject({ held: 100_000, refusal: { cqrsId: 'item', reason: 'too long' } });
+  expect(await service.cqrs.refusedMessages({ outboxIds: ['-7'] }, { after: '-100001' })).toMatchObject([
+    { key: '["1007"]', behind: 1 },
+  ]);
+  await service.cqrs.stop();
+});
+
+describe('a refused message of a row', () => {
+  /** Refuses what is about these rows. */
+  const refusing = new Set<number>();
+  class Picky extends MemoryTransport {
+    override async publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]> {
+      const results: PublishResult[] = [];
+      for (const message of messages) {
+        const { instancePk } = TransportPayload.fromMessage(Buffer.from(message.body));
+        if (refusing.has(Number(instancePk))) results.push({ refused: new MessageRefusedError('no', true) });
+        else results.push(...(await super.publish([message])));
+      }
+      return results;
+    }
+  }
+  beforeEach(async () => {
+    refusing.clear();
+    await service[Symbol.asyncDispose]();
+    const picky = new Picky(broker);
+    service = await masterService([Item], {
+      settings: { transport: picky, relay: { pollIntervalMs: 20, batchSize: 5 } },
+    });
+  });
+
+  const held = async (count: number): Promise<void> => {
+    for (;;) {
+      const state = (await service.cqrs.outboxState())!;
+      if (state.depth === 0 && state.held === count) return;
+    }
+  };
+
+  // claims: row-order
+  test.each(['by itself', 'by an operator', 'by another relay'])(
+    'is sent %s, then what is behind it, in order, while more comes',
+    async (how) => {
+      const replica = await subscribe();
+      refusing.add(1);
+      await using first = service.cqrs.createRelay();
+      await using other = service.cqrs.createRelay();
+      await first.start();
+      await fork().insert(Item, { id: 1, name: '0' });
+      await fork().insert(Item, { id: 2, name: 'other' });
+      await held(1);
+      for (let n = 1; n <= 23; n++) await fork().nativeUpdate(Item, { id: 1 }, { name: String(n) });
+      await held(24);
+      expect(replica.received.map(({ instancePk }) => instancePk)).toEqual([2]);
+      if (how === 'by another relay') {
+        await first.stop();
+        await other.start();
+      }
+      refusing.clear();
+      if (how === 'by an operator') expect(await service.cqrs.resolveRefused('retry')).toBe(1);
+      for (let n = 24; n <= 30; n++) await fork().nativeUpdate(Item, { id: 1 }, { name: String(n) });
+      await held(0);
+      const names = replica.received
+        .filter(({ instancePk }) => instancePk === 1)
+        .map((one) => one.instanceData['name']);
+      expect(names).toEqual(Array.from({ length: 31 }, (_, index) => String(index)));
+    },
+  );
+
+  test('that was sent by a sync does not keep it waiting, and is told', async () => {
+    await subscribe();
+    await service.cqrs.withoutReplication(() =>
+      fork().insertMany(
+        Item,
+        [1, 2, 3].map((id) => ({ id, name: 'x' })),
+      ),
+    );
+    refusing.add(2);
+    expect(await service.cqrs.sync({ cqrsId: 'item' })).toMatchObject({ synced: 3, unroutable: 0, refused: 1 });
+  });
 });

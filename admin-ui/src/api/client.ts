@@ -26,6 +26,7 @@ const endpoints: { readonly [N in EndpointName]: readonly [Endpoints[N]['method'
   retryLetters: ['POST', 'dead-letters/retry'],
   purgeLetters: ['POST', 'dead-letters/purge'],
   outbox: ['GET', 'outbox'],
+  resolveRefused: ['POST', 'outbox/refused'],
   processes: ['GET', 'processes'],
   events: ['GET', 'events'],
 };

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { LetterDetail, LetterGroups, LettersAction, LettersPage, LettersQuery } from './dead-letters.js';
 import { JobDetail, JobsPage, SyncRequest } from './jobs.js';
-import { History, OutboxView, Overview, Processes, RecentEvents } from './present.js';
+import { History, OutboxView, Overview, Processes, RecentEvents, RefusedAction, RefusedResult } from './present.js';
 import { DifferencesPage, ReconcileRequest, RepairRequest, ReplicaState } from './replicas.js';
 import { MasterRow, Matching, ReplicaRow, RowCount, RowRequest, RowsPage, RowsQuery } from './rows.js';
 import { type Role, ServiceInfo } from './service.js';
@@ -220,6 +220,14 @@ export const endpoints = {
     summary: 'What waits in the outbox, what is stuck, and who holds the relay.',
     role: 'read-only',
     response: OutboxView,
+  }),
+  resolveRefused: endpoint({
+    method: 'POST',
+    path: 'outbox/refused',
+    summary: 'Let messages that the broker refuses be attempted now, or drop them so that those behind them leave.',
+    role: 'operator',
+    body: RefusedAction,
+    response: RefusedResult,
   }),
   processes: endpoint({
     method: 'GET',

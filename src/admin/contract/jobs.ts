@@ -40,7 +40,7 @@ export const Job = z.object({
   ratePerSecond: z.number().min(0).nullable(),
   etaSeconds: z.number().min(0).nullable(),
   cancelRequested: z.boolean(),
-  counts: z.record(z.string(), count).describe('of a sync: sent, withdrawn, unroutable, failed, missing'),
+  counts: z.record(z.string(), count).describe('of a sync: sent, withdrawn, unroutable, refused, failed, missing'),
   error: text.nullable().describe('why it failed as a whole, with what to do'),
 });
 export type Job = z.infer<typeof Job>;

@@ -23,7 +23,7 @@ export const Overview = z.object({
   at: time,
   verdict: Verdict,
   master: z.object({ announcedPerSecond: z.number(), announced: count }).nullable(),
-  outbox: z.object({ depth: count, failed: count, oldestAgeMs: z.number().nullable() }).nullable(),
+  outbox: z.object({ depth: count, failed: count, held: count, oldestAgeMs: z.number().nullable() }).nullable(),
   relay: z
     .object({
       running: count,
@@ -91,11 +91,47 @@ export const OutboxView = z.object({
       }),
     )
     .describe('those that failed for good, and the oldest of those that wait for more than a minute; at most 100'),
+  held: count.describe('refused by the broker, and those of their rows behind them; counted up to 100,000'),
+  refused: z
+    .array(
+      z.object({
+        outboxId: text,
+        cqrsId: text,
+        signalType: text,
+        key: text,
+        queue: text.nullable(),
+        bytes: count,
+        since: time,
+        attempts: count,
+        retryAt: time.nullable().describe('null: it waits for an operator'),
+        behind: count.describe('later messages of its row that wait; counted up to 1,000'),
+        reason: text.describe('what the broker says'),
+      }),
+    )
+    .describe('messages that the broker refuses, oldest first; at most 100'),
   relays: z
     .array(z.object({ pid: count, client: text, application: text, since: time.nullable(), buckets: count }))
     .describe('the database sessions that hold key buckets at this moment'),
 });
 export type OutboxView = z.infer<typeof OutboxView>;
+
+export const RefusedAction = z.strictObject({
+  action: z.enum(['retry', 'drop']),
+  selection: z.union([
+    z.strictObject({
+      outboxIds: z
+        .array(z.string().regex(/^[1-9]\d{0,17}$/))
+        .min(1)
+        .max(10_000),
+    }),
+    z.strictObject({ cqrsId: text }),
+    z.strictObject({ all: z.literal(true) }),
+  ]),
+});
+export type RefusedAction = z.input<typeof RefusedAction>;
+
+export const RefusedResult = z.object({ count: count.describe('of how many messages') });
+export type RefusedResult = z.infer<typeof RefusedResult>;
 
 export const ProcessInfo = z.object({
   id: text,

@@ -90,5 +90,6 @@ export const publishingCases: readonly Case[] = [
 async function assertFailed(transport: Transport, count: number): Promise<void> {
   const results = await transport.publish(Array.from({ length: count }, () => message('a')));
   assert.equal(results.length, count);
-  for (const result of results) assert.ok(typeof result === 'object' && result.failed instanceof Error);
+  for (const result of results)
+    assert.ok(typeof result === 'object' && 'failed' in result && result.failed instanceof Error);
 }

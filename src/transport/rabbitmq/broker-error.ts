@@ -9,7 +9,18 @@ import { tlsTrouble } from '../../core/tls-trouble.js';
 export function brokerError(broker: string, doing: string, error: unknown): TransportError {
   if (error instanceof TransportError) return error;
   const cause = withoutUser(error);
-  return new TransportError(`${broker}: ${doing} failed: ${cause.message}`, { broker }, { cause });
+  const code = replyCode(error);
+  return new TransportError(
+    `${broker}: ${doing} failed: ${cause.message}`,
+    { broker, ...(code === undefined ? {} : { replyCode: code }) },
+    { cause },
+  );
+}
+
+/** What RabbitMQ itself says when it closes a channel, without what amqplib puts around it. */
+export function brokerText(error: unknown): string {
+  const { message } = withoutUser(error);
+  return /with message "(.*)"$/s.exec(message)?.[1] ?? message;
 }
 
 /** Why a connection could not be opened. Servers that refuse say so in many ways; people need one of a few. */

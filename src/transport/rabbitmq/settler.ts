@@ -101,7 +101,7 @@ export class Settler {
         deadline,
       );
       if (result === 'confirmed') return;
-      if (result !== 'unroutable') throw result.failed;
+      if (result !== 'unroutable') throw 'failed' in result ? result.failed : result.refused;
     }
     throw new TransportError(`${broker} has no queue for the message`, { broker });
   }

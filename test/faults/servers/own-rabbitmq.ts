@@ -110,6 +110,16 @@ export class OwnRabbitMQ implements AsyncDisposable {
     return Number(answer);
   }
 
+  /** What an operator types: `rabbitmqctl …`. */
+  async ctl(...args: string[]): Promise<string> {
+    return (await this.#ctl(...args)).trim();
+  }
+
+  /** Bodies may have so many bytes, for channels opened from now on. Default of the broker: 128 MiB. */
+  async limitMessageSize(bytes: number): Promise<void> {
+    await this.eval(`application:set_env(rabbit, max_message_size, ${bytes})`);
+  }
+
   /** Evaluates Erlang inside the broker. */
   async eval(expression: string): Promise<string> {
     return (await this.#ctl('eval', `${expression}.`)).trim();

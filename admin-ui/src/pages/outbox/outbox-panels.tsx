@@ -1,11 +1,12 @@
 import type { OutboxView } from '../../../../src/admin/contract.ts';
 import { formatCount, formatDuration, keyLabel, plural } from '../../format.ts';
 import { Notice } from '../../parts/notice.tsx';
+import { RefusedPanel } from './refused-panel.tsx';
 import { TimeAgo } from '../../parts/time-ago.tsx';
 
 /** Depth and age, entity by entity; what is stuck; who takes it away. */
 export function OutboxPanels({ outbox }: { readonly outbox: OutboxView }) {
-  const { depth, failed, oldestAgeMs, byEntity, stuck, relays } = outbox;
+  const { depth, failed, oldestAgeMs, byEntity, stuck, held, refused, relays } = outbox;
   return (
     <>
       <ul className="tiles">
@@ -16,6 +17,7 @@ export function OutboxPanels({ outbox }: { readonly outbox: OutboxView }) {
           isTrouble={(oldestAgeMs ?? 0) > 60_000}
         />
         <Tile name="failed for good" value={formatCount(failed)} isTrouble={failed > 0} />
+        {held > 0 && <Tile name="refused or behind" value={formatCount(held)} isTrouble />}
         <Tile
           name="relays at work now"
           value={formatCount(relays.length)}
@@ -90,6 +92,7 @@ export function OutboxPanels({ outbox }: { readonly outbox: OutboxView }) {
           )}
         </section>
       </div>
+      {held > 0 && <RefusedPanel held={held} refused={refused} />}
       {stuck.length > 0 && (
         <section className="panel" aria-label="Stuck">
           <header>
