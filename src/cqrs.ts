@@ -15,6 +15,7 @@ import type { Registry } from './core/registry.js';
 import { type NativeConnection, saveRoundTrips } from './core/round-trips.js';
 import type { Service } from './core/service.js';
 import { parseSettings, type Settings, type SettingsInput } from './core/settings.js';
+import { refuseMisreadPasswords } from './core/url-secrets.js';
 import { Consumer } from './inbox/consumer.js';
 import { JobRow } from './jobs/job-table.js';
 import type { MasterDefinition } from './master/master-definition.js';
@@ -29,17 +30,9 @@ import {
   type SyncResult,
 } from './master/row-sender.js';
 import { HandOver } from './outbox/hand-over.js';
-import {
-  CHANGED_AT_ONCE,
-  changeRefused,
-  HeldMessage,
-  listRefused,
-  type OutboxState,
-  readOutboxState,
-  type RefusedMessage,
-  type RefusedSelection,
-} from './outbox/held-messages.js';
+import { HeldMessage, type OutboxState, readOutboxState } from './outbox/held-messages.js';
 import { OutboxMessage } from './outbox/outbox.js';
+import { RefusedMessages } from './outbox/refused-messages.js';
 import { Relay } from './outbox/relay.js';
 import { readSent, SentMessage, type SentMessageRow } from './outbox/sent-messages.js';
 import type { Applier } from './replica/applier.js';
@@ -85,6 +78,13 @@ export class Cqrs implements MasterHost, ReplicaHost {
   readonly events = new Events();
   /** Made and connected when it is first needed. */
   readonly transport: Transport;
+  /** Messages that the broker refuses. */
+  readonly refused = new RefusedMessages({
+    client: () => this.#client(),
+    table: () => (this.masters.size > 0 ? this.#parts.master.tables.held : undefined),
+    events: this.events,
+    wake: () => this.#relay?.wake(),
+  });
   #sides?: Sides;
   #applier?: Applier;
   #relay?: Relay;
@@ -144,6 +144,8 @@ export class Cqrs implements MasterHost, ReplicaHost {
         { where: 'Cqrs', what: 'it already belongs to a MikroORM.', cure: 'Make one Cqrs for each MikroORM.' },
       ]);
     }
+    const { clientUrl, replicas = [] } = orm.config.getAll();
+    refuseMisreadPasswords('clientUrl', [clientUrl, ...replicas.map((replica) => replica.clientUrl)]);
     const common = { orm, settings: this.settings, events: this.events };
     const master = new MasterSide({ ...common, onCommitted: () => this.#relay?.wake() });
     const replica = new ReplicaSide(common);
@@ -295,44 +297,6 @@ export class Cqrs implements MasterHost, ReplicaHost {
   }
 
   /**
-   * Messages that the broker refuses, oldest first; of each row the first one, which the others wait behind.
-   * @param page.after begins behind the message with this `outboxId`
-   */
-  async refusedMessages(
-    selection: RefusedSelection = {},
-    page: { readonly after?: string | undefined; readonly limit?: number } = {},
-  ): Promise<RefusedMessage[]> {
-    if (this.masters.size === 0) return [];
-    const { held } = this.#parts.master.tables;
-    return listRefused(await this.#client(), held, selection, { limit: 100, ...page });
-  }
-
-  /**
-   * Lets refused messages be attempted now and not later, or drops them for good, so that those behind them leave. A relay
-   * that has some of them in hand is waited for.
-   * @returns how many there were
-   */
-  async resolveRefused(action: 'retry' | 'drop', selection: RefusedSelection = {}): Promise<number> {
-    if (this.masters.size === 0) return 0;
-    const client = await this.#client();
-    const { held } = this.#parts.master.tables;
-    let count = 0;
-    for (let after = '0'; ;) {
-      const own = client.transaction().setIsolationLevel('read committed');
-      const page = after;
-      const ids = await own.execute((transaction) =>
-        changeRefused(transaction, held, { action, selection, after: page }),
-      );
-      count += ids.length;
-      if (ids.length < CHANGED_AT_ONCE) break;
-      after = ids.at(-1)!;
-    }
-    if (count > 0) this.events.emit('cqrs.relay.resolved', { action, count, cqrsId: selection.cqrsId ?? null });
-    this.#relay?.wake();
-    return count;
-  }
-
-  /**
    * @internal For the admin page: the last messages of one row that the broker has, newest first; undefined when
    * `relay.sentRetentionSeconds` is not set.
    */
@@ -416,9 +380,8 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const problems = [...master.discover(entities), ...replica.discover(entities)];
     if (problems.length > 0) throw new ConfigurationError(problems);
     // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
-    if (this.masters.size === 0) {
-      for (const { meta } of [OutboxMessage, HeldMessage]) storage.reset(meta.class as never);
-    }
+    for (const { meta } of this.masters.size > 0 ? [] : [OutboxMessage, HeldMessage])
+      storage.reset(meta.class as never);
     if (!master.keepsSent) storage.reset(SentMessage.meta.class as never);
     if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
     if (!this.#parts.activity.isRecorded) storage.reset(ActivityRow.meta.class as never);

@@ -41,6 +41,7 @@ export type { CreateContext, DeleteContext, HookContext, SaveContext } from './r
 
 // Running
 export type { Consumer } from './inbox/consumer.js';
+export type { RefusedMessages } from './outbox/refused-messages.js';
 export type { Relay } from './outbox/relay.js';
 export type { OutboxState, Refusal, RefusedMessage, RefusedSelection } from './outbox/held-messages.js';
 export type { Service } from './core/service.js';
@@ -95,6 +96,7 @@ export {
   MappingError,
   type Problem,
   ReplicaAnswerError,
+  MessageRefusedError,
   TransportError,
   UnknownCqrsIdError,
   UnsupportedWriteError,

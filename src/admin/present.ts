@@ -58,7 +58,7 @@ export const outbox: Handle<'outbox'> = async (parts) => {
     return { depth: 0, failed: 0, oldestAgeMs: null, byEntity: [], stuck: [], held: 0, refused: [], relays: [] };
   }
   const { held } = (await cqrs.outboxState())!;
-  const refused = await cqrs.refusedMessages({}, { limit: MOST_STUCK });
+  const refused = await cqrs.refused.list({}, { limit: MOST_STUCK });
   const driver = cqrs.orm.driver as unknown as { getTableName(meta: object, options: object): string };
   const table = driver.getTableName(OutboxMessage.meta, {});
   const age = (filter: string): string =>
@@ -126,7 +126,7 @@ export const resolveRefused: Handle<'resolveRefused'> = async ({ cqrs }, { body:
   const cqrsId = 'cqrsId' in selection ? selection.cqrsId : null;
   const fields = { user: user.user, action: `${action} refused`, cqrsId, queue: null, job: null };
   cqrs.events.emit('cqrs.admin.acted', fields);
-  return { count: await cqrs.resolveRefused(action, 'all' in selection ? {} : selection) };
+  return { count: await cqrs.refused[action]('all' in selection ? {} : selection) };
 };
 
 export const listProcesses: Handle<'processes'> = async ({ cqrs }) => {

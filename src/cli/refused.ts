@@ -36,7 +36,7 @@ export async function listRefusedMessages(values: Values<typeof REFUSED_LIST_OPT
   let shown = 0;
   for (let after: string | undefined; ;) {
     const most = limit === 0 ? PAGE : Math.min(PAGE, limit - shown);
-    const page = most === 0 ? [] : await service.cqrs.refusedMessages(selection, { after, limit: most });
+    const page = most === 0 ? [] : await service.cqrs.refused.list(selection, { after, limit: most });
     for (const message of page) await output.line(values.json ? JSON.stringify(message) : brief(message));
     shown += page.length;
     after = page.at(-1)?.outboxId;
@@ -51,7 +51,7 @@ export async function listRefusedMessages(values: Values<typeof REFUSED_LIST_OPT
 export async function retryRefusedMessages(values: Values<typeof REFUSED_RETRY_OPTIONS>): Promise<number> {
   const selection = readSelection(values);
   await using service = await loadService(values);
-  const count = await service.cqrs.resolveRefused('retry', selection);
+  const count = await service.cqrs.refused.retry(selection);
   console.log(`${count} refused messages are due now: the relay attempts them next.`);
   return Exit.done;
 }
@@ -60,10 +60,10 @@ export async function retryRefusedMessages(values: Values<typeof REFUSED_RETRY_O
 export async function dropRefusedMessages(values: Values<typeof REFUSED_DROP_OPTIONS>): Promise<number> {
   const selection = readSelection(values);
   await using service = await loadService(values);
-  const [first] = await service.cqrs.refusedMessages(selection, { limit: 1 });
+  const [first] = await service.cqrs.refused.list(selection, { limit: 1 });
   if (!first) console.error('cqrs: there is no such message.');
   else if (values.yes || (await isConfirmed())) {
-    const count = await service.cqrs.resolveRefused('drop', selection);
+    const count = await service.cqrs.refused.drop(selection);
     console.log(`${count} refused messages dropped. Replicas lack what they said; a sync of their rows repeats it.`);
   }
   return Exit.done;

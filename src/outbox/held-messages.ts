@@ -270,7 +270,7 @@ export async function listRefused(
   executor: Executor,
   table: string,
   selection: RefusedSelection,
-  { after = '0', limit }: { after?: string | undefined; limit: number },
+  { after, limit }: { after?: string | undefined; limit: number },
 ): Promise<RefusedMessage[]> {
   const { rows } = await executor.executeQuery<RefusedMessage>(
     CompiledQuery.raw(
@@ -279,8 +279,9 @@ export async function listRefused(
               to_char(retry_at at time zone 'UTC', ${ISO}) as "retryAt",
               (select count(*)::float8 from (select from ${table} as f
                 where f.cqrs_id = h.cqrs_id and f.key = h.key and f.id > h.id limit 1000) as counted) as behind
-         from ${table} as h where state = 'refused' and ${CHOSEN} and id > $3 order by id limit $4`,
-      [...chosenBy(selection), after, limit],
+         from ${table} as h where state = 'refused' and ${CHOSEN} and ($3::bigint is null or id > $3)
+        order by id limit $4`,
+      [...chosenBy(selection), after ?? null, limit],
     ) as CompiledQuery<RefusedMessage>,
   );
   return rows;
@@ -303,13 +304,13 @@ export const CHANGED_AT_ONCE = 1_000;
 export async function changeRefused(
   transaction: Executor,
   table: string,
-  { action, selection, after }: { action: 'retry' | 'drop'; selection: RefusedSelection; after: string },
+  { action, selection, after }: { action: 'retry' | 'drop'; selection: RefusedSelection; after: string | undefined },
 ): Promise<string[]> {
   const { rows: found } = await transaction.executeQuery<{ id: string; bucket: number }>(
     CompiledQuery.raw(
-      `select id::text as id, bucket from ${table} where state = 'refused' and ${CHOSEN} and id > $3
+      `select id::text as id, bucket from ${table} where state = 'refused' and ${CHOSEN} and ($3::bigint is null or id > $3)
         order by id limit ${CHANGED_AT_ONCE}`,
-      [...chosenBy(selection), after],
+      [...chosenBy(selection), after ?? null],
     ) as CompiledQuery<{ id: string; bucket: number }>,
   );
   // As a relay does: else one of them could be on its way just now. In one order, or two of us would wait for each other.

@@ -173,6 +173,26 @@ test('what is stuck in the outbox is named, and makes the page amber', async () 
   await services.master.orm.em.getConnection().execute('delete from cqrs_outbox');
 });
 
+test('what the broker refuses is shown with its reason; an operator retries or drops it there', async () => {
+  const { cqrs, orm } = services.master;
+  const run = (sql: string) => orm.em.getConnection().execute(sql);
+  await run(`insert into cqrs_held (id, bucket, cqrs_id, signal, key, body, created_at, state, reason, passing, attempts, held_at)
+    select -n, 1, 'person', 'SYNC', '["7"]', '{}', now(), case n when 2 then 'refused' else 'behind' end,
+           case n when 2 then 'too long' end, false, 1, now() from generate_series(1, 2) as n`);
+  const view = await client.ask('outbox');
+  expect(view).toMatchObject({
+    held: 2,
+    refused: [{ outboxId: '-2', cqrsId: 'person', key: '7', reason: 'too long', behind: 1, retryAt: null }],
+  });
+  const { facts } = await client.ask('row', { params: { cqrsId: 'person' }, body: { key: '7' } });
+  expect(facts.map(({ text }) => text)).toContain('A message for all replicas could not be delivered: too long.');
+  const acted = cqrs.events.next('cqrs.admin.acted');
+  const body = { action: 'drop', selection: { cqrsId: 'person' } } as const;
+  expect(await client.ask('resolveRefused', { body })).toEqual({ count: 1 });
+  expect(await acted).toMatchObject({ action: 'drop refused', cqrsId: 'person' });
+  await run('delete from cqrs_held');
+});
+
 test('pages that come and go by the thousand leave nothing behind', async () => {
   const listening = (): number =>
     server.listenerCount('request') + process.listenerCount('exit') + process.listenerCount('warning');

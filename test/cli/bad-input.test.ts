@@ -186,6 +186,10 @@ beforeAll(async () => {
   await service.sql(
     `insert into account_ref (id, name, cqrs_updated, cqrs_revision) ${rows}, 0 from generate_series(2, 4) n`,
   );
+  await service.sql(
+    `insert into cqrs_held (id, bucket, cqrs_id, signal, key, body, created_at, state, reason, passing, attempts, held_at)
+     values (-1, 1, 'account', 'SAVE', '["9"]', '{}', now(), 'refused', 'too long', false, 1, now())`,
+  );
   await cqrs.transport.publish(
     [1, 2].map((id) => ({ route: { cqrsId: 'account', queue: deadLetterQueue }, body: saveOf(id) })),
   );

@@ -86,8 +86,10 @@ describe('a command line that cannot be obeyed ends with 2 and one line', () => 
     ]);
   });
 
-  // Dead letters may be of any id: they are there because nobody knows it.
-  const withIds = COMMANDS.filter(({ name, options }) => 'cqrs-id' in options && !name.startsWith('dead-letters'));
+  // Dead letters may be of any id: they are there because nobody knows it. What the broker refuses stays when a master goes.
+  const withIds = COMMANDS.filter(
+    ({ name, options }) => 'cqrs-id' in options && !/^(dead-letters|refused) /.test(name),
+  );
   test.each(withIds.map(({ name }) => [name]))('cqrs %s of an id that the service does not have', async (name) => {
     await using process = cqrs(name, '--cqrs-id', 'ghost', ...(name === 'reconcile' ? ['--queue', queue] : []));
     expect(await process.exited).toBe(2);
@@ -207,6 +209,28 @@ describe('a service in four commands', () => {
       failed: 0,
     });
     await orm.em.getConnection().execute('delete from account where id >= 1000 /* cqrs */');
+  });
+
+  test('refused: what the broker refuses is listed with its reason, tried again, dropped', async () => {
+    const held = (n: number): string =>
+      `(-${n}, 1, 'account', 'SAVE', '["${n}"]', '{"name":"SECRET"}', now(), 'refused', 'too long', false, 3, null, now())`;
+    await orm.em.getConnection().execute(
+      `insert into cqrs_held (id, bucket, cqrs_id, signal, key, body, created_at, state, reason, passing, attempts, retry_at, held_at)
+       values ${[1, 2, 3].map(held).join(', ')}`,
+    );
+    await using list = cqrs('refused', 'list', '-c', 'account', '--limit', '2');
+    expect(await list.exited).toBe(0);
+    expect(list.out.trim().split('\n')).toEqual([
+      expect.stringMatching(/^-3 .* SAVE .*\["3"\] .*attempts 3 .*waits for an operator .*0 behind it .*too long$/),
+      expect.stringMatching(/^-2 /),
+    ]);
+    expect(list.out).not.toContain('SECRET');
+    await using drop = cqrs('refused', 'drop', '-c', 'account', '--yes');
+    expect(await drop.exited).toBe(0);
+    expect(drop.out).toMatch(/^3 refused messages dropped/);
+    await using retry = cqrs('refused', 'retry');
+    expect(await retry.exited).toBe(0);
+    expect(retry.out).toMatch(/^0 refused messages/);
   });
 
   test('--cqrs-id consumes a queue of its own', async () => {

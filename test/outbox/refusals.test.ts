@@ -129,7 +129,7 @@ describe('a body that the broker does not take', () => {
     await em().nativeUpdate(Item, { id: 5 }, { name: 'later' });
     await until('all', ['5 later']);
     await settled(4);
-    expect(await service.cqrs.refusedMessages()).toMatchObject([
+    expect(await service.cqrs.refused.list()).toMatchObject([
       { cqrsId: 'item', key: '["2"]', behind: 1, attempts: expect.any(Number) },
       { cqrsId: 'item', key: '["4"]', behind: 1 },
     ]);
@@ -141,7 +141,7 @@ describe('a body that the broker does not take', () => {
     expect(reasons[0]!.text).toMatch(/^4 messages are held.*item.*PRECONDITION_FAILED/);
 
     // Dropped, those behind it leave.
-    expect(await service.cqrs.resolveRefused('drop', { cqrsId: 'item' })).toBe(2);
+    expect(await service.cqrs.refused.drop({ cqrsId: 'item' })).toBe(2);
     await until('all', ['2 later', '4 later']);
     await settled(0);
     expect(await service.cqrs.outboxState()).toMatchObject({ held: 0, refusal: null });
@@ -165,7 +165,7 @@ describe('a body that the broker does not take', () => {
     const good = ids.filter((id) => !isBad(id)).map((id) => `${id} small`);
     await until('all', good);
     await settled(ids.filter(isBad).length);
-    const held = await service.cqrs.refusedMessages();
+    const held = await service.cqrs.refused.list();
     expect(held.map(({ key }) => JSON.parse(key)[0])).toEqual(ids.filter(isBad).map(String));
   });
 });
@@ -206,7 +206,7 @@ describe('a topic that may not be written', () => {
         else expect(retryInMs).toBeGreaterThan(3_000);
       }
       await broker.ctl('clear_topic_permissions', 'writer', exchange);
-      await service.cqrs.resolveRefused('retry');
+      await service.cqrs.refused.retry();
       await until(
         'all',
         Array.from({ length: 30 }, (_, index) => `${index + 1} small`),

@@ -335,9 +335,7 @@ test('100,000 refused messages before them hold up nobody, and cost a claim noth
   expect((await published).durationMs).toBeLessThan(1_000);
   const state = (await service.cqrs.outboxState())!;
   expect(state).toMatchObject({ held: 100_000, refusal: { cqrsId: 'item', reason: 'too long' } });
-  expect(await service.cqrs.refusedMessages({ outboxIds: ['-7'] }, { after: '-100001' })).toMatchObject([
-    { key: '["1007"]', behind: 1 },
-  ]);
+  expect(await service.cqrs.refused.list({ outboxIds: ['-7'] })).toMatchObject([{ key: '["1007"]', behind: 1 }]);
   await service.cqrs.stop();
 });
 
@@ -371,7 +369,6 @@ describe('a refused message of a row', () => {
     }
   };
 
-  // claims: row-order
   test.each(['by itself', 'by an operator', 'by another relay'])(
     'is sent %s, then what is behind it, in order, while more comes',
     async (how) => {
@@ -391,7 +388,7 @@ describe('a refused message of a row', () => {
         await other.start();
       }
       refusing.clear();
-      if (how === 'by an operator') expect(await service.cqrs.resolveRefused('retry')).toBe(1);
+      if (how === 'by an operator') expect(await service.cqrs.refused.retry()).toBe(1);
       for (let n = 24; n <= 30; n++) await fork().nativeUpdate(Item, { id: 1 }, { name: String(n) });
       await held(0);
       const names = replica.received

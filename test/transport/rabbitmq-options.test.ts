@@ -49,7 +49,7 @@ describe('wrong options are named, all at once, without what they say', () => {
     [{ url: 'secret' }, 'is not a URL'],
     [{ url: 'http://me:secret@rabbit' }, 'neither amqp nor amqps'],
     [{ url: 'amqp://me:secret%@rabbit' }, 'percent sign'],
-    [{ url: 'amqp://me:secret@rabbit/?connection_attempts=3' }, "'connection_attempts' is unknown"],
+    [{ url: 'amqp://me:secret@rabbit/?connection_attempts=3' }, "a parameter beside 'heartbeat'"],
     [{ url: 'amqp://me:secret@rabbit', host: 'rabbit' }, 'beside host'],
     [{ url: 'amqp://me:secret@rabbit', tls: {} }, 'no effect on an amqp:// URL'],
     [{ url: 'amqps://me:secret@rabbit', tls: { cert: '/secret.pem', key: 'secret' } }, 'cannot be read'],

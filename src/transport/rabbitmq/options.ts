@@ -1,6 +1,7 @@
 import { type ConnectionOptions as TlsOptions, createSecureContext } from 'node:tls';
 import * as z from 'zod';
 import { ConfigurationError, type Problem } from '../../core/errors.js';
+import { MISREAD_PASSWORD, mayMisreadPassword } from '../../core/url-secrets.js';
 
 /**
  * What `new RabbitMQTransport(options)` takes: the broker by `url`, or by `host` and its companions, and how to talk
@@ -119,9 +120,13 @@ export function parseRabbitMQOptions(input: RabbitMQOptions): BrokerOptions {
     url === undefined
       ? [byParts()]
       : [url].flat().flatMap((one, index) => {
+          const where = Array.isArray(url) ? `transportOptions.url.${index}` : 'transportOptions.url';
+          if (mayMisreadPassword(one)) {
+            problems.push({ where, ...MISREAD_PASSWORD });
+            return [];
+          }
           const read = readUrl(one, heartbeatSeconds);
           if (typeof read !== 'string') return [read];
-          const where = Array.isArray(url) ? `transportOptions.url.${index}` : 'transportOptions.url';
           problems.push({ where, what: `${read}.`, cure: 'Write it as amqp://user:password@host:5672/vhost.' });
           return [];
         });
@@ -158,8 +163,7 @@ function readUrl(text: string, heartbeatSeconds: number): BrokerAddress | string
   if (!url) return 'it is not a URL';
   if (url.protocol !== 'amqp:' && url.protocol !== 'amqps:') return 'its scheme is neither amqp nor amqps';
   if (!url.hostname) return 'it names no host';
-  const unknown = [...url.searchParams.keys()].find((key) => key !== 'heartbeat');
-  if (unknown !== undefined) return `its parameter '${unknown}' is unknown`;
+  if ([...url.searchParams.keys()].some((key) => key !== 'heartbeat')) return "it has a parameter beside 'heartbeat'";
   const heartbeat = Number(url.searchParams.get('heartbeat') ?? heartbeatSeconds);
   if (!Number.isInteger(heartbeat) || heartbeat < 0)
     return "its parameter 'heartbeat' is not a whole number of seconds";

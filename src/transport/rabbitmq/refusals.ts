@@ -8,12 +8,12 @@ import type { PublishedMessage } from './confirmed-publisher.js';
  */
 
 /** Reply codes of a channel that was closed over one message: too long, forbidden, or impossible. */
-const OVER_ONE_MESSAGE: readonly unknown[] = [311, 313, 403, 406];
+const OVER_ONE_MESSAGE: ReadonlySet<unknown> = new Set([311, 313, 403, 406]);
 
 /** Whether a channel was closed over one of its messages; a right to the whole exchange concerns all of them. */
 export function isOverOneMessage(closing: unknown): boolean {
   const code = replyCode(closing);
-  return OVER_ONE_MESSAGE.includes(code) && !(code === 403 && /access to exchange/.test(brokerText(closing)));
+  return OVER_ONE_MESSAGE.has(code) && !(code === 403 && /access to exchange/.test(brokerText(closing)));
 }
 
 /**
