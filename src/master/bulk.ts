@@ -1,6 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
-import type { EntityData, EntityManager, FilterQuery, Primary, RequiredEntityData } from '@mikro-orm/core';
+import type {
+  EntityData,
+  EntityManager,
+  FilterOptions,
+  FilterQuery,
+  Primary,
+  RequiredEntityData,
+} from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
+import { inTransaction } from './in-transaction.js';
 import type { TransactionContext } from './transaction-log.js';
 
 /** What a bulk operation really changed. */
@@ -46,13 +54,22 @@ export class MasterManager<Entity extends object> {
     });
   }
 
-  /** Changes every row that matches. `data` may hold `raw()` expressions. */
-  async bulkUpdate(where: FilterQuery<Entity>, data: EntityData<Entity>): Promise<BulkResult<Entity>> {
+  /**
+   * Changes every row that matches. `data` may hold `raw()` expressions.
+   * @param options.filters as for `em.nativeUpdate`: those of the EntityManager that are active by default hold.
+   */
+  async bulkUpdate(
+    where: FilterQuery<Entity>,
+    data: EntityData<Entity>,
+    { filters }: { filters?: FilterOptions } = {},
+  ): Promise<BulkResult<Entity>> {
     return this.#inTransaction(async (em) => {
       const builder = em
         .createQueryBuilder(this.entity as never)
         .update(data as never)
         .where(where as never);
+      const condition = await this.#filters(em, filters, 'update');
+      if (condition) builder.andWhere(condition as never);
       return this.#result(await builder.returning(this.#keyNames(em) as never).execute('all'), em);
     });
   }
@@ -77,10 +94,18 @@ export class MasterManager<Entity extends object> {
     });
   }
 
-  /** Deletes every row that matches. */
-  async bulkDelete(where: FilterQuery<Entity>): Promise<BulkResult<Entity>> {
+  /**
+   * Deletes every row that matches.
+   * @param options.filters as for `em.nativeDelete`: those of the EntityManager that are active by default hold.
+   */
+  async bulkDelete(
+    where: FilterQuery<Entity>,
+    { filters }: { filters?: FilterOptions } = {},
+  ): Promise<BulkResult<Entity>> {
     return this.#inTransaction(async (em) => {
       const builder = em.createQueryBuilder(this.entity as never).delete(where as never);
+      const condition = await this.#filters(em, filters, 'delete');
+      if (condition) builder.andWhere(condition as never);
       // `delete().returning()` is ignored by MikroORM's own builder.
       const fields = em
         .getMetadata()
@@ -90,6 +115,16 @@ export class MasterManager<Entity extends object> {
       builder.getNativeQuery().returning(fields);
       return this.#result(await builder.execute('all' as never), em);
     });
+  }
+
+  /** What MikroORM adds to the condition of a native call, and not to that of a query builder. */
+  async #filters(
+    em: SqlEntityManager,
+    filters: FilterOptions | undefined,
+    type: 'update' | 'delete',
+  ): Promise<object | undefined> {
+    const condition = await em.applyFilters(this.entity as never, {} as never, filters ?? {}, type);
+    return Object.keys(condition ?? {}).length > 0 ? (condition as object) : undefined;
   }
 
   #keyNames(em: SqlEntityManager): string[] {
@@ -112,8 +147,7 @@ export class MasterManager<Entity extends object> {
       fork.setTransactionContext(transaction);
       return work(fork);
     };
-    const open = this.em.getTransactionContext() as TransactionContext | undefined;
-    return open ? run(open) : (this.em as SqlEntityManager).getConnection('write').transactional((trx) => run(trx));
+    return inTransaction(this.em, run);
   }
 }
 

@@ -1,14 +1,37 @@
-import type { EntityManager, MikroORM } from '@mikro-orm/core';
+import type { EntityManager, FilterOptions, MikroORM } from '@mikro-orm/core';
 import { driverReader } from './driver-values.js';
 import type { MasterDefinition } from './master-definition.js';
 import type { RowImage } from './master-table.js';
 import type { TransactionContext } from './transaction-log.js';
 
-/** An EntityManager of its own inside the given transaction, for rows that are only looked at. */
+/**
+ * An EntityManager of its own inside the given transaction, for rows that are only looked at.
+ *
+ * No filter is active by default there: what is sent of a row is decided by the rows of the database, never by the
+ * EntityManager that happens to write it. Else the same row would have several contents, one for each tenant that
+ * writes it, a relation to a row that is marked as deleted would be null, and a SYNC, which nobody flushes, would send
+ * something else again. A filter that user code names itself does apply.
+ */
 export function forkInside(orm: MikroORM, transaction: TransactionContext): EntityManager {
   const fork = orm.em.fork();
   fork.setTransactionContext(transaction);
+  const stock = fork.applyFilters.bind(fork);
+  fork.applyFilters = async (entityName, where, options, ...rest) => {
+    const defaults = [orm.config.get('filters'), orm.getMetadata().get(entityName).filters].flatMap(Object.keys);
+    const active = namedFilters(options, defaults);
+    return active ? stock(entityName, where, active, ...rest) : where;
+  };
   return fork;
+}
+
+/** Without those that nobody named; undefined when nobody named any. */
+function namedFilters(
+  options: FilterOptions | undefined,
+  defaults: readonly string[],
+): Record<string, boolean | object> | undefined {
+  const named = Array.isArray(options) ? Object.fromEntries(options.map((name) => [name, true])) : (options ?? {});
+  if (named === false || named === true || !Object.values(named).some(Boolean)) return undefined;
+  return { ...Object.fromEntries(defaults.map((name) => [name, false])), ...named } as Record<string, boolean | object>;
 }
 
 /**

@@ -11,6 +11,7 @@ import { keyTexts } from './entity-keys.js';
 import { toDict, trackedData } from './entity-values.js';
 import type { MasterDefinition } from './master-definition.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
+import { inTransaction } from './in-transaction.js';
 import { PendingChanges } from './pending-changes.js';
 import { keyJson } from './serializer.js';
 import { MasterSync } from './sync.js';
@@ -125,12 +126,6 @@ export class MasterRuntime {
       },
     ]);
   }
-}
-
-/** Runs in the EntityManager's open transaction, or in one of its own; flushes nothing. */
-function inTransaction<T>(em: EntityManager, work: (transaction: TransactionContext) => Promise<T>): Promise<T> {
-  const open = em.getTransactionContext() as TransactionContext | undefined;
-  return open ? work(open) : (em as SqlEntityManager).getConnection('write').transactional((trx) => work(trx));
 }
 
 function keyOf({ meta }: MasterDefinition, row: object): string[] | undefined {

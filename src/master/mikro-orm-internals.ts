@@ -34,10 +34,27 @@ export interface SqlConnection extends TransactionalConnection {
     ctx?: TransactionContext,
     loggerContext?: object,
   ): Promise<T>;
-  transactional<T>(
-    work: (transaction: TransactionContext) => Promise<T>,
-    options?: { sessionContext?: object; loggerContext?: object },
-  ): Promise<T>;
+  transactional<T>(work: (transaction: TransactionContext) => Promise<T>, options?: ImplicitTransaction): Promise<T>;
+}
+
+/** What MikroORM begins a transaction with that nobody asked for: the user's session variables, role and log context. */
+export interface ImplicitTransaction {
+  readonly sessionContext?: object | undefined;
+  readonly loggerContext?: object | undefined;
+}
+
+/** The part of an EntityManager that says so. */
+export interface SessionOwner {
+  getLoggerContext?(): object;
+  getTransactionSessionContext?(): object | undefined;
+}
+
+/**
+ * For a transaction that is begun for an EntityManager which has none: row security, above all, must see the same session
+ * as without us. MikroORM does the same where it begins one by itself.
+ */
+export function implicitTransaction(em: SessionOwner | undefined): ImplicitTransaction {
+  return { sessionContext: em?.getTransactionSessionContext?.(), loggerContext: em?.getLoggerContext?.() };
 }
 
 export interface CapturedDriver {
