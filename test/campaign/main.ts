@@ -5,6 +5,8 @@
  * equal, no row has come back, no effect happened twice, the outbox and the queues are empty and nothing is unacknowledged.
  *
  * Round R of a run with seed S is round 1 of a run with seed S + R - 1: `--seed <that> --rounds 1` replays it.
+ *
+ * With `--masters` another one: see `masters/main.ts`.
  */
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
@@ -13,6 +15,21 @@ import { commands, type Round } from './commands.ts';
 import { Model } from './model.ts';
 import { saveCampaign, summary, type Campaign } from './report.ts';
 
+const HELP = `npm run campaign -- [options]
+
+  Random histories on servers of the campaign's own. Without --masters: faults of the network, the servers and the
+  processes between masters and replicas. With it: every way to write a master, checked against what PostgreSQL commits.
+
+  --masters           the campaign over masters
+  --minutes N         how long, in minutes (1)
+  --rounds N          so many rounds instead
+  --transactions N    with --masters: at least so many, however long they take
+  --seed N            the first round's; each round that follows has the next one (random)
+  --mode NAME         with --masters: how writes are captured (driver)
+  --report            keep the result, for docs/guarantees.md
+  --json              the result as JSON, progress on stderr
+
+  Exit code 1 when something was wrong; the last lines say how to replay it.`;
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '1' },
@@ -20,12 +37,37 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     report: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    masters: { type: 'boolean', default: false },
+    transactions: { type: 'string' },
+    mode: { type: 'string', default: 'driver' },
+    help: { type: 'boolean', default: false },
   },
 });
+if (values.help) {
+  console.log(HELP);
+  process.exit();
+}
 const minutes = Number(values.minutes);
 const mostRounds = Number(values.rounds ?? Infinity);
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
 const say = values.json ? console.error : console.log;
+if (values.masters) {
+  const { campaignOverMasters } = await import('./masters/main.ts');
+  const { rounds, transactions, mode, report } = values;
+  const asked = transactions !== undefined && !process.argv.some((word) => word.startsWith('--minutes'));
+  say(`campaign over masters, seed ${seed}`);
+  const { problems, ...result } = await campaignOverMasters({
+    minutes: asked ? 0 : minutes,
+    transactions: Number(transactions ?? 0),
+    rounds: rounds === undefined ? undefined : Number(rounds),
+    seed,
+    mode,
+    report,
+    say,
+  });
+  if (values.json) console.log(JSON.stringify({ ...result, problems }));
+  process.exit(problems.length === 0 && result.transactions > 0 ? 0 : 1);
+}
 say(`campaign: ${values.rounds ?? 'rounds for'} ${values.rounds ? 'rounds' : `${minutes} min`}, seed ${seed}`);
 
 const campaign: Campaign = {

@@ -1,10 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, rmSync } from 'node:fs';
-import { run } from '../../scripts/support/command.ts';
-import { cache, root } from '../../scripts/support/paths.ts';
 import type { HealthState } from '../../src/activity/verdict.js';
 import type { CqrsEventName } from '../../src/core/events.js';
+import { compile } from './compiled.ts';
 import type { Fault } from './injection.ts';
 import type { Scene } from './scene.ts';
 import { eventually, within } from './within.ts';
@@ -13,16 +11,6 @@ import type { Round } from './workload.ts';
 export type Role = 'master' | 'worker';
 
 let compiled: Promise<string> | undefined;
-
-/** To JavaScript, once a run: processes are started by the hundred, and a loader of TypeScript takes longer than they. */
-async function compile(): Promise<string> {
-  const out = `${cache}/victim-${process.pid}`;
-  process.once('exit', () => rmSync(out, { recursive: true, force: true }));
-  const compiler = `${root}/node_modules/typescript/bin/tsc`;
-  await run([process.execPath, compiler, '-p', 'test/faults/tsconfig.victim.json', '--outDir', out]);
-  copyFileSync(`${root}/package.json`, `${out}/package.json`); // the version
-  return `${out}/test/faults/victim.js`;
-}
 
 /** A service in a process of its own. */
 export class Child {
@@ -43,9 +31,9 @@ export class Child {
   }
 
   static async start(role: Role, scene: Scene, fault?: Fault): Promise<Child> {
-    const victim = await (compiled ??= compile());
+    const folder = await (compiled ??= compile('test/faults/tsconfig.victim.json'));
     const child = new Child(
-      fork(victim, {
+      fork(`${folder}/test/faults/victim.js`, {
         env: { ...process.env, FAULTS_VICTIM: JSON.stringify({ role, scene, fault }) },
         execArgv: [],
       }),

@@ -43,14 +43,22 @@ export class OwnPostgres implements AsyncDisposable {
     private readonly bin: string,
     private readonly owner: Identity,
     private readonly tls?: ServerTls,
+    private readonly settings: Readonly<Record<string, string>> = {},
   ) {}
 
   /**
    * @param tls with it, it takes nobody without TLS and a certificate that names the user
+   * @param settings of the server, beside or instead of those above
    * @throws with what to install where there is none
    */
-  static async create({ tls }: { readonly tls?: ServerTls } = {}): Promise<OwnPostgres> {
-    const own = await OwnPostgres.#prepare(tls);
+  static async create({
+    tls,
+    settings,
+  }: {
+    readonly tls?: ServerTls;
+    readonly settings?: Readonly<Record<string, string>>;
+  } = {}): Promise<OwnPostgres> {
+    const own = await OwnPostgres.#prepare(tls, settings);
     await own.#tool(
       'initdb',
       '-D',
@@ -69,12 +77,12 @@ export class OwnPostgres implements AsyncDisposable {
     return own;
   }
 
-  static async #prepare(tls?: ServerTls): Promise<OwnPostgres> {
+  static async #prepare(tls?: ServerTls, settings?: Readonly<Record<string, string>>): Promise<OwnPostgres> {
     const bin = findBinaries();
     const folder = ownFolder('postgres');
     const owner = serverOwner();
     if (owner.uid !== undefined) chownSync(folder, owner.uid, owner.gid!);
-    return new OwnPostgres(await freePort(), folder, bin, owner, tls);
+    return new OwnPostgres(await freePort(), folder, bin, owner, tls, settings);
   }
 
   get #data(): string {
@@ -86,10 +94,9 @@ export class OwnPostgres implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const settings = Object.entries({ ...SETTINGS, ...this.#tlsSettings }).flatMap(([name, value]) => [
-      '-c',
-      `${name}=${value}`,
-    ]);
+    const settings = Object.entries({ ...SETTINGS, ...this.#tlsSettings, ...this.settings }).flatMap(
+      ([name, value]) => ['-c', `${name}=${value}`],
+    );
     const command = [join(this.bin, 'postgres'), '-D', this.#data, '-p', String(this.port), ...settings];
     this.#server = startServer(command, join(this.folder, 'log'), this.owner);
     const answers = (): Promise<boolean> =>

@@ -1,0 +1,134 @@
+import { MikroORM } from '@mikro-orm/postgresql';
+import pg from 'pg';
+import { Cqrs, MemoryBroker, MemoryTransport } from '../../../src/index.js';
+import { OwnPostgres } from '../../faults/servers/own-postgres.ts';
+import { eventually } from '../../faults/within.ts';
+import { DecodedTransactions } from './decoding.ts';
+import { populate } from './populate.ts';
+import { replicaDifferences, REPLICAS } from './replicas.ts';
+import { openMasters, type Service } from './service.ts';
+import { TABLES } from './tables.ts';
+
+const QUEUE = 'campaign_replica';
+const SETTLED_MS = 60_000;
+
+/** A server of its own with both databases, a relay, a consumer, and a slot that sees what was committed. */
+export class Arena implements AsyncDisposable {
+  private constructor(
+    private readonly postgres: OwnPostgres,
+    private readonly master: Service,
+    private readonly replica: Service,
+    private readonly eyes: readonly [master: pg.Client, replica: pg.Client],
+    readonly decoded: DecodedTransactions,
+    private readonly end: () => Promise<void>,
+  ) {}
+
+  static async open(): Promise<Arena> {
+    const postgres = await OwnPostgres.create({
+      settings: {
+        wal_level: 'logical',
+        max_replication_slots: '4',
+        deadlock_timeout: '50ms',
+        synchronous_commit: 'off',
+      },
+    });
+    await postgres.sql('create database master');
+    await postgres.sql('create database replica');
+    const broker = new MemoryBroker();
+    const common = { exchange: 'campaign', activity: { intervalSeconds: 60 } };
+    const master = await openMasters(postgres.url('master'), {
+      ...common,
+      transport: new MemoryTransport(broker),
+      relay: { pollIntervalMs: 100 },
+    });
+    await master.orm.schema.create();
+    const cqrs = new Cqrs({
+      ...common,
+      transport: new MemoryTransport(broker),
+      queue: QUEUE,
+      replica: { retryDelaySeconds: 0.2 },
+    });
+    const orm = await MikroORM.init({
+      clientUrl: postgres.url('replica'),
+      entities: [...REPLICAS],
+      extensions: [cqrs],
+    });
+    await orm.schema.create();
+    const eyes = [await connect(postgres.url('master')), await connect(postgres.url('replica'))] as const;
+    for (const { name } of TABLES) await eyes[0].query(`alter table ${name} replica identity full`);
+    const slot = await connect(postgres.url('master'));
+    const decoded = await DecodedTransactions.begin(slot, [...TABLES.map(({ name }) => name), 'cqrs_outbox']);
+    const consumer = cqrs.createConsumer();
+    await consumer.start();
+    const relay = master.cqrs.createRelay();
+    await relay.start();
+    const end = async (): Promise<void> => {
+      await Promise.all([relay.stop(), consumer.stop()]);
+      await Promise.all([master.cqrs.stop(), cqrs.stop()]);
+      await Promise.all([master.orm.close(), orm.close()]);
+      await Promise.all([...eyes, slot].map((client) => client.end()));
+    };
+    return new Arena(postgres, master, { orm, cqrs }, eyes, decoded, end);
+  }
+
+  get url(): string {
+    return this.postgres.url('master');
+  }
+
+  /** Everything as in the beginning of a round. Nobody writes meanwhile. */
+  async begin(seed: number): Promise<void> {
+    const [master, replica] = this.eyes;
+    await master.query('set session_replication_role = replica');
+    for (const { name } of TABLES) await master.query(`delete from ${name}`);
+    await master.query('set session_replication_role = origin');
+    await master.query('delete from c_audit');
+    for (const sequence of ['c_person_id_seq', 'c_badge_id_seq']) {
+      // beyond the keys that programs choose
+      await master.query(`alter sequence ${sequence} restart with 1000`);
+    }
+    const { rows } = await replica.query<{ name: string }>(
+      "select tablename as name from pg_tables where schemaname = 'public' and (tablename like 'r\\_%' or tablename = 'cqrs_tombstones')",
+    );
+    for (const { name } of rows) await replica.query(`delete from ${name}`);
+    await this.decoded.take();
+    await populate(this.master.orm, seed);
+  }
+
+  /** Ends some connections of the writers. @returns how many */
+  async terminate(part: number): Promise<number> {
+    const { rowCount } = await this.eyes[0].query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'campaign writer' and pid % 4 = $1",
+      [part % 4],
+    );
+    return rowCount ?? 0;
+  }
+
+  /** Until everything is with the replica. @returns rows that differ */
+  async settle(): Promise<string[]> {
+    await this.master.cqrs.sync({ cqrsId: 'loose' }); // what no mode has seen, as the guide says
+    const [master, replica] = this.eyes;
+    const read =
+      (client: pg.Client) =>
+      async (text: string): Promise<{ row: string }[]> =>
+        (await client.query<{ row: string }>(text)).rows;
+    let differences: string[] = [];
+    const settled = await eventually(SETTLED_MS, async () => {
+      if (((await this.master.cqrs.outboxState())?.depth ?? 0) > 0) return false;
+      differences = await replicaDifferences(read(master), read(replica));
+      return differences.length === 0;
+    });
+    return settled ? [] : differences.length > 0 ? differences : ['the outbox is not empty'];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end().catch(() => {});
+    await this.postgres[Symbol.asyncDispose]();
+  }
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url, application_name: 'campaign' });
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}

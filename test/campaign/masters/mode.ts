@@ -1,0 +1,25 @@
+/**
+ * How the masters under test capture their writes, and what follows for the oracle. A new mode is one more entry: nothing
+ * else in the campaign asks for its name.
+ */
+
+/** Who sends a write. */
+export type WriteKind = 'MikroORM' | 'raw SQL' | 'psql';
+
+export interface CaptureMode {
+  readonly name: string;
+  /** Writes of these kinds are captured: each committed change has its message. */
+  readonly captures: ReadonlySet<WriteKind>;
+  /** Writes of these kinds are not captured, and `cqrs.master.uncaptured` says so. What is in neither is silent. */
+  readonly tells: ReadonlySet<WriteKind>;
+}
+
+export const MODES = {
+  driver: { name: 'driver', captures: new Set(['MikroORM']), tells: new Set(['raw SQL']) },
+} as const satisfies Record<string, CaptureMode>;
+
+export function modeNamed(name: string): CaptureMode {
+  const mode = (MODES as Record<string, CaptureMode>)[name];
+  if (mode) return mode;
+  throw new Error(`There is no capture mode '${name}'. Known: ${Object.keys(MODES).join(', ')}.`);
+}
