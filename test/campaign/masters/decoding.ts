@@ -28,12 +28,14 @@ export interface Committed {
 const SLOT = 'campaign';
 
 export class DecodedTransactions {
-  #open: { xid: string; changes: Change[] } | undefined;
+  readonly #lines: DecodedLines;
 
   private constructor(
     private readonly client: pg.Client,
-    private readonly tables: ReadonlySet<string>,
-  ) {}
+    tables: readonly string[],
+  ) {
+    this.#lines = new DecodedLines(new Set(tables));
+  }
 
   /** Everything that is committed from now on. The client is to serve nobody else. */
   static async begin(client: pg.Client, tables: readonly string[]): Promise<DecodedTransactions> {
@@ -41,7 +43,7 @@ export class DecodedTransactions {
       "set datestyle = 'ISO'; set timezone = 'UTC'; set intervalstyle = 'postgres'; set extra_float_digits = 1; set bytea_output = 'hex'",
     );
     await client.query('select pg_create_logical_replication_slot($1, $2)', [SLOT, 'test_decoding']);
-    return new DecodedTransactions(client, new Set(tables));
+    return new DecodedTransactions(client, tables);
   }
 
   /** What was committed since the last time; complete for every COMMIT that was answered before the call. */
@@ -50,14 +52,25 @@ export class DecodedTransactions {
       "select data from pg_logical_slot_get_changes($1, null, null, 'skip-empty-xacts', '1')",
       [SLOT],
     );
+    return this.#lines.read(rows.map(({ data }) => data));
+  }
+}
+
+/** Lines of test_decoding → transactions. One that is not complete waits for its rest. */
+export class DecodedLines {
+  #open: { xid: string; changes: Change[] } | undefined;
+
+  constructor(private readonly tables: ReadonlySet<string>) {}
+
+  read(lines: readonly string[]): Committed[] {
     const done: Committed[] = [];
-    for (const { data } of rows) {
-      if (data.startsWith('BEGIN ')) this.#open = { xid: data.slice(6), changes: [] };
-      else if (data.startsWith('COMMIT ')) {
+    for (const line of lines) {
+      if (line.startsWith('BEGIN ')) this.#open = { xid: line.slice(6), changes: [] };
+      else if (line.startsWith('COMMIT ')) {
         if (this.#open!.changes.length > 0) done.push(this.#open!);
         this.#open = undefined;
       } else {
-        const change = parseChange(data, this.tables);
+        const change = parseChange(line, this.tables);
         if (change) this.#open!.changes.push(change);
       }
     }
@@ -110,7 +123,6 @@ class Reader {
       const name = this.line.slice(this.at, bracket).replaceAll('"', '');
       const colon = this.line.indexOf(']:', bracket);
       const type = this.line.slice(bracket + 1, colon);
-      // an array's type ends with `[]` and another bracket
       this.at = colon + 2;
       tuple[name] = { type, text: this.#value() };
       if (this.line[this.at] === ' ') this.at++;

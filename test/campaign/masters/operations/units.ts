@@ -53,7 +53,7 @@ export const units = operations('MikroORM', {
     for (const one of items) em.assign(one, { v: number(random), hidden: random.chance(0.3), note });
     await em.flush();
   },
-  'swap the slots of two items': async ({ em, random, note }) => {
+  'swap the slots of two items': async ({ em, note }) => {
     const [one, other] = await em.find(
       Item,
       { slot: { $ne: null } },
