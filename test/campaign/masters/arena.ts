@@ -17,7 +17,8 @@ export class Arena implements AsyncDisposable {
   private constructor(
     private readonly postgres: OwnPostgres,
     private readonly master: Service,
-    private readonly replica: Service,
+    /** What the replica could not take. */
+    private readonly dead: string[],
     private readonly eyes: readonly [master: pg.Client, replica: pg.Client],
     readonly decoded: DecodedTransactions,
     private readonly end: () => Promise<void>,
@@ -58,6 +59,10 @@ export class Arena implements AsyncDisposable {
     for (const { name } of TABLES) await eyes[0].query(`alter table ${name} replica identity full`);
     const slot = await connect(postgres.url('master'));
     const decoded = await DecodedTransactions.begin(slot, [...TABLES.map(({ name }) => name), 'cqrs_outbox']);
+    const dead: string[] = [];
+    cqrs.events.on('cqrs.inbox.dead-lettered', ({ cqrsId, error }) => {
+      dead.push(`a dead letter of ${cqrsId}: ${String(error).slice(0, 300)}`);
+    });
     const consumer = cqrs.createConsumer();
     await consumer.start();
     const relay = master.cqrs.createRelay();
@@ -68,7 +73,7 @@ export class Arena implements AsyncDisposable {
       await Promise.all([master.orm.close(), orm.close()]);
       await Promise.all([...eyes, slot].map((client) => client.end()));
     };
-    return new Arena(postgres, master, { orm, cqrs }, eyes, decoded, end);
+    return new Arena(postgres, master, dead, eyes, decoded, end);
   }
 
   get url(): string {
@@ -117,7 +122,9 @@ export class Arena implements AsyncDisposable {
       differences = await replicaDifferences(read(master), read(replica));
       return differences.length === 0;
     });
-    return settled ? [] : differences.length > 0 ? differences : ['the outbox is not empty'];
+    const problems = this.dead.splice(0);
+    if (!settled) problems.push(...(differences.length > 0 ? differences : ['the outbox is not empty']));
+    return problems;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -32,10 +32,16 @@ const SPECIAL: Readonly<Record<string, Readonly<Record<string, object>>>> = {
 
 const camel = (name: string): string => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
-function replicaOf(cqrsId: string, columns: Readonly<Record<string, string>>): EntityClass<object> {
+function replicaOf(
+  cqrsId: string,
+  key: readonly string[],
+  columns: Readonly<Record<string, string>>,
+): EntityClass<object> {
   const properties: Record<string, object> = {};
   const mapping: Record<string, string> = {};
-  for (const [column, wire] of Object.entries(columns)) {
+  // the key first, in the order in which it travels
+  for (const column of [...key, ...Object.keys(columns).filter((name) => !key.includes(name))]) {
+    const wire = columns[column]!;
     const property = camel(column);
     const type = SPECIAL[cqrsId]?.[column] ?? text();
     properties[property] = (type as { name(name: string): object }).name(column);
@@ -50,8 +56,8 @@ function replicaOf(cqrsId: string, columns: Readonly<Record<string, string>>): E
   return replica(schema as never, { id: cqrsId, mapping } as never) as never;
 }
 
-export const REPLICAS: readonly EntityClass<object>[] = TABLES.flatMap(({ travels }) =>
-  Object.entries(travels).map(([cqrsId, columns]) => replicaOf(cqrsId, columns)),
+export const REPLICAS: readonly EntityClass<object>[] = TABLES.flatMap(({ travels, key }) =>
+  Object.entries(travels).map(([cqrsId, columns]) => replicaOf(cqrsId, key, columns)),
 );
 
 const OWN = ['cqrs_revision', 'cqrs_incarnation', 'cqrs_updated'];

@@ -1,4 +1,4 @@
-import { raw } from '@mikro-orm/postgresql';
+import { LockMode, raw } from '@mikro-orm/postgresql';
 import { Animal, Badge, Day, Doc, Item, Node, Org, Person } from '../entities.ts';
 import { operations } from './operation.ts';
 import { ANIMALS, BADGES, CODES, content, DAYS, DOCS, NODES, number, NUMBERS, PEOPLE, person, text } from './values.ts';
@@ -138,11 +138,13 @@ export const builders = operations('MikroORM', {
   },
   'repository: nativeUpdate': ({ em, random, note }) =>
     em.getRepository<Animal>(Animal).nativeUpdate({ id: random.pick(ANIMALS) }, { name: text(random), note }),
-  'clone a badge': async ({ em, random, note }) => {
-    const id = random.pick(BADGES);
-    if (await em.findOne(Badge, id, { refresh: true }))
-      await em.clone(Badge, { id }, { label: text(random), note } as never);
-  },
+  // under a lock: what is gone between the look and the clone is no fault of either
+  'clone a badge': ({ em, random, note }) =>
+    em.transactional(async (inside) => {
+      const id = random.pick(BADGES);
+      const found = await inside.findOne(Badge, id, { refresh: true, lockMode: LockMode.PESSIMISTIC_WRITE });
+      if (found) await inside.clone(Badge, { id }, { label: text(random), note } as never);
+    }),
   bulkCreate: ({ em, random, note }) =>
     Badge.cqrs(em).bulkCreate(
       Array.from({ length: 1 + random.int(3) }, () => ({ label: text(random), note })) as never,
