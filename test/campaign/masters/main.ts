@@ -134,7 +134,7 @@ function bringFaults(
 ): Promise<void> {
   return again(
     signal,
-    () => 2_000 + random.int(6_000),
+    () => 4_000 + random.int(8_000),
     async () => {
       if (random.chance(0.3)) campaign.kills += Number(writers.kill(random.int(100)));
       else campaign.terminations += await arena.terminate(random.int(100));
