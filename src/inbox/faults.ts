@@ -1,3 +1,4 @@
+import { isConflict } from '../core/conflicts.js';
 import { causes, sqlState } from '../core/describe-error.js';
 import { TransportError } from '../core/errors.js';
 
@@ -15,8 +16,6 @@ export type Fault = 'conflict' | 'unavailable' | 'foreign-key' | 'message';
 const STATES: readonly [string, Fault][] = [
   ['23503', 'foreign-key'],
   ['23001', 'foreign-key'], // ON DELETE RESTRICT
-  ['40', 'conflict'],
-  ['55P03', 'conflict'],
   ['08', 'unavailable'],
   ['53', 'unavailable'], // out of memory, disk or connections
   ['57P', 'unavailable'], // shutting down, starting up
@@ -56,6 +55,7 @@ export function isOutOfTime(error: unknown): boolean {
 
 /** @see Fault */
 export function faultOf(error: unknown): Fault {
+  if (isConflict(error)) return 'conflict';
   const state = sqlState(error);
   if (state !== undefined) return STATES.find(([beginning]) => state.startsWith(beginning))?.[1] ?? 'message';
   for (const cause of causes(error)) {

@@ -1,6 +1,7 @@
 import type { FilterQuery } from '@mikro-orm/core';
 import { findRows } from '../compare/find-rows.js';
 import { writeKey } from '../compare/keyed-table.js';
+import { despiteConflicts, isConflict } from '../core/conflicts.js';
 import { describeError } from '../core/describe-error.js';
 import { quoted } from '../core/identifiers.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
@@ -190,9 +191,9 @@ function deletion(cqrsId: string, key: string, [revision, updated, incarnation]:
 async function applyAll(cqrs: Cqrs, batch: readonly Received[]): Promise<readonly Outcome[]> {
   if (batch.length === 0) return [];
   try {
-    return await cqrs.replicaRuntime.handle(batch, { anyAge: true });
+    return await despiteConflicts(() => cqrs.replicaRuntime.handle(batch, { anyAge: true }));
   } catch (error) {
-    if (faultOf(error) === 'unavailable') throw error;
+    if (faultOf(error) === 'unavailable' || isConflict(error)) throw error;
     if (batch.length === 1)
       return [{ kind: 'failed', error: error instanceof Error ? error : new Error(describeError(error)) }];
     const middle = Math.ceil(batch.length / 2);

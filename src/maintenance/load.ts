@@ -1,4 +1,6 @@
+import { setTimeout } from 'node:timers/promises';
 import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
+import { despiteConflicts, isConflict } from '../core/conflicts.js';
 import { describeError } from '../core/describe-error.js';
 import { InputError, InvalidPayloadError } from '../core/errors.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
@@ -53,9 +55,14 @@ interface ReceivedRow {
   readonly received: Received;
 }
 
-const MOST_ATTEMPTS = 5;
 /** So many rows that COPY stumbles over are taken out of a batch, one after the other. */
 const MOST_REFUSED = 3;
+/**
+ * The locks of a swap are given up after so long, and asked for again: all workers wait meanwhile. At first that is less
+ * than PostgreSQL takes to look for deadlocks, so that nobody else becomes the victim of one.
+ */
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 30_000;
 const BATCH_SIZE = 5_000;
 /** Hooks take their time, and workers wait for their keys. */
 const HOOKS_BATCH_SIZE = 1_000;
@@ -77,19 +84,43 @@ export async function loadRows(
   if (!options.clear) return new Load(cqrs, header, options).run(groups);
   const swap = new TableSwap(table, cqrs.replicas.get(header));
   const load = new Load(cqrs, header, { ...options, swap });
-  try {
-    return await cqrs.orm.em.fork().transactional(
+  let waitMs = FIRST_WAIT_MS;
+  const swapAll = (): Promise<LoadResult> =>
+    cqrs.orm.em.fork().transactional(
       async (em) => {
-        await swap.begin(em);
+        try {
+          await swap.begin(em, Math.min(waitMs, LONGEST_WAIT_MS));
+        } catch (error) {
+          throw isConflict(error) ? new TableHeld(error) : error;
+        }
         const result = await load.run(groups, em);
         if (result.failed > 0 || result.stopped) throw new NothingChanged(result);
         return { ...result, ...(await swap.finish(em)) };
       },
       { isolationLevel: IsolationLevel.READ_COMMITTED },
     );
+  try {
+    for (; ; waitMs *= 2) {
+      try {
+        return await swapAll();
+      } catch (error) {
+        if (!(error instanceof TableHeld)) throw error;
+        if (options.signal?.aborted) return NOTHING_DONE;
+        await setTimeout(Math.random() * Math.min(waitMs, LONGEST_WAIT_MS));
+      }
+    }
   } catch (error) {
     if (error instanceof NothingChanged) return error.result;
     throw error;
+  }
+}
+
+const NOTHING_DONE: LoadResult = { loaded: 0, kept: 0, failed: 0, removed: 0, newer: 0, stopped: true };
+
+/** The table is being written, by a transaction that may wait for us in turn: nothing of the dump has been read yet. */
+class TableHeld extends Error {
+  constructor(cause: unknown) {
+    super('the table is being written', { cause });
   }
 }
 
@@ -268,14 +299,8 @@ class Load {
 
   async #handle(rows: readonly ReceivedRow[], within: EntityManager | undefined): Promise<readonly Outcome[]> {
     const batch = rows.map(({ received }) => received);
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.cqrs.replicaRuntime.handle(batch, { anyAge: true, within });
-      } catch (error) {
-        // A deadlock with a worker has taken nothing but this batch back, unless it stands in a greater transaction.
-        if (faultOf(error) !== 'conflict' || within || attempt === MOST_ATTEMPTS) throw error;
-      }
-    }
+    // A conflict has taken nothing but this batch back, which is a savepoint where it stands in a greater transaction.
+    return despiteConflicts(() => this.cqrs.replicaRuntime.handle(batch, { anyAge: true, within }));
   }
 
   #count({ line }: ReceivedRow, outcome: Outcome): void {

@@ -32,11 +32,17 @@ export class TableSwap {
     private readonly definition: ReplicaDefinition,
   ) {}
 
-  async begin(em: EntityManager): Promise<void> {
+  /** @param waitMs how long to wait for each lock; rejects with a conflict when one is not to be had in time. */
+  async begin(em: EntityManager, waitMs: number): Promise<void> {
     const session = new SqlSession(em);
+    const [before] = await session.run({
+      text: `select current_setting('lock_timeout') as former, set_config('lock_timeout', $1, true) as now`,
+      parameters: [`${waitMs}ms`],
+    });
     // Workers lock keys first and the table second, too, so that nobody waits in a circle.
     await session.run(lockAllKeys({ alone: this.definition.path === 'hooks' }));
     await session.run({ text: `lock table ${this.table.name} in share row exclusive mode`, parameters: [] });
+    await session.run({ text: `select set_config('lock_timeout', $1, true) as now`, parameters: [before!['former']!] });
     this.#types = await keyTypes(session, this.table);
     const columns = this.#types.map((type, index) => `k${index} ${type}`);
     await session.run({

@@ -2,6 +2,7 @@ import { type EntityManager, type FilterQuery, raw } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import { CompiledQuery } from 'kysely';
 import { amongKeys, keyArrays, keyTypes, type TextSession } from '../compare/find-rows.js';
+import { despiteConflicts } from '../core/conflicts.js';
 import { sqlState, toError } from '../core/describe-error.js';
 import { InputError } from '../core/errors.js';
 import { quoted } from '../core/identifiers.js';
@@ -32,6 +33,11 @@ export interface SyncPage {
   readonly lastKey?: readonly string[] | undefined;
 }
 
+/** The keys of a page that are still to be sent. */
+interface OpenPage {
+  keys: readonly (readonly string[])[];
+}
+
 /** A row that a replica has and is not to have, as it was seen there. */
 export interface Withdrawal {
   /** As PostgreSQL prints it. */
@@ -48,6 +54,11 @@ export type SyncFailure = (key: readonly string[], error: Error) => void;
  * Repeats the present state of chosen rows. Rows are read FOR SHARE in the order of their keys and appended in the same
  * transaction, so that no later change of theirs can overtake them on its way to the outbox. With `newIncarnation` they
  * are locked FOR UPDATE in the same order and begin a new life there, which is later than any state a replica can have.
+ *
+ * Pages never wait for a row while they hold others: a transaction of the application that writes rows in another order
+ * would wait for them, and PostgreSQL would take one of the two back.
+ *
+ *   all rows of the page that nobody holds ─▶ the first of the others alone, for which it waits ─▶ those that are left …
  */
 export class MasterSync {
   /** Of those that were looked up. */
@@ -87,33 +98,34 @@ export class MasterSync {
     },
   ): AsyncGenerator<SyncPage> {
     const pages = keys ? inPages(keys, pageSize) : this.#keyPages(definition, where, pageSize, after);
-    const send = async (page: readonly (readonly string[])[]): Promise<SyncPage> => {
-      const sent = await this.#connection().transactional((transaction) =>
-        this.append(transaction, definition, page, { queue, newIncarnation }),
-      );
-      return keys ? sent : { ...sent, lastKey: page.at(-1) };
-    };
+    const send = async function* (this: MasterSync, page: OpenPage): AsyncGenerator<SyncPage> {
+      const lastKey = keys ? undefined : page.keys.at(-1);
+      for await (const sent of this.#parts(definition, page, { queue, newIncarnation })) {
+        yield page.keys.length === 0 ? { ...sent, lastKey } : sent;
+      }
+    }.bind(this);
     if (after) await this.#checkKey(definition, after);
     for await (const page of pages) {
       if (!(await turn())) return;
+      const open: OpenPage = { keys: page };
       try {
-        yield await send(page);
+        yield* send(open);
       } catch (error) {
         if (!onFailure || sqlState(error) !== undefined) throw error;
-        yield* this.#oneByOne(page, send, onFailure);
+        yield* this.#oneByOne(open.keys, send, onFailure);
       }
     }
   }
 
   async *#oneByOne(
     page: readonly (readonly string[])[],
-    send: (page: readonly (readonly string[])[]) => Promise<SyncPage>,
+    send: (page: OpenPage) => AsyncGenerator<SyncPage>,
     onFailure: SyncFailure,
   ): AsyncGenerator<SyncPage> {
     const failed: [readonly string[], Error][] = [];
     for (const key of page) {
       try {
-        yield await send([key]);
+        yield* send({ keys: [key] });
       } catch (error) {
         failed.push([key, toError(error)]);
         // Nothing works, not even row by row: it is not the rows.
@@ -123,15 +135,65 @@ export class MasterSync {
     for (const [key, error] of failed) onFailure(key, error);
   }
 
+  /** Sends a page, a transaction for each part of it. */
+  async *#parts(
+    definition: MasterDefinition,
+    page: OpenPage,
+    options: { queue: string | null; newIncarnation: boolean },
+  ): AsyncGenerator<SyncPage> {
+    for (let waits = false; page.keys.length > 0; waits = !waits) {
+      const part = waits ? page.keys.slice(0, 1) : page.keys;
+      const { sent, held } = await despiteConflicts(() =>
+        this.#connection().transactional(async (transaction) => {
+          const images = await this.#lockRows(transaction, definition, part, { ...options, waits });
+          const others =
+            images.size < part.length && !waits ? await this.#held(transaction, definition, part, images) : [];
+          return { sent: await this.#announce(transaction, definition, images, options.queue), held: others };
+        }),
+      );
+      page.keys = waits ? page.keys.slice(1) : held;
+      yield sent;
+    }
+  }
+
+  /** Of these keys, as PostgreSQL prints them, those whose rows are there and were not locked: somebody else holds them. */
+  async #held(
+    transaction: TransactionContext,
+    { table, meta }: MasterDefinition,
+    keys: readonly (readonly string[])[],
+    locked: BeforeImages,
+  ): Promise<string[][]> {
+    const types = this.#keyTypes.get(table)!;
+    const fields = table.keyColumns.map(({ field }, index) => `${quoted(field)}::text as "v${index}"`);
+    const rows = await sessionOf(transaction).run({
+      text: `select ${fields.join(', ')} from ${this.#driver().getTableName(meta, {})} where ${amongKeys(table, types)}
+        order by ${table.keyColumns.map(({ field }) => quoted(field)).join(', ')}`,
+      parameters: keyArrays(keys, types),
+    });
+    const had = new Set([...locked.values()].map((image) => JSON.stringify(table.keyValues(image))));
+    return rows
+      .map((row) => fields.map((_, index) => row[`v${index}`]!))
+      .filter((key) => !had.has(JSON.stringify(key)));
+  }
+
   /** Puts the rows with these keys into the outbox, in the given transaction. Rows that are gone are left out. */
   async append(
     transaction: TransactionContext,
     definition: MasterDefinition,
     keys: readonly (readonly string[])[],
-    { queue, newIncarnation = false }: { queue: string | null; newIncarnation?: boolean },
+    { queue }: { queue: string | null },
+  ): Promise<SyncPage> {
+    const images = await this.#lockRows(transaction, definition, keys, { newIncarnation: false, waits: true });
+    return this.#announce(transaction, definition, images, queue);
+  }
+
+  async #announce(
+    transaction: TransactionContext,
+    definition: MasterDefinition,
+    images: BeforeImages,
+    queue: string | null,
   ): Promise<SyncPage> {
     const { table } = definition;
-    const images = await this.#lockRows(transaction, definition, keys, newIncarnation);
     const announcements = [...images.values()].map((row): Announcement => {
       const own = table.definitionOf(row) ?? definition;
       const signalType = this.announcer.matches(transaction, own, row) ? SignalType.SYNC : SignalType.DELETE;
@@ -147,7 +209,7 @@ export class MasterSync {
     transaction: TransactionContext,
     { table, meta }: MasterDefinition,
     keys: readonly (readonly string[])[],
-    newIncarnation: boolean,
+    { newIncarnation, waits }: { newIncarnation: boolean; waits: boolean },
   ): Promise<BeforeImages> {
     if (keys.length === 0) return new Map();
     const session = sessionOf(transaction);
@@ -162,7 +224,8 @@ export class MasterSync {
     const fields = keyColumns.map(({ field }) => quoted(field)).join(', ');
     const among = amongKeys(table, types);
     const images = await read(
-      `select ${table.returning} from ${name} where ${among} order by ${fields} for ${newIncarnation ? 'update' : 'share'}`,
+      `select ${table.returning} from ${name} where ${among} order by ${fields}
+        for ${newIncarnation ? 'update' : 'share'}${waits ? '' : ' skip locked'}`,
       keyArrays(keys, types),
     );
     if (!newIncarnation || images.size === 0) return images;
@@ -196,11 +259,13 @@ export class MasterSync {
       });
       return { cqrsId, signalType: SignalType.DELETE, key: JSON.stringify(key), queue, body };
     });
-    return this.#connection().transactional(async (transaction) => {
-      const { ids, bytes, committed } = await this.announcer.writeEntries(transaction, entries);
-      this.log.afterCommit(transaction, committed);
-      return { synced: 0, withdrawn: entries.length, outboxIds: ids, bytes };
-    });
+    return despiteConflicts(() =>
+      this.#connection().transactional(async (transaction) => {
+        const { ids, bytes, committed } = await this.announcer.writeEntries(transaction, entries);
+        this.log.afterCommit(transaction, committed);
+        return { synced: 0, withdrawn: entries.length, outboxIds: ids, bytes };
+      }),
+    );
   }
 
   async *#keyPages(

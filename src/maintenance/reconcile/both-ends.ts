@@ -1,6 +1,7 @@
 import { type KeyedTable, readKey, writeKey } from '../../compare/keyed-table.js';
 import type { Asked } from '../../compare/protocol.js';
 import type { DifferentSlot } from '../../compare/slot-digests.js';
+import { despiteConflicts } from '../../core/conflicts.js';
 import { InputError, ReplicaAnswerError } from '../../core/errors.js';
 import { formatMicroseconds } from '../../core/wire-times.js';
 import { parseJson } from '../../core/wire-values.js';
@@ -109,7 +110,7 @@ export class BothEnds {
   }
 
   countOwn(): Promise<number> {
-    return this.#master.inSnapshot((snapshot) => countRows(snapshot, this.table));
+    return despiteConflicts(() => this.#master.inSnapshot((snapshot) => countRows(snapshot, this.table)));
   }
 
   /** The slots in these groups in which the two ends have something else. */
@@ -159,7 +160,7 @@ export class BothEnds {
 
   /** Both anew when the broker is lost meanwhile: the answer of one would be of another time than that of the other. */
   #together<T>(look: (snapshot: Snapshot) => Promise<T>): Promise<T> {
-    return this.#broker.steadily(() => this.#master.inSnapshot(look));
+    return this.#broker.steadily(() => despiteConflicts(() => this.#master.inSnapshot(look)));
   }
 
   /** Tells the replica what has come of it, for those who look there. @returns whether it has heard; what was found stands either way. */
