@@ -7,6 +7,8 @@ interface Trouble {
   readonly since: string;
   readonly with: 'broker' | 'database' | 'refused';
   readonly text: string;
+  /** By the clock of `performance`. */
+  until: number;
 }
 
 /**
@@ -50,6 +52,10 @@ export class Circumstances {
       events.on('cqrs.relay.failed', ({ error }) => failed('relay', error)),
       events.on('cqrs.relay.recovered', over('relay')),
       events.on('cqrs.relay.stopped', over('relay')),
+      events.on('cqrs.inbox.end-refused', ({ queue, error, retryInMs }) => {
+        // Only its silence says that it is over: it is not known which message came back.
+        this.#begin(`${queue} ends`, 'refused', error, performance.now() + 2 * retryInMs + LATE_MS);
+      }),
       events.on('cqrs.inbox.failed', ({ queue, error }) => failed(queue, error)),
       events.on('cqrs.inbox.recovered', ({ queue }) => over(queue)()),
       events.on('cqrs.consumer.stopped', ({ queue }) => over(queue)()),
@@ -65,7 +71,7 @@ export class Circumstances {
       blockedSince: this.#blocked?.since ?? null,
       blockedReason: this.#blocked?.reason ?? null,
       publishRefusedSince: earliest(this.#since('refused')),
-      publishRefusedReason: [...this.#troubles.values()].find((trouble) => trouble.with === 'refused')?.text ?? null,
+      publishRefusedReason: this.#present.find(([, trouble]) => trouble.with === 'refused')?.[1].text ?? null,
     };
   }
 
@@ -85,20 +91,30 @@ export class Circumstances {
     for (const off of this.#off) off();
   }
 
-  #begin(who: string, trouble: Trouble['with'], error: unknown): void {
+  #begin(who: string, trouble: Trouble['with'], error: unknown, until = Infinity): void {
     this.#noteError(error);
-    const known = this.#troubles.get(who);
-    if (known?.with !== trouble) this.#troubles.set(who, { since: now(), with: trouble, text: describeError(error) });
+    const known = this.#present.find(([name]) => name === who)?.[1];
+    if (known?.with === trouble) known.until = until;
+    else this.#troubles.set(who, { since: now(), with: trouble, text: describeError(error), until });
+  }
+
+  get #present(): [string, Trouble][] {
+    return [...this.#troubles].filter(([, { until }]) => performance.now() < until);
   }
 
   #since(wanted: Trouble['with']): string[] {
-    return [...this.#troubles.values()].filter((trouble) => trouble.with === wanted).map(({ since }) => since);
+    return this.#present
+      .map(([, trouble]) => trouble)
+      .filter((trouble) => trouble.with === wanted)
+      .map(({ since }) => since);
   }
 
   #noteError(error: unknown): void {
     this.#lastError = { at: now(), text: describeError(error) };
   }
 }
+
+const LATE_MS = 10_000;
 
 /** The broker is there, and says no. */
 function isRefusal({ data }: TransportError): boolean {

@@ -29,6 +29,7 @@ const NOTEWORTHY = [
   'cqrs.inbox.dead-lettered',
   'cqrs.inbox.dead-letters-expiring',
   'cqrs.inbox.unreadable',
+  'cqrs.inbox.end-refused',
   'cqrs.inbox.failed',
   'cqrs.inbox.recovered',
   'cqrs.replica.clock-distrusted',

@@ -116,7 +116,7 @@ export function badConditions(conditions: Conditions): Reason[] {
       'publish-refused',
       'broker',
       publishRefusedSince,
-      `the broker refuses what is published: ${publishRefusedReason ?? 'it does not say why'}`,
+      `the broker refuses messages: ${publishRefusedReason ?? 'it does not say why'}`,
     );
   }
   if (blockedSince !== null) {

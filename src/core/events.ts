@@ -73,6 +73,8 @@ export interface CqrsEvents {
   'cqrs.inbox.dead-letters-expiring': { queue: string; count: number; firstInSeconds: number };
   /** A body that cannot be read: it has no id and went to the queue for unreadable messages. */
   'cqrs.inbox.unreadable': { queue: string; reason: string; bytes: number };
+  /** The queue of dead letters or of unreadable bodies does not take a message; it waits in the broker and comes back. */
+  'cqrs.inbox.end-refused': { queue: string; cqrsId: string | null; error: Error; retryInMs: number };
   /** A batch was applied and acknowledged. `lagMs`: the greatest lag of its messages, as in `cqrs.inbox.applied`. */
   'cqrs.inbox.batch-applied': {
     queue: string;

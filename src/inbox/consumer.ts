@@ -1,5 +1,5 @@
 import { toError } from '../core/describe-error.js';
-import { ConfigurationError } from '../core/errors.js';
+import { ConfigurationError, MessageRefusedError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { failPoint } from '../core/fail-points.js';
 import { Pulse } from '../core/pulse.js';
@@ -18,6 +18,7 @@ import {
   DeadLettered,
   type Inbox,
   lagOf,
+  PutOff,
   Retried,
   type Settlement,
   Skipped,
@@ -259,9 +260,21 @@ export class Consumer extends Service {
       unsettled.forEach((one, index) => refused.has(attempts[index]!) || one.report());
       if (refused.size === 0) this.#recovered(failures);
       if (refused.size === 0 || this.signal.aborted) return;
-      unsettled = unsettled.filter((_, index) => refused.has(attempts[index]!));
-      await this.#backOff([...refused.values()][0], failures);
+      const left = unsettled.flatMap((one, index) => {
+        const error = refused.get(attempts[index]!);
+        return error === undefined ? [] : [{ one, error }];
+      });
+      unsettled = left.map(({ one, error }) => this.#putOff(one, error) ?? one);
+      // Where the broker only refuses some ends it is there, and takes others at once.
+      const other = left.find(({ one, error }) => this.#putOff(one, error) === undefined);
+      if (other) await this.#backOff(other.error, failures);
     }
+  }
+
+  /** What becomes of a message whose end the broker does not take; undefined for another trouble. */
+  #putOff({ leaves }: Settlement, error: unknown): Settlement | undefined {
+    if (!leaves || !(error instanceof MessageRefusedError)) return undefined;
+    return new PutOff(this.#inbox, leaves, error, this.parts.settings.replica.retryDelaySeconds * 1_000);
   }
 
   #settlementOf(message: Message, outcome: Outcome): Settlement {

@@ -1,5 +1,5 @@
 import { describeError } from '../core/describe-error.js';
-import { InvalidPayloadError } from '../core/errors.js';
+import { InvalidPayloadError, type MessageRefusedError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import type { Delivery } from '../transport/transport.js';
 import type { Verdict } from './failure-policy.js';
@@ -8,6 +8,8 @@ import { fieldsOf, type Message, reissueAsDeadLetter, type Reissue, reissueForRe
 
 /** One end of one delivery: what the broker is told, and what is said once it has taken note. */
 export interface Settlement {
+  /** What is put off when the broker does not take this end; undefined for one that is itself a wait. */
+  readonly leaves?: Delivery;
   settle(): Promise<void>;
   report(): void;
 }
@@ -92,6 +94,10 @@ export class DeadLettered implements Settlement {
     this.#reissue = reissueAsDeadLetter(message, verdict, new Date());
   }
 
+  get leaves(): Delivery {
+    return this.message.delivery;
+  }
+
   settle(): Promise<void> {
     const { body, headers } = this.#reissue;
     return this.message.delivery.deadLetter(body, headers);
@@ -115,6 +121,10 @@ export class Unreadable implements Settlement {
     this.#reason = error instanceof InvalidPayloadError ? error.message : describeError(error);
   }
 
+  get leaves(): Delivery {
+    return this.delivery;
+  }
+
   settle(): Promise<void> {
     return this.delivery.unreadable(this.#reason);
   }
@@ -122,6 +132,36 @@ export class Unreadable implements Settlement {
   report(): void {
     const bytes = this.delivery.body.byteLength;
     this.inbox.events.emit('cqrs.inbox.unreadable', { queue: this.inbox.queue, reason: this.#reason, bytes });
+  }
+}
+
+/** How long a message waits whose end is refused, in retry delays, and in any case. */
+const PUT_OFF = { delays: 10, leastMs: 1_000, mostMs: 60_000 } as const;
+
+/**
+ * The broker does not take what another end is to leave behind: a full queue of dead letters, say. Whoever held on to the
+ * message would have to do so for as long, up to the broker's own limit; so it waits in the broker and comes back.
+ */
+export class PutOff implements Settlement {
+  readonly #delayMs: number;
+
+  constructor(
+    private readonly inbox: Inbox,
+    private readonly delivery: Delivery,
+    private readonly error: MessageRefusedError,
+    retryDelayMs: number,
+  ) {
+    this.#delayMs = Math.max(PUT_OFF.leastMs, Math.min(PUT_OFF.mostMs, PUT_OFF.delays * retryDelayMs));
+  }
+
+  settle(): Promise<void> {
+    return this.delivery.putOff(this.#delayMs);
+  }
+
+  report(): void {
+    const { queue, events } = this.inbox;
+    const { cqrsId } = this.delivery;
+    events.emit('cqrs.inbox.end-refused', { queue, cqrsId, error: this.error, retryInMs: this.#delayMs });
   }
 }
 

@@ -137,6 +137,11 @@ export const WORDS: Words = {
     text: `a body of ${plural(bytes, 'byte')} in ${queue} cannot be read and went to unreadable_${queue}: ${reason}`,
     alike: queue,
   }),
+  'cqrs.inbox.end-refused': ({ queue, cqrsId, error, retryInMs }) => ({
+    level: 'error',
+    text: `a message of ${cqrsId ?? 'no id'} in ${queue} cannot end${because(error)}; it comes back in ${duration(retryInMs)}, and the others go on`,
+    alike: `${queue} ${cqrsId}`,
+  }),
   'cqrs.inbox.batch-applied': ({ queue, count, applied, lagMs }) => ({
     level: 'info',
     of: queue,

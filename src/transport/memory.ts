@@ -280,6 +280,12 @@ class MemoryDelivery implements Delivery {
     });
   }
 
+  async putOff(delayMs: number): Promise<void> {
+    const { body, headers, cqrsId } = this.message;
+    if (this.consumer.letGo(this.message))
+      this.broker.putAfter(delayMs, this.ways.queue, { body, headers, cqrsId, direct: true, expiresAt: null });
+  }
+
   #reissue(body: string, headers: Readonly<Record<string, unknown>>, expiresAt: number | null): MessageContent {
     return { body: encode(body), headers, cqrsId: this.cqrsId, direct: true, expiresAt };
   }

@@ -110,7 +110,10 @@ export interface Subscription {
   cancel(): Promise<void>;
 }
 
-/** One message in hand. Exactly one of the four ends is called; each resolves when the broker has made it durable. */
+/**
+ * One message in hand. Exactly one of the five ends is called; each resolves when the broker has made it durable. One that
+ * rejects was none: the message is still in hand. With a MessageRefusedError the queue that it was to go to does not take it.
+ */
 export interface Delivery {
   readonly body: Uint8Array;
   readonly headers: Readonly<Record<string, unknown>>;
@@ -129,6 +132,8 @@ export interface Delivery {
   deadLetter(body: string, headers?: OutgoingMessage['headers']): Promise<void>;
   /** Goes, as it came, to the queue for unreadable bodies. */
   unreadable(reason: string): Promise<void>;
+  /** Comes back to this queue alone, as it came, after the delay; the wait survives this process. */
+  putOff(delayMs: number): Promise<void>;
 }
 
 export interface QueueState {

@@ -107,6 +107,10 @@ const EXAMPLES: Examples = {
     { queue: 'billing', reason: 'not JSON', bytes: 12 },
     'ERROR a body of 12 bytes in billing cannot be read and went to unreadable_billing: not JSON',
   ],
+  'cqrs.inbox.end-refused': [
+    { queue: 'billing', cqrsId: 'account', error: boom, retryInMs: 20_000 },
+    'ERROR a message of account in billing cannot end: Error: boom; it comes back in 20 s, and the others go on',
+  ],
   'cqrs.inbox.batch-applied': [
     { queue: 'billing', count: 10, applied: 8, durationMs: 3, lagMs: 200_000 },
     'INFO  10 messages of billing done, 2 of them not applied, 3 min behind at most',
@@ -250,7 +254,7 @@ describe('log lines', () => {
     const { events, lines, close } = listen({ level: 'error' });
     for (const [name, [fields]] of Object.entries(EXAMPLES)) events.emit(name as CqrsEventName, fields);
     close();
-    expect(lines).toHaveLength(6);
+    expect(lines).toHaveLength(7);
     expect(lines.every((line) => line.includes(' ERROR '))).toBe(true);
   });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Header } from '../../core/headers.js';
 import { type Case, ID, message, OTHER_ID, text } from './bench.js';
 
-/** What the four ends of a delivery promise. */
+/** What the five ends of a delivery promise. */
 export const settlingCases: readonly Case[] = [
   [
     'ack: the message is gone',
@@ -73,6 +73,22 @@ export const settlingCases: readonly Case[] = [
       await transport.close();
       const later = await bench.consume((await bench.join()).transport, inbox.options);
       assert.equal(text(await later.next()), 'a again');
+    },
+  ],
+  [
+    'putOff: comes back to this queue alone, as it came, after the delay',
+    async (bench) => {
+      const { transport } = await bench.join();
+      const [inbox, other] = [await bench.consume(transport), await bench.consume(transport)];
+      await bench.confirmed(transport, { ...message('{"broken": é'), headers: { [Header.committedAt]: 5 } });
+      await (await other.next()).ack();
+      await (await inbox.next()).putOff(50);
+      const again = await inbox.next();
+      assert.deepEqual(Buffer.from(again.body), Buffer.from('{"broken": é'));
+      assert.partialDeepStrictEqual(again.headers, { [Header.committedAt]: 5 });
+      assert.deepEqual([again.cqrsId, again.direct], [ID, true]);
+      await again.ack();
+      assert.equal((await bench.state(transport, other.queue)).messages, 0);
     },
   ],
   [

@@ -22,8 +22,8 @@ export function messageProperties(
   };
 }
 
-/** So much of a header table as the client can write back: it has 64 KB for it. Text counts for three bytes at most. */
-const MOST_HEADERS = 20_000;
+/** So many bytes of headers are passed on: they travel in one frame, which may be as short as 4,096 bytes. */
+const MOST_HEADERS = 2_500;
 
 /**
  * Headers of a message that is passed on as it came, those that can be: the client reads more than it can write (tables
@@ -31,7 +31,7 @@ const MOST_HEADERS = 20_000;
  */
 export function passedOn(headers: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const plain = Object.entries(headers).filter(([name, value]) => name !== '__proto__' && isPlain(value));
-  return JSON.stringify(plain).length <= MOST_HEADERS ? Object.fromEntries(plain) : {};
+  return Buffer.byteLength(JSON.stringify(plain)) <= MOST_HEADERS ? Object.fromEntries(plain) : {};
 }
 
 function isPlain(value: unknown): boolean {

@@ -68,6 +68,13 @@ export class RabbitMQDelivery implements Delivery {
     );
   }
 
+  putOff(delayMs: number): Promise<void> {
+    return this.#moveBy(
+      ({ settler, options }) => settler.putOff(options.queue, this.cqrsId, this.body, delayMs, this.headers),
+      'inbox.while-requeueing',
+    );
+  }
+
   async #moveBy(put: (parts: DeliveryParts) => Promise<void>, moved: FailPoint): Promise<void> {
     if (!this.#channel.alive) return; // the broker has it again; a second copy would be one too many
     await put(this.#parts);

@@ -1,5 +1,5 @@
 import type { ConfirmChannel } from 'amqplib';
-import { TransportError } from '../../core/errors.js';
+import { MessageRefusedError, TransportError } from '../../core/errors.js';
 import { Header } from '../../core/headers.js';
 import type { ConsumeOptions, OutgoingMessage } from '../transport.js';
 import type { BrokerConnection } from './broker-connection.js';
@@ -39,21 +39,20 @@ export class Settler {
     delayMs: number,
     headers: OutgoingMessage['headers'],
   ): Promise<void> {
-    const { topology } = this.parts;
-    const wait = Math.min(Math.ceil(delayMs), MAX_DELAY_MS);
-    return this.#put(async (channel, made) => {
-      // An id that came by an old binding may have no way back; from a waiting room it would vanish without a word.
-      await made.once(`${queue} ${cqrsId}`, () => topology.bindDirect(channel, queue, cqrsId));
-      return {
-        exchange:
-          wait <= 0
-            ? topology.exchange
-            : await made.delay(`${queue} ${wait}`, () => topology.declareDelay(channel, queue, wait)),
-        routingKey: directKey(queue, cqrsId),
-        body: Buffer.from(body),
-        properties: messageProperties(this.parts.dialect, { headers }),
-      };
-    });
+    const properties = messageProperties(this.parts.dialect, { headers });
+    return this.#putBack(queue, { cqrsId, body: Buffer.from(body), properties }, delayMs);
+  }
+
+  /** The same for a message as it came. */
+  putOff(
+    queue: string,
+    cqrsId: string | null,
+    body: Buffer,
+    delayMs: number,
+    headers: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    const properties = { ...messageProperties(this.parts.dialect), headers: passedOn(headers) };
+    return this.#putBack(queue, { cqrsId, body, properties }, delayMs);
   }
 
   deadLetter(
@@ -63,7 +62,7 @@ export class Settler {
     headers: OutgoingMessage['headers'],
   ): Promise<void> {
     const { topology, dialect } = this.parts;
-    return this.#put(async (channel, made) => {
+    return this.#put(deadLetterQueue, async (channel, made) => {
       await made.once(`${deadLetterQueue} ${cqrsId}`, async () => {
         await topology.declareQueue(channel, deadLetterQueue);
         await topology.bindDirect(channel, deadLetterQueue, cqrsId);
@@ -80,7 +79,7 @@ export class Settler {
   /** By the default exchange: a body that cannot be read has no id to be routed by. */
   unreadable(queue: string, body: Buffer, headers: Readonly<Record<string, unknown>>, reason: string): Promise<void> {
     const { topology, dialect } = this.parts;
-    return this.#put(async (channel, made) => {
+    return this.#put(queue, async (channel, made) => {
       await made.once(queue, () => topology.declareQueue(channel, queue));
       const properties = { ...messageProperties(dialect), headers: { ...passedOn(headers), [Header.reason]: reason } };
       return { exchange: '', routingKey: queue, body, properties };
@@ -91,8 +90,29 @@ export class Settler {
     return this.#publisher.close();
   }
 
-  /** Publishes one message; if its way has vanished since it was made, makes it anew and publishes once more. */
-  async #put(make: (channel: ConfirmChannel, made: Made) => Promise<PublishedMessage>): Promise<void> {
+  #putBack(
+    queue: string,
+    { cqrsId, body, properties }: { cqrsId: string | null } & Pick<PublishedMessage, 'body' | 'properties'>,
+    delayMs: number,
+  ): Promise<void> {
+    const { topology } = this.parts;
+    const wait = Math.min(Math.ceil(delayMs), MAX_DELAY_MS);
+    return this.#put(queue, async (channel, made) => {
+      // An id that came by an old binding may have no way back; from a waiting room it would vanish without a word.
+      await made.once(`${queue} ${cqrsId}`, () => topology.bindDirect(channel, queue, cqrsId));
+      const exchange =
+        wait <= 0
+          ? topology.exchange
+          : await made.delay(`${queue} ${wait}`, () => topology.declareDelay(channel, queue, wait));
+      return { exchange, routingKey: directKey(queue, cqrsId), body, properties };
+    });
+  }
+
+  /**
+   * Publishes one message; if its way has vanished since it was made, makes it anew and publishes once more.
+   * @throws MessageRefusedError naming the queue when the broker does not take it
+   */
+  async #put(queue: string, make: (channel: ConfirmChannel, made: Made) => Promise<PublishedMessage>): Promise<void> {
     const { broker } = this.parts.connection;
     const deadline = new Deadline(this.parts.timeoutMs);
     for (const attempt of ['first', 'last'] as const) {
@@ -101,7 +121,10 @@ export class Settler {
         deadline,
       );
       if (result === 'confirmed') return;
-      if (result !== 'unroutable') throw 'failed' in result ? result.failed : result.refused;
+      if (result === 'unroutable') continue;
+      if ('failed' in result) throw result.failed;
+      const { message, passing, data } = result.refused;
+      throw new MessageRefusedError(`the queue '${queue}' takes no message: ${message.slice(0, -1)}`, passing, data);
     }
     throw new TransportError(`${broker} has no queue for the message`, { broker });
   }
