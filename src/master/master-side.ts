@@ -19,9 +19,10 @@ import type { MasterTable } from './master-table.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
 import { describeOwnProperties } from './own-properties.js';
 import { checkSession } from './session-settings.js';
+import { aroundClear } from './schema-tools.js';
 import { MasterSync } from './sync.js';
 import { TransactionLog } from './transaction-log.js';
-import { databaseCascades, watchRawSql } from './uncaptured-writes.js';
+import { clearedBySchemaTools, databaseCascades, watchRawSql } from './uncaptured-writes.js';
 import { WriteCapture } from './write-capture.js';
 
 /** Everything that a service with masters has, put together: definitions, capture, announcing, SYNC. */
@@ -154,6 +155,10 @@ export class MasterSide {
     const driver = this.#driver;
     const connection = driver.getConnection('write');
     const isMuted = (): boolean => this.#muted.getStore() === true;
+    aroundClear(this.parts.orm.config, async (clear) => {
+      await this.withoutReplication(clear);
+      if (!isMuted()) this.parts.events.emit('cqrs.master.uncaptured', clearedBySchemaTools(tables));
+    });
     watchRawSql(connection, tables, this.parts.events, isMuted);
     this.#log.install(connection);
     new WriteCapture({

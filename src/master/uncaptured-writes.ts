@@ -48,6 +48,14 @@ function rawWrite(table: MasterTable): CqrsEvents['cqrs.master.uncaptured'] {
   };
 }
 
+export function clearedBySchemaTools(tables: readonly MasterTable[]): CqrsEvents['cqrs.master.uncaptured'] {
+  return {
+    entity: tables.map(({ root }) => root.className).join(', '),
+    reason: 'orm.schema.clear() emptied all tables, the outbox too, and replicas are not told',
+    cure: 'In tests clear the replicas as well. Elsewhere use nativeDelete().',
+  };
+}
+
 /** Foreign keys of masters through which the database itself deletes or changes rows. */
 export function databaseCascades(entities: readonly EntityMetadata[]): CqrsEvents['cqrs.master.uncaptured'][] {
   return entities.flatMap((meta) =>
