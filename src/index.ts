@@ -63,6 +63,7 @@ export type { Conditions, Counters, EntityCounters, ProcessRole } from './activi
 
 // Messages
 export { SignalType, TransportPayload, type TransportPayloadInit, type Version } from './core/payload.js';
+export type { ExactTexts } from './core/exact-texts.js';
 export type { ExactNumber, WireObject, WireValue } from './core/wire-values.js';
 
 // Moving messages, and reacting to other kinds of them

@@ -109,6 +109,9 @@ function joined(columns: readonly DigestColumn[]): string {
 
 const NUMBERS: ReadonlySet<string> = new Set(['integer', 'float', 'decimal']);
 
+/** What `json` may hold and `jsonb` refuses: U+0000, half a character, a number beyond all bounds. */
+const NOT_BINARY = '\\\\u(0000|d[89a-f])|e[+-]?[0-9]{4}';
+
 /** One text for one value, however its column is declared. */
 function canonical({ expression, kind, other }: DigestColumn): string {
   const text = `(${expression})::text`;
@@ -123,7 +126,7 @@ function canonical({ expression, kind, other }: DigestColumn): string {
     case 'datetime':
       return `(${expression} at time zone 'UTC')::text`;
     case 'json':
-      return `(${expression})::jsonb::text`;
+      return `(case when pg_typeof(${expression}) = 'json'::regtype and ${text} ~* '${NOT_BINARY}' then ${text} else (${expression})::jsonb::text end)`;
     case 'text':
       if (!NUMBERS.has(other)) return text;
       return `(case when ${text} ~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' then trim_scale(${text}::numeric)::text else ${text} end)`;

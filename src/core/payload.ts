@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { InvalidPayloadError } from './errors.js';
+import type { ExactTexts } from './exact-texts.js';
 import { parseDate, parseMicroseconds } from './wire-times.js';
 import { parseJson, stringifyJson, type WireObject, type WireValue } from './wire-values.js';
 
@@ -12,6 +13,7 @@ import { parseJson, stringifyJson, type WireObject, type WireValue } from './wir
  *   do not send it; then it is null and `cqrs_updated` helps out (see `replica/revision-rules.ts`).
  * - **instance data**: the columns of the row under their wire names, always with `cqrs_revision` and `cqrs_updated`.
  * - **previous data**: tracked fields as they were before the transaction.
+ * - **texts**: PostgreSQL's own text of the fields whose JSON says less (see `exact-texts.ts`).
  *
  * Only this file and `wire-values.ts` know the snake_case keys of the body.
  */
@@ -45,6 +47,8 @@ export interface TransportPayloadInit {
   meta?: WireValue;
   /** The life of the key this state belongs to, below 2^53; null when the sender does not number lives. */
   incarnation?: number | null;
+  /** PostgreSQL's texts of fields whose JSON says less, by name and kind. Default null: the instance data say it all. */
+  texts?: ExactTexts | null;
 }
 
 const MAX_ID_LENGTH = 255;
@@ -61,11 +65,12 @@ const bodySchema = z.object({
   expires: z.string().nullish(),
   meta: z.custom<WireValue>(() => true).nullish(),
   cqrs_incarnation: z.int().min(0).nullish(),
+  cqrs_texts: z.custom<ExactTexts>(isTexts, 'expected an object of objects').nullish(),
 });
 
 /**
  * One message. Built by the serializer on a master, by `fromMessage` on a replica, or by hand in tests.
- * The ten fields are those of django-cqrs's dataclass of the same name; `incarnation` is ours.
+ * The ten fields are those of django-cqrs's dataclass of the same name; `incarnation` and `texts` are ours.
  */
 export class TransportPayload {
   readonly signalType: SignalType;
@@ -79,6 +84,7 @@ export class TransportPayload {
   readonly retries: number;
   readonly meta: WireValue;
   readonly incarnation: number | null;
+  readonly texts: ExactTexts | null;
   #version?: Version;
 
   constructor(init: TransportPayloadInit) {
@@ -93,6 +99,7 @@ export class TransportPayload {
     this.retries = init.retries ?? 0;
     this.meta = init.meta === undefined ? {} : init.meta;
     this.incarnation = init.incarnation ?? null;
+    this.texts = init.texts ?? null;
   }
 
   /**
@@ -116,6 +123,7 @@ export class TransportPayload {
       expires,
       meta: wire.meta ?? {},
       incarnation: wire.cqrs_incarnation,
+      texts: wire.cqrs_texts,
     });
     payload.#version = payload.#readVersion(); // a body without a readable version has its defined end here, not deep in the applier
     return payload;
@@ -151,6 +159,7 @@ export class TransportPayload {
       expires: this.expires === null ? null : formatExpires(this.expires),
       meta: this.meta,
       ...(this.incarnation === null ? {} : { cqrs_incarnation: this.incarnation }),
+      ...(this.texts === null ? {} : { cqrs_texts: this.texts as WireObject }),
     };
   }
 
@@ -162,9 +171,9 @@ export class TransportPayload {
   /** A copy with some fields replaced, e.g. one more retry. */
   with(changes: Partial<TransportPayloadInit>): TransportPayload {
     const { signalType, cqrsId, instanceData, instancePk, queue } = this;
-    const { previousData, correlationId, expires, retries, meta, incarnation } = this;
+    const { previousData, correlationId, expires, retries, meta, incarnation, texts } = this;
     const head = { signalType, cqrsId, instanceData, instancePk, queue };
-    const rest = { previousData, correlationId, expires, retries, meta, incarnation };
+    const rest = { previousData, correlationId, expires, retries, meta, incarnation, texts };
     return new TransportPayload({ ...head, ...rest, ...changes });
   }
 }
@@ -197,7 +206,7 @@ export function readVersion(cqrsId: string, instanceData: WireObject, incarnatio
 /** @internal What the schema says, for the bodies that are right: a worker looks at thousands a second. */
 export function isBody(json: WireValue): json is WireObject & z.infer<typeof bodySchema> {
   if (!isPlainObject(json)) return false;
-  const { signal_type, cqrs_id, instance_data, previous_data, retries, expires, cqrs_incarnation } = json;
+  const { signal_type, cqrs_id, instance_data, previous_data, retries, expires, cqrs_incarnation, cqrs_texts } = json;
   return (
     (signal_type === 'SAVE' || signal_type === 'DELETE' || signal_type === 'SYNC') &&
     typeof cqrs_id === 'string' &&
@@ -207,7 +216,8 @@ export function isBody(json: WireValue): json is WireObject & z.infer<typeof bod
     (previous_data == null || isPlainObject(previous_data)) &&
     (retries == null || isCount(retries)) &&
     (expires == null || typeof expires === 'string') &&
-    (cqrs_incarnation == null || isCount(cqrs_incarnation))
+    (cqrs_incarnation == null || isCount(cqrs_incarnation)) &&
+    (cqrs_texts == null || isTexts(cqrs_texts))
   );
 }
 
@@ -218,6 +228,11 @@ function explainedBody(json: WireValue): z.infer<typeof bodySchema> {
   const [issue] = parsed.error.issues;
   const key = issue?.path.join('.') ?? '';
   throw new InvalidPayloadError(key ? `'${key}' ${issue?.message}` : 'the body is not an object', { key });
+}
+
+/** Whether a value is one of `TransportPayload.texts`; a text that is none is passed over where it is looked for. */
+export function isTexts(value: unknown): value is ExactTexts {
+  return isPlainObject(value) && Object.values(value).every(isPlainObject);
 }
 
 function isCount(value: unknown): boolean {
@@ -234,6 +249,8 @@ export interface BodyTexts {
   readonly correlationId: string;
   readonly meta: string;
   readonly incarnation: number | null;
+  /** Undefined when there are none. */
+  readonly texts?: string | undefined;
 }
 
 /** The body of a new message, all but `expires`, which `stampExpires` adds when it is published. */
@@ -241,7 +258,8 @@ export function bodyOf(texts: BodyTexts): string {
   return (
     `{"signal_type":"${texts.signalType}","cqrs_id":${JSON.stringify(texts.cqrsId)},` +
     `"instance_data":${texts.instanceData},"previous_data":${texts.previousData},"instance_pk":${texts.instancePk},` +
-    `"correlation_id":${texts.correlationId},"retries":0,"meta":${texts.meta},"cqrs_incarnation":${texts.incarnation}}`
+    `"correlation_id":${texts.correlationId},"retries":0,"meta":${texts.meta},"cqrs_incarnation":${texts.incarnation}` +
+    `${texts.texts === undefined ? '' : `,"cqrs_texts":${texts.texts}`}}`
   );
 }
 

@@ -93,8 +93,14 @@ function reviveExactly(_key: string, value: unknown, context?: { source?: string
 function isExact(source: string, value: number): boolean {
   const digits = (text: string): string =>
     withoutLastZeros(text.replace(/e.*$/i, '').replace(/[-.]/g, '').replace(/^0+/, ''));
-  return Number.isFinite(value) && (digits(source) === digits(String(value)) || digits(source).length <= 15);
+  if (!Number.isFinite(value)) return false;
+  // Fifteen digits are kept, but not of what is nearly zero.
+  const enough = digits(source).length <= 15 && (digits(source) === '' || Math.abs(value) > SMALLEST);
+  return enough || digits(source) === digits(String(value));
 }
+
+/** Below it a double has fewer digits. */
+const SMALLEST = 2 ** -1022;
 
 // A regular expression would try every run of zeros inside.
 function withoutLastZeros(digits: string): string {

@@ -5,7 +5,7 @@ import { type KeyedTable, writeKey } from '../compare/keyed-table.js';
 import { quoted } from '../core/identifiers.js';
 import { InputError } from '../core/errors.js';
 import { parseMicroseconds } from '../core/wire-times.js';
-import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import type { WireValue } from '../core/wire-values.js';
 import type { Cqrs } from '../cqrs.js';
 import type { SyncResult } from '../master/row-sender.js';
 import { type ContentColumn, contentColumns } from '../replica/content-columns.js';
@@ -75,11 +75,7 @@ export async function diffMaster(
       const items: string[] = [];
       for (const row of listed) {
         const pair = `${writeKey(rows.table, row.key)},${revisions.get(JSON.stringify(row.key))!}`;
-        items.push(
-          fields
-            ? `[${pair},"${checksum(parseJson(await (row as MasterRow).data()) as WireObject, fields)}"]`
-            : `[${pair}]`,
-        );
+        items.push(fields ? `[${pair},"${checksum(await (row as MasterRow).content(), fields)}"]` : `[${pair}]`);
       }
       if (items.length > 0) {
         await options.write(`${header}[${items.join(',')}]\n`);

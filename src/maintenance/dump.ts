@@ -17,7 +17,7 @@ export interface DumpResult {
 /**
  * All rows of a master as a file for `bulk-load`, in django-cqrs's format: the id, then for each row a newline and its
  * instance data; no newline at the end. Everything is read from one snapshot. Ours have `cqrs_incarnation` beside the
- * revision, which Python replicas ignore.
+ * revision, and `cqrs_texts` where JSON says less than the row; Python replicas ignore both.
  * @throws UnknownCqrsIdError, and what `write` rejects with.
  */
 export async function dumpRows(
@@ -50,7 +50,7 @@ export async function dumpRows(
       let text = '';
       for (const row of await rows.find(page.map(({ key }) => key))) {
         try {
-          text += `\n${withIncarnation(await row.data(), rows.incarnation(row.image))}`;
+          text += `\n${withBesides(await row.data(), rows.incarnation(row.image), row.texts())}`;
           result.saved++;
         } catch (error) {
           result.failed++;
@@ -66,6 +66,10 @@ export async function dumpRows(
   return result;
 }
 
-function withIncarnation(data: string, incarnation: string | null): string {
-  return incarnation === null ? data : `${data.slice(0, -1)},"cqrs_incarnation":${incarnation}}`;
+function withBesides(data: string, incarnation: string | null, texts: string | undefined): string {
+  const members = [
+    ...(incarnation === null ? [] : [`"cqrs_incarnation":${incarnation}`]),
+    ...(texts === undefined ? [] : [`"cqrs_texts":${texts}`]),
+  ];
+  return members.length === 0 ? data : `${data.slice(0, -1)},${members.join(',')}}`;
 }

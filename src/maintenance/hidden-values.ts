@@ -33,6 +33,7 @@ export function withoutHidden(
     meta: mask.value(meta, 'meta'),
     instancePk: mask.value(instancePk, 'key'),
     correlationId: mask.value(correlationId, 'correlation'),
+    texts: null,
   });
   return { payload: shown, hidden: [...mask.found].toSorted() };
 }

@@ -3,7 +3,8 @@ import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
 import { despiteConflicts, isConflict } from '../core/conflicts.js';
 import { describeError } from '../core/describe-error.js';
 import { InputError, InvalidPayloadError } from '../core/errors.js';
-import { SignalType, TransportPayload } from '../core/payload.js';
+import type { ExactTexts } from '../core/exact-texts.js';
+import { isTexts, SignalType, TransportPayload } from '../core/payload.js';
 import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { Cqrs } from '../cqrs.js';
 import { faultOf } from '../inbox/faults.js';
@@ -193,7 +194,7 @@ class Load {
       if (text === '') return undefined;
       this.#characters += text.length;
       const data = parseLine(text);
-      const copy = copying ? this.#copying.read(this.#definition, data, incarnationOf(data)) : undefined;
+      const copy = copying ? this.#copying.read(this.#definition, data, besides(data)) : undefined;
       return new Row(line, copy, copy ? undefined : this.#receive(data));
     } catch (error) {
       this.#fail(line.number, reasonOf(error));
@@ -202,8 +203,9 @@ class Load {
   }
 
   #receive(data: WireObject): Received {
-    const incarnation = incarnationOf(data);
-    // Our dumps have it last, where it goes without a copy of the row.
+    const { incarnation, texts } = besides(data);
+    // Our dumps have them last, where they go without a copy of the row.
+    delete data['cqrs_texts'];
     delete data['cqrs_incarnation'];
     const payload = new TransportPayload({
       // Who clears wants damage of an equal revision repaired, too.
@@ -211,6 +213,7 @@ class Load {
       cqrsId: this.cqrsId,
       instanceData: data,
       incarnation,
+      texts,
     });
     void payload.version; // what has none ends here, not deep in the applier
     return { payload, committedAt: null, direct: true, expired: false };
@@ -330,9 +333,10 @@ function parseLine(text: string): WireObject {
   return value;
 }
 
-function incarnationOf(data: WireObject): number | null {
-  const incarnation = data['cqrs_incarnation'];
-  return typeof incarnation === 'number' ? incarnation : null;
+/** What our dumps have beside the instance data. */
+function besides(data: WireObject): { incarnation: number | null; texts: ExactTexts | null } {
+  const { cqrs_incarnation: incarnation, cqrs_texts: texts } = data;
+  return { incarnation: typeof incarnation === 'number' ? incarnation : null, texts: isTexts(texts) ? texts : null };
 }
 
 function isSuperseded(outcome: Outcome): boolean {

@@ -1,8 +1,10 @@
+import { comparedValue } from '../core/exact-texts.js';
 import { quoted } from '../core/identifiers.js';
+import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import { forkInside, hydrate, populate } from '../master/hydrate.js';
 import { type MasterDefinition, needsEntity } from '../master/master-definition.js';
 import { INCARNATION, type RowImage } from '../master/master-table.js';
-import { instanceJson } from '../master/serializer.js';
+import { instanceJson, textsJson } from '../master/serializer.js';
 import type { TransactionContext } from '../master/transaction-log.js';
 import type { Cqrs } from '../cqrs.js';
 import { amongKeys, keyArrays, keyTypes } from '../compare/find-rows.js';
@@ -16,6 +18,10 @@ export interface MasterRow {
   readonly image: RowImage;
   /** Its instance data as JSON, with `cqrs_revision` and `cqrs_updated`. Rejects with what a serializer throws. */
   data(): Promise<string>;
+  /** PostgreSQL's texts of the columns whose JSON says less, as they are sent beside it. */
+  texts(): string | undefined;
+  /** The same data, so that they can be compared: nothing looks like what it is not. */
+  content(): Promise<WireObject>;
 }
 
 /** Rows of one master inside a snapshot: those that replicas are to have, with what is sent about them. */
@@ -53,11 +59,28 @@ export class MasterRows {
     const { table } = this.#definition;
     const images = (await this.#read(keys)).filter((image) => this.#belongs(image));
     const entities = await this.#entities(images);
-    return images.map((image, index) => ({
-      key: table.keyValues(image),
-      image,
-      data: async () => instanceJson({ definition: this.#definition, row: image, entity: entities[index] }),
-    }));
+    return images.map((image, index) => {
+      const data = async (): Promise<string> =>
+        instanceJson({ definition: this.#definition, row: image, entity: entities[index] });
+      return {
+        key: table.keyValues(image),
+        image,
+        data,
+        texts: () => textsJson({ definition: this.#definition, row: image }),
+        content: async () => Object.assign(parseJson(await data()) as WireObject, this.#compared(image)),
+      };
+    });
+  }
+
+  #compared(image: RowImage): WireObject {
+    const { announced, serializer } = this.#definition;
+    const columns = serializer ? [] : announced.filter(({ mayLose, type }) => mayLose || BLANK_PADDED.test(type));
+    return Object.fromEntries(
+      columns.map(({ wire, kind, type, position }): [string, WireValue] => {
+        const text = image[position]!;
+        return [wire, comparedValue(kind, BLANK_PADDED.test(type) ? (text?.replace(/ +$/, '') ?? null) : text)];
+      }),
+    );
   }
 
   async #read(keys: readonly (readonly string[])[]): Promise<RowImage[]> {
@@ -92,3 +115,6 @@ export class MasterRows {
     return forkInside(this.#cqrs.orm, this.#em.getTransactionContext() as TransactionContext);
   }
 }
+
+// Its blanks at the end mean nothing, and are not in its text as replicas read it.
+const BLANK_PADDED = /^bpchar$/i;

@@ -107,6 +107,7 @@ function showMessage(payload: TransportPayload, rules: Rules, describe: Describe
     previousData: previousData && show(previousData),
     instancePk: rules.hidesKey ? NOT_SHOWN : instancePk,
     meta: showMeta(meta, { unmapped, describe }),
+    texts: null,
   });
   return {
     payload: shown,
@@ -141,8 +142,8 @@ function isObject(value: WireValue): value is WireObject {
 }
 
 /** Every value that is not shown. */
-function secretsOf({ instanceData, previousData, meta }: TransportPayload, { shown }: Rules): WireValue[] {
-  const rest = [instanceData, previousData ?? {}].flatMap((data) =>
+function secretsOf({ instanceData, previousData, meta, texts }: TransportPayload, { shown }: Rules): WireValue[] {
+  const rest = [instanceData, previousData ?? {}, (texts ?? {}) as WireObject].flatMap((data) =>
     Object.entries(data).flatMap(([name, value]) => (shown.has(name) ? [] : [value])),
   );
   if (!isObject(meta)) return [...rest, meta];

@@ -1,4 +1,5 @@
 import { InvalidPayloadError, UnsupportedWriteError } from '../core/errors.js';
+import { losesInJson } from '../core/exact-texts.js';
 import { mayBeRefused, parseJson, stringifyJson } from '../core/wire-values.js';
 import type { MasterDefinition } from './master-definition.js';
 import type { RowImage } from './master-table.js';
@@ -29,6 +30,18 @@ export function requireReadable(state: State, json: string): void {
   } catch (error) {
     if (!(error instanceof InvalidPayloadError)) throw error;
     throw refused(state, `replicas would not read it: ${error.reason}`, 'Store it in another form.');
+  }
+}
+
+/** @throws UnsupportedWriteError when the key has no form in JSON: replicas would take two rows for one. */
+export function requireWholeKey(state: State): void {
+  for (const { mayLose, kind, type, position, field } of state.definition.table.keyColumns) {
+    if (!mayLose || !losesInJson(kind, type, state.row[position]!)) continue;
+    throw refused(
+      state,
+      `its key ${field} has no form in JSON that says all of it`,
+      'Use another value, or another key.',
+    );
   }
 }
 

@@ -1,4 +1,5 @@
 import { ReferenceKind, type EntityMetadata, type EntityProperty } from '@mikro-orm/core';
+import { mayLose } from '../core/exact-texts.js';
 import { inUtc } from '../core/wire-times.js';
 import { wireKind, type WireKind } from '../core/wire-values.js';
 import { type DriverType, driverType } from './driver-values.js';
@@ -21,6 +22,8 @@ export interface MasterColumn {
   readonly kind: WireKind;
   readonly type: string;
   readonly primary: boolean;
+  /** It can hold a value that does not travel whole in JSON. */
+  readonly mayLose: boolean;
   /** Whether values are equal only where they are spelt equally: not so for 1.0 and 1.00, or for citext. */
   readonly exact: boolean;
   /** Whether MikroORM reads it only when asked. */
@@ -237,6 +240,7 @@ function collectColumns(entities: readonly EntityMetadata[]): MasterColumn[] {
           kind: wireKind(type),
           type,
           primary: property.primary === true,
+          mayLose: mayLose(wireKind(type)),
           exact: EXACT.test(type),
           lazy: property.lazy === true,
         });

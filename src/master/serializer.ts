@@ -1,9 +1,10 @@
 import { UnsupportedWriteError } from '../core/errors.js';
+import { losesInJson } from '../core/exact-texts.js';
 import type { MetaContext, Settings } from '../core/settings.js';
 import { bodyOf, SignalType } from '../core/payload.js';
 import { parseJson, textToJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { OutboxEntry } from '../outbox/outbox.js';
-import { requireReadable, requireShort, userJson } from './can-travel.js';
+import { requireReadable, requireShort, requireWholeKey, userJson } from './can-travel.js';
 import type { CqrsSerializer, MasterDefinition } from './master-definition.js';
 import { REVISION, UPDATED, type MasterColumn, type MasterTable, type RowImage } from './master-table.js';
 
@@ -47,6 +48,7 @@ function entryOf(announcement: Announcement, instanceData: string, settings: Set
   const { definition, signalType, row, queue } = announcement;
   const { table, cqrsId } = definition;
   const pk = keyJson(table, row);
+  requireWholeKey(announcement);
   const previousData = signalType === SignalType.SAVE ? previousJson(announcement) : 'null';
   // Before user code is shown what would be refused.
   requireReadable(announcement, instanceData);
@@ -62,10 +64,25 @@ function entryOf(announcement: Announcement, instanceData: string, settings: Set
     correlationId: correlationId === null ? 'null' : userJson(announcement, 'correlation id', correlationId),
     meta: meta === undefined ? '{}' : userJson(announcement, 'meta', meta),
     incarnation: table.incarnation(row),
+    texts: signalType === SignalType.DELETE ? undefined : textsJson(announcement),
   });
   requireReadable(announcement, body);
   requireShort(announcement, body, settings.maxPayloadBytes);
   return { cqrsId, signalType, key: table.keyOf(row), queue, body };
+}
+
+/** PostgreSQL's texts of the columns whose JSON says less; undefined when there are none. */
+export function textsJson({ definition, row }: Pick<Announcement, 'definition' | 'row'>): string | undefined {
+  // What a serializer makes is JSON from the beginning.
+  if (definition.serializer) return undefined;
+  let members = '';
+  for (const column of definition.announced) {
+    if (!column.mayLose) continue;
+    const text = row[column.position]!;
+    if (text === null || !losesInJson(column.kind, column.type, text)) continue;
+    members += `${members === '' ? '' : ','}${column.member}{"${column.kind}":${JSON.stringify(text)}}`;
+  }
+  return members === '' ? undefined : `{${members}}`;
 }
 
 /** The instance data of a SAVE or SYNC. */

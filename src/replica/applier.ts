@@ -127,7 +127,7 @@ export class Applier implements Handler, ReplicaRuntime {
 
   async applyByHand(entity: Function, em: EntityManager, masterData: WireObject, how: ByHand): Promise<Outcome> {
     const definition = this.#definitionOf(entity);
-    const { signalType, previousData, meta, incarnation } = how;
+    const { signalType, previousData, meta, incarnation, texts } = how;
     const payload = new TransportPayload({
       signalType,
       cqrsId: definition.cqrsId,
@@ -135,6 +135,7 @@ export class Applier implements Handler, ReplicaRuntime {
       previousData,
       meta,
       incarnation,
+      texts,
     });
     const received: Received = { payload, committedAt: null, direct: true, expired: false };
     if (definition.path === 'none') {

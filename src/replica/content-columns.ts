@@ -1,5 +1,6 @@
+import { comparedValue } from '../core/exact-texts.js';
 import { quoted } from '../core/identifiers.js';
-import { parseJson, textToJson, type WireKind, type WireValue } from '../core/wire-values.js';
+import type { WireKind, WireValue } from '../core/wire-values.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 
 /** A field of the wire as a replica's table has it. */
@@ -8,7 +9,7 @@ export interface ContentColumn {
   readonly kind: WireKind;
   /** In SQL; the table is called `t`. */
   readonly expression: string;
-  /** The text of the expression → what would have been sent. */
+  /** The text of the expression → what would have been sent, as it is compared. */
   read(text: string | null): WireValue;
 }
 
@@ -26,7 +27,7 @@ export function contentColumns(
       kind: column.kind,
       // The cast of an inet adds a netmask that its own output leaves out.
       expression: column.cast === 'inet' ? `abbrev(${own})` : own,
-      read: (text) => parseJson(textToJson(column.kind, text)),
+      read: (text) => comparedValue(column.kind, text),
     };
   });
 }

@@ -2,6 +2,7 @@ import type { EntityManager } from '@mikro-orm/core';
 import { sqlState } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import { InvalidPayloadError, MappingError } from '../core/errors.js';
+import type { ExactTexts } from '../core/exact-texts.js';
 import { failPoint } from '../core/fail-points.js';
 import { readVersion, SignalType } from '../core/payload.js';
 import type { Settings } from '../core/settings.js';
@@ -77,11 +78,15 @@ export class CopyPath {
   }
 
   /** What is written of a SAVE or SYNC; undefined when something is wrong with it, which the usual ways tell. */
-  read(definition: ReplicaDefinition, data: WireObject, incarnation: number | null): CopyRow | undefined {
+  read(
+    definition: ReplicaDefinition,
+    data: WireObject,
+    { incarnation, texts }: { incarnation: number | null; texts: ExactTexts | null },
+  ): CopyRow | undefined {
     try {
       const version = readVersion(definition.cqrsId, data, incarnation);
       const key = mapKey(definition, { signalType: SignalType.SAVE, instanceData: data });
-      const { columns, values } = mapRow(definition, data, key);
+      const { columns, values } = mapRow(definition, data, key, texts);
       const line = copyLine(values, version, discriminatorOf(definition.meta)?.value);
       return new CopyRow(rowKey(normalizeKey(definition, key)).text, columns, line, version.updated);
     } catch (error) {

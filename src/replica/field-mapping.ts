@@ -1,4 +1,5 @@
 import { MappingError } from '../core/errors.js';
+import { type ExactTexts, givenText } from '../core/exact-texts.js';
 import type { TransportPayload } from '../core/payload.js';
 import { jsonToText, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { ReplicaColumn } from './replica-columns.js';
@@ -14,14 +15,19 @@ export class MappedRow {
 
 /**
  * The data of a SAVE or SYNC → columns. Fields that the replica does not know are ignored.
- * @param key what `mapKey` made of the same message.
+ * @param key what `mapKey` made of the same message. @param texts those of the message.
  * @throws MappingError when a field is missing that the mapping names or no row can do without, or is of a JSON type
  *   that cannot stand for its column.
  */
-export function mapRow(definition: ReplicaDefinition, data: WireObject, key: readonly string[]): MappedRow {
+export function mapRow(
+  definition: ReplicaDefinition,
+  data: WireObject,
+  key: readonly string[],
+  texts: ExactTexts | null,
+): MappedRow {
   const { columns, keyColumns } = definition;
   let complete = true;
-  const texts = columns.map((column) => {
+  const values = columns.map((column) => {
     const name = nameIn(data, column);
     if (name === undefined) {
       if (column.required) throw missing(definition, column);
@@ -29,13 +35,13 @@ export function mapRow(definition: ReplicaDefinition, data: WireObject, key: rea
       return undefined;
     }
     const at = keyColumns.indexOf(column);
-    return at >= 0 ? key[at]! : toText(definition, column, data[name]!);
+    return at >= 0 ? key[at]! : toText(definition, column, data[name]!, givenText(texts, name, column.kind));
   });
-  if (complete) return new MappedRow(columns, texts as (string | null)[]);
-  const present = columns.filter((_, index) => texts[index] !== undefined);
+  if (complete) return new MappedRow(columns, values as (string | null)[]);
+  const present = columns.filter((_, index) => values[index] !== undefined);
   return new MappedRow(
     sharedSet(definition, present),
-    texts.filter((text) => text !== undefined),
+    values.filter((text) => text !== undefined),
   );
 }
 
@@ -82,11 +88,16 @@ function nameIn(data: WireObject, { wire }: ReplicaColumn): string | undefined {
   return undefined;
 }
 
-/** A wire value as the text of its column. @throws MappingError */
-export function toText({ cqrsId }: ReplicaDefinition, column: ReplicaColumn, value: WireValue): string | null {
+/** A wire value as the text of its column. @param given the text that the message has for it. @throws MappingError */
+export function toText(
+  { cqrsId }: ReplicaDefinition,
+  column: ReplicaColumn,
+  value: WireValue,
+  given?: string,
+): string | null {
   let text: string | null;
   try {
-    text = jsonToText(column.kind, value);
+    text = given ?? jsonToText(column.kind, value);
   } catch (error) {
     // The cause speaks of types only; it never quotes the value.
     throw new MappingError(
@@ -96,7 +107,7 @@ export function toText({ cqrsId }: ReplicaDefinition, column: ReplicaColumn, val
       { cause: error },
     );
   }
-  if (text === null || typeof value === 'number' || typeof value === 'boolean') return text;
+  if (text === null || (given === undefined && (typeof value === 'number' || typeof value === 'boolean'))) return text;
   if (text.includes('\u0000')) {
     throw new MappingError(cqrsId, `'${column.wire[0]}' holds U+0000, which PostgreSQL cannot store`, {
       field: column.wire[0],

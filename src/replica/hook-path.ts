@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core';
+import { givenText } from '../core/exact-texts.js';
 import { parseJson, stringifyJson, type WireObject } from '../core/wire-values.js';
 import type { Outcome } from '../inbox/handler.js';
 import { after } from './fold.js';
@@ -13,7 +14,7 @@ import { keyCondition } from './row-keys.js';
 import { applied, refusal } from './row-path.js';
 import { SqlSession } from './sql-session.js';
 import type { StampedFlush } from './stamped-flush.js';
-import type { Stamp } from './stamps.js';
+import { isTime, type Stamp } from './stamps.js';
 import { bury } from './tombstones.js';
 import type { WholeRows } from './whole-rows.js';
 
@@ -239,7 +240,7 @@ export class HookPath {
     return {
       sync: payload.signalType === 'SYNC',
       mappedData: row
-        ? Object.assign(propertyValues(definition, row.columns, payload.instanceData, platform), {
+        ? Object.assign(propertyValues(definition, row.columns, payload.instanceData, platform, payload.texts), {
             cqrsRevision: revision,
             cqrsUpdated: cutToDate(updated),
             cqrsIncarnation: incarnation,
@@ -265,16 +266,17 @@ interface Stamped extends Decided {
   readonly stamp: Stamp;
 }
 
-function stampOf({ key, row }: Prepared, { version }: Writing): Stamp {
-  const times = (row?.columns ?? []).flatMap((column, index) => {
-    const text = row!.values[index]!;
-    return isTime(column) && /\.\d{4,}/.test(text ?? '') ? [{ column, text }] : [];
+function stampOf({ key, row, received }: Prepared, { version }: Writing): Stamp {
+  const { texts } = received.payload;
+  const loses = (column: ReplicaColumn, text: string): boolean =>
+    isTime(column)
+      ? /\.\d{4,}/.test(text)
+      : !column.primary && column.wire.some((name) => givenText(texts, name, column.kind) === text);
+  const exact = (row?.columns ?? []).flatMap((column, index) => {
+    const text = row!.values[index];
+    return text !== null && text !== undefined && loses(column, text) ? [{ column, text }] : [];
   });
-  return { key: key.parts, version, times };
-}
-
-function isTime({ kind }: ReplicaColumn): boolean {
-  return kind === 'datetime' || kind === 'datetime-utc';
+  return { key: key.parts, version, exact };
 }
 
 /** Hands a SAVE or SYNC to the class's own `cqrsSave`; what it answers with, if anything, is the message's end. */
@@ -288,8 +290,8 @@ export async function callSave(
   const masterData = copy(payload.instanceData);
   const previousData = copy(payload.previousData);
   if (overrides.has('cqrsSave')) {
-    const { incarnation } = payload;
-    const outcome = await statics.cqrsSave(em, masterData, { previousData, sync, meta, incarnation });
+    const { incarnation, texts } = payload;
+    const outcome = await statics.cqrsSave(em, masterData, { previousData, sync, meta, incarnation, texts });
     if (outcome) return outcome;
   } else {
     await statics.cqrsCreate(em, { sync, mappedData: masterData, previousData, meta });

@@ -69,7 +69,7 @@ export function prepare(
       definition,
       new Arrived(payload.signalType, version, isTooOld(received, version.updated, options)),
       rowKey(definition.path === 'none' ? [] : normalizeKey(definition, key)),
-      mapped ? mapRow(definition, payload.instanceData, key) : undefined,
+      mapped ? mapRow(definition, payload.instanceData, key, payload.texts) : undefined,
       bySave,
     );
   } catch (error) {

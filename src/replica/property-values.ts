@@ -1,5 +1,6 @@
 import type { EntityProperty, Platform } from '@mikro-orm/core';
 import { MappingError } from '../core/errors.js';
+import { type ExactTexts, givenText } from '../core/exact-texts.js';
 import { parseMicroseconds } from '../core/wire-times.js';
 import { type WireObject, type WireValue } from '../core/wire-values.js';
 import { isRelation, type ReplicaColumn } from './replica-columns.js';
@@ -7,6 +8,8 @@ import type { ReplicaDefinition } from './replica-definition.js';
 
 /**
  * The data of a SAVE or SYNC → values of the given columns by property, as the entity's own code would assign them.
+ * @param texts those of the message. A JSON `null` is null, as `em.find` gives it; where the property must not be null it is
+ *   `JSON.rawJSON('null')`, which MikroORM stores as that.
  * @throws MappingError when a property cannot take its value; it names the field, never the value.
  */
 export function propertyValues(
@@ -14,12 +17,14 @@ export function propertyValues(
   columns: readonly ReplicaColumn[],
   data: WireObject,
   platform: Platform,
+  texts: ExactTexts | null = null,
 ): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const column of columns) {
     const [usual] = column.wire;
     const name = Object.hasOwn(data, usual!) ? usual! : column.wire.find((spelling) => Object.hasOwn(data, spelling))!;
-    place(values, column, toProperty(cqrsId, column, data[name]!, platform));
+    const value = toProperty(cqrsId, column, data[name]!, platform);
+    place(values, column, isJsonNull(column, givenText(texts, name, column.kind)) ? JSON.rawJSON('null') : value);
   }
   return values;
 }
@@ -34,6 +39,10 @@ export function previousValues(
   const known = definition.columns.filter((column) => column.wire.some((name) => Object.hasOwn(previous, name)));
   const values = propertyValues(definition, known, previous, platform);
   return Object.keys(values).length > 0 ? values : null;
+}
+
+function isJsonNull({ kind, property }: ReplicaColumn, text: string | undefined): boolean {
+  return kind === 'json' && property.nullable !== true && text?.trim() === 'null';
 }
 
 // A leaf of an embeddable belongs into its object; a relation with a key of several columns takes an array.

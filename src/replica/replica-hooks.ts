@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/core';
+import type { ExactTexts } from '../core/exact-texts.js';
 import type { Outcome } from '../inbox/handler.js';
 import type { WireObject, WireValue } from '../core/wire-values.js';
 
@@ -34,6 +35,8 @@ export interface SaveContext {
   readonly meta?: WireValue;
   /** The life of the key, if the master numbers them. Default null: unknown. */
   readonly incarnation?: number | null;
+  /** PostgreSQL's texts of fields whose JSON says less, as they came. Default null. */
+  readonly texts?: ExactTexts | null;
 }
 
 /** The statics that a replica's class may declare. */

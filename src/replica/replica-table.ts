@@ -179,14 +179,14 @@ export class ReplicaTable {
 
   /**
    * Stamps rows that hooks have written, and writes these columns of them with it; answers with the numbers, from 1, of
-   * those that are there (`alive`). Times whose microseconds a JavaScript `Date` has cut off get them back, unless the hook
-   * has stored another time.
+   * those that are there (`alive`). Values of which JavaScript has less than came (the microseconds of a time) get back what
+   * they have lost, unless the hook has stored another value.
    */
   stamp(changed: readonly ReplicaColumn[], rows: readonly StampedRow[]): Statement {
     const shape = shapeOf(changed, rows);
     const texts = textColumns(stampColumns(this.#keys.length, shape, rows));
     const table = { name: this.name, keys: this.#keys, quote: this.#quote };
-    const text = this.#textOf(`stamp|${texts.form}|${fieldsOf(shape.times)}|${fieldsOf(changed)}`, () =>
+    const text = this.#textOf(`stamp|${texts.form}|${fieldsOf(shape.exact)}|${fieldsOf(changed)}`, () =>
       stampText(table, shape, texts),
     );
     return { text, parameters: texts.parameters };

@@ -4,7 +4,7 @@ import { cutToDate } from './property-values.js';
 import { columnsOf, OWN_PROPERTIES, type ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import { SqlSession } from './sql-session.js';
-import type { Stamp, StampedRow } from './stamps.js';
+import { isTime, type Stamp, type StampedRow } from './stamps.js';
 
 /**
  * Lets a flush store the versions of a replica's rows with the rows themselves, to the microsecond:
@@ -91,7 +91,7 @@ class Flush {
       const stamp = stampOf.get(row);
       // A version that the hook has not set is the database's to set, and MikroORM's to ask for.
       if (!stamp || !('cqrsRevision' in row && 'cqrsUpdated' in row) || !this.#hasKey(row, stamp)) return row;
-      stamped.push(stamp);
+      if (stamp.exact.every(({ column }) => isTime(column))) stamped.push(stamp);
       const { revision, updated, incarnation } = stamp.version;
       const times = this.#timesOf(stamp).filter(({ column, text }) => isCut(row[column.property.name], text));
       return {
@@ -119,7 +119,8 @@ class Flush {
       const { alive } = answers[index]![0] as { alive: string | null };
       const found = alive === null ? 0 : alive.split(',').length;
       count += found;
-      if (found === rows.length) for (const stamp of stamps) this.stored.add(stamp);
+      if (found !== rows.length) continue;
+      for (const stamp of stamps) if (stamp.exact.every(({ column }) => isTime(column))) this.stored.add(stamp);
     }
     return count;
   }
@@ -161,9 +162,9 @@ class Flush {
   }
 
   /** Without those that MikroORM writes in a time zone of its own. */
-  #timesOf({ times }: Stamp): Stamp['times'] {
-    if (this.em.config.get('forceUtcTimezone')) return times;
-    return times.filter(({ column }) => column.kind === 'datetime');
+  #timesOf({ exact }: Stamp): Stamp['exact'] {
+    const all = this.em.config.get('forceUtcTimezone');
+    return exact.filter(({ column }) => (all ? isTime(column) : column.kind === 'datetime'));
   }
 
   #changeSets(): ChangeSet<object>[] {
@@ -216,7 +217,7 @@ function isPlain(property: EntityProperty, platform: Platform): boolean {
 }
 
 /** What a change set has of a column, as PostgreSQL reads it; undefined when only MikroORM knows. */
-function textOf(column: ReplicaColumn, value: unknown, times: Stamp['times']): string | null | undefined {
+function textOf(column: ReplicaColumn, value: unknown, times: Stamp['exact']): string | null | undefined {
   const { kind } = column;
   if (value === null || value === undefined) return null;
   if (typeof value === 'string') return value;

@@ -3,11 +3,23 @@ import type { Version } from '../core/payload.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import { type TextColumns, transpose, unnest } from './text-columns.js';
 
-/** What a row that a hook has changed is stamped with: its version, and the times that a `Date` has cut off. */
+/**
+ * What a row that a hook has changed is stamped with: its version, and the values of which JavaScript has less than came:
+ * times that a `Date` has cut off, a JSON `null`, the spelling of numbers in JSON, where an array begins.
+ */
 export interface Stamp {
   readonly key: readonly string[];
   readonly version: Version;
-  readonly times: readonly { readonly column: ReplicaColumn; readonly text: string }[];
+  readonly exact: readonly ExactValue[];
+}
+
+export interface ExactValue {
+  readonly column: ReplicaColumn;
+  readonly text: string;
+}
+
+export function isTime({ kind }: ReplicaColumn): boolean {
+  return kind === 'datetime' || kind === 'datetime-utc';
 }
 
 /** A row as a flush is about to store it: its stamp, and the texts of the columns that have changed. */
@@ -22,21 +34,21 @@ export interface StampedTable {
   readonly quote: (identifier: string) => string;
 }
 
-/** The columns of a stamp: those that have changed, and the times of the others that have lost their microseconds. */
+/** The columns of a stamp: those that have changed, and those of the others that have lost something. */
 export interface StampShape {
   readonly changed: readonly ReplicaColumn[];
-  readonly times: readonly ReplicaColumn[];
+  readonly exact: readonly ReplicaColumn[];
 }
 
 export function shapeOf(changed: readonly ReplicaColumn[], rows: readonly Stamp[]): StampShape {
-  const times = new Set(rows.flatMap((row) => row.times.map(({ column }) => column)));
-  return { changed, times: [...times].filter((column) => !changed.includes(column)) };
+  const exact = new Set(rows.flatMap((row) => row.exact.map(({ column }) => column)));
+  return { changed, exact: [...exact].filter((column) => !changed.includes(column)) };
 }
 
 /** In the order in which `stampText` reads them. */
 export function stampColumns(
   width: number,
-  { changed, times }: StampShape,
+  { changed, exact }: StampShape,
   rows: readonly StampedRow[],
 ): (string | null)[][] {
   return [
@@ -47,7 +59,7 @@ export function stampColumns(
     rows.map(({ version }) => String(version.revision)),
     rows.map(({ version }) => formatMicroseconds(version.updated)),
     rows.map(({ version }) => (version.incarnation === null ? null : String(version.incarnation))),
-    ...times.map((column) => rows.map((row) => row.times.find((time) => time.column === column)?.text ?? null)),
+    ...exact.map((column) => rows.map((row) => row.exact.find((one) => one.column === column)?.text ?? null)),
     ...transpose(
       rows.map(({ values }) => values),
       changed.length,
@@ -58,7 +70,7 @@ export function stampColumns(
 /** Answers with the numbers, from 1, of the rows that are there: `alive`, separated by commas, or null. */
 export function stampText(
   { name, keys, quote }: StampedTable,
-  { changed, times }: StampShape,
+  { changed, exact }: StampShape,
   { sql }: TextColumns,
 ): string {
   const width = keys.length;
@@ -66,13 +78,13 @@ export function stampText(
     `${REVISION} = u.c${width}::int`,
     `${UPDATED} = u.c${width + 1}::timestamptz`,
     `${INCARNATION} = u.c${width + 2}::bigint`,
-    ...times.map((column, index) => {
+    ...exact.map((column, index) => {
       const field = quote(column.field);
-      const exact = `u.c${width + 3 + index}::${column.cast}`;
-      return `${field} = case when date_trunc('milliseconds', t.${field}) = date_trunc('milliseconds', ${exact}) then ${exact} else t.${field} end`;
+      const came = `u.c${width + 3 + index}::${column.cast}`;
+      return `${field} = case when ${looksLike(column, `t.${field}`, came)} then ${came} else t.${field} end`;
     }),
     ...changed.map(
-      (column, index) => `${quote(column.field)} = u.c${width + 3 + times.length + index}::${column.cast}`,
+      (column, index) => `${quote(column.field)} = u.c${width + 3 + exact.length + index}::${column.cast}`,
     ),
   ];
   const sameKey = keys.map((column, index) => `r.${quote(column.field)} = u.c${index}::${column.cast}`).join(' and ');
@@ -84,4 +96,10 @@ export function stampText(
         cross join lateral (select r.tableoid, r.ctid from ${name} r where ${sameKey} offset 0) as at
       where t.ctid = at.ctid and t.tableoid = at.tableoid returning u.n)
     select string_agg(n::text, ',') as alive from stamped`;
+}
+
+/** Whether what is stored is what JavaScript makes of what came: a hook may have stored something else. */
+function looksLike(column: ReplicaColumn, stored: string, came: string): string {
+  if (isTime(column)) return `date_trunc('milliseconds', ${stored}) = date_trunc('milliseconds', ${came})`;
+  return `coalesce(to_jsonb(${stored}), 'null') = to_jsonb(${came})`;
 }

@@ -33,6 +33,19 @@ describe('a body', () => {
     expect(payload.version).toEqual({ incarnation: null, revision: 3, updated: 1_795_255_200_123_456 });
   });
 
+  test('texts travel on with it, through retries as well', () => {
+    const cqrs_texts = { doc: { json: 'null' }, list: { 'integer[]': '[0:1]={5,6}' } };
+    const payload = read({ cqrs_texts });
+    expect(payload.texts).toEqual(cqrs_texts);
+    const again = TransportPayload.fromMessage(payload.with({ retries: 1 }).toMessage());
+    expect(again).toMatchObject({ retries: 1, texts: cqrs_texts });
+    expect(read({}).toMessage()).not.toContain('cqrs_texts');
+  });
+
+  test.each([5, 'x', [], { doc: 'null' }, { doc: null }])('texts that are no objects are refused: %j', (cqrs_texts) => {
+    expect(() => read({ cqrs_texts })).toThrow("'cqrs_texts' expected an object of objects");
+  });
+
   test('null is the default, too, and unknown keys are ignored', () => {
     const nulls = { instance_pk: null, previous_data: null, retries: null, expires: null, meta: null };
     expect(read({ ...nulls, cqrs_incarnation: null, queue: 'x', more: 1 }).toDict()).toEqual(read({}).toDict());

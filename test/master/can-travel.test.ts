@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { defineEntity, p } from '@mikro-orm/postgresql';
+import { defineEntity, p, raw } from '@mikro-orm/postgresql';
 import { UnsupportedWriteError } from '../../src/core/errors.js';
 import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
 import { type MasterService, masterService } from '../support/master-service.js';
@@ -17,6 +17,16 @@ class Account extends masterClass(AccountSchema) {
 }
 AccountSchema.setClass(Account);
 
+const PlaceSchema = defineEntity({
+  name: 'Place',
+  extends: MasterEntity,
+  properties: { path: p.string().columnType('int[]').primary(), data: p.json<unknown>().nullable() },
+});
+class Place extends masterClass(PlaceSchema) {
+  static override CQRS_ID = 'place';
+}
+PlaceSchema.setClass(Place);
+
 let answer: (card: { id: number; name: string }) => object;
 const CardSchema = defineEntity({
   name: 'Card',
@@ -33,7 +43,7 @@ let service: MasterService;
 let meta: unknown;
 beforeAll(async () => {
   const settings = { maxPayloadBytes: 2_000, master: { metaFunction: () => meta as never } };
-  service = await masterService([Account, Card], { settings });
+  service = await masterService([Account, Card, Place], { settings });
 });
 afterAll(async () => {
   await service[Symbol.asyncDispose]();
@@ -136,5 +146,45 @@ describe('what no replica would read fails before COMMIT', () => {
     expect((await refusal(create(Account, { id: 9, name: SECRET }))).message).toContain(
       'account ["9"]: the meta has no form in JSON',
     );
+  });
+});
+
+describe('what JSON does not say whole', () => {
+  test('travels as PostgreSQL prints it, beside what others read', async () => {
+    const em = service.orm.em.fork();
+    await em
+      .createQueryBuilder(Account)
+      .insert({ id: 900, name: 'a', data: raw(`'{"price": 1.10}'`) })
+      .execute();
+    await em
+      .createQueryBuilder(Account)
+      .insert({ id: 901, name: 'a', data: raw("'null'") })
+      .execute();
+    await em.insert(Account, { id: 902, name: 'a', data: null });
+    await em.insert(Account, { id: 903, name: 'a', data: { price: 1.1, none: null } });
+    const bodies = (await service.take()).map(({ body }) => JSON.parse(body) as Record<string, unknown>);
+    expect(bodies.map(({ cqrs_texts }) => cqrs_texts)).toEqual([
+      { data: { json: '{"price": 1.10}' } },
+      { data: { json: 'null' } },
+      undefined,
+      undefined,
+    ]);
+    expect(bodies.map(({ instance_data }) => (instance_data as { data: unknown }).data)).toEqual([
+      { price: 1.1 },
+      null,
+      null,
+      { price: 1.1, none: null },
+    ]);
+  });
+
+  test('is refused as a key', async () => {
+    const insert = (path: string): Promise<unknown> =>
+      service.orm.em.fork().createQueryBuilder(Place).insert({ path, data: null }).execute();
+    await insert('{1,2}');
+    await expect(insert('[0:1]={1,2}')).rejects.toThrow(
+      'its key path has no form in JSON that says all of it. Use another value, or another key.',
+    );
+    expect(await service.sql('select path::text as path from place')).toEqual([{ path: '{1,2}' }]);
+    await service.take();
   });
 });

@@ -98,7 +98,7 @@ test('a load does without COPY', async () => {
   const definition = service.side.replicas.get('kinds');
   const rows = [71, 72].map((id) => {
     const { payload } = message({ id, text: 'a\tb\\' }, { cqrsId: 'kinds' });
-    return copying.read(definition, payload.instanceData, payload.incarnation)!;
+    return copying.read(definition, payload.instanceData, payload)!;
   });
   expect(await copying.write(definition, rows)).toEqual(rows);
   expect(await service.rows('select text from kinds_ref where id > 70')).toEqual([]);

@@ -85,6 +85,47 @@ test.each([
   expect(row).toEqual({ value: expected, updated: '2026-01-02 03:04:05.123456' });
 });
 
+describe('a text beside the instance data', () => {
+  const withTexts = async (field: string, json: string, texts: string): Promise<unknown> => {
+    const id = nextId++;
+    const body = `{"signal_type":"SAVE","cqrs_id":"kinds","instance_data":{"id":${id},"${field}":${json},"cqrs_revision":0,
+      "cqrs_updated":"2026-01-02 03:04:05.123456+00:00"},"cqrs_incarnation":1,"cqrs_texts":${texts}}`;
+    const payload = TransportPayload.fromMessage(body);
+    await service.handle([{ payload, committedAt: new Date(), direct: false, expired: false }]);
+    const [row] = await service.rows(`select ${field}::text as value from kinds_ref where id = ${id}`);
+    return row!['value'];
+  };
+
+  test.each([
+    ['js', 'null', '{"js":{"json":"null"}}', 'null'],
+    ['js', '{"a":1.1}', '{"js":{"json":"{\\"a\\": 1.10}"}}', '{"a": 1.10}'],
+    ['numbers', '[1,2]', '{"numbers":{"integer[]":"[0:1]={1,2}"}}', '[0:1]={1,2}'],
+  ])('is what is stored: %s %s', async (field, json, texts, expected) => {
+    expect(await withTexts(field, json, texts)).toBe(expected);
+  });
+
+  test.each([
+    ['of another kind than the column', 'numbers', '[1,2]', '{"numbers":{"json":"[1,2]"}}', '{1,2}'],
+    ['of another field', 'js', '[1]', '{"text":{"json":"null"}}', '[1]'],
+    ['that is none', 'js', '[1]', '{"js":{"json":5}}', '[1]'],
+    ['named like a method of every object', 'js', '[1]', '{"js":{"toString":"x"}}', '[1]'],
+  ])('%s is passed over', async (_, field, json, texts, expected) => {
+    expect(await withTexts(field, json, texts)).toBe(expected);
+  });
+
+  test('is read by PostgreSQL: one that does not fit is a dead letter, and is not quoted', async () => {
+    const payload = new TransportPayload({
+      signalType: 'SAVE',
+      cqrsId: 'kinds',
+      instanceData: { id: nextId++, js: null, cqrs_revision: 0, cqrs_updated: '2026-01-02 03:04:05+00:00' },
+      texts: { js: { json: '{"secret' } },
+    });
+    const [outcome] = await service.handle([{ payload, committedAt: new Date(), direct: false, expired: false }]);
+    expect(outcome).toMatchObject({ kind: 'dead-letter', reason: 'mapping' });
+    expect(inspect(outcome, { depth: 9 })).not.toContain('secret');
+  });
+});
+
 test('null is null in every column', async () => {
   const fields = service.side.replicas
     .get('kinds')

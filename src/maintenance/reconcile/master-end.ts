@@ -14,7 +14,7 @@ import { SlotDigests } from '../../compare/slot-digests.js';
 import { quoted } from '../../core/identifiers.js';
 import { describeError } from '../../core/describe-error.js';
 import { formatMicroseconds, parseMicroseconds } from '../../core/wire-times.js';
-import { parseJson, type WireKind, type WireObject } from '../../core/wire-values.js';
+import { parseJson, type WireKind } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
 import type { MasterDefinition } from '../../master/master-definition.js';
 import { UPDATED } from '../../master/master-table.js';
@@ -149,7 +149,7 @@ export class MasterEnd {
 
   async #checksum(row: MasterRow, pk: string, fields: readonly string[], each: boolean): Promise<string | null> {
     try {
-      return (each ? fieldChecksums : checksum)(parseJson(await row.data()) as WireObject, fields);
+      return (each ? fieldChecksums : checksum)(await row.content(), fields);
     } catch (error) {
       this.onFailure(pk, describeError(error));
       return null;
