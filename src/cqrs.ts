@@ -258,7 +258,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
       handlers: [this.replicaRuntime],
       settings: this.settings,
       events: this.events,
-      pulse: this.#parts.activity.pulse('worker'),
+      ...this.#parts.activity.forWorker(),
       answers: (question, cqrsIds) => answers.answer(question, cqrsIds),
       ...options,
     });

@@ -2,7 +2,7 @@ import type { Problem } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { Pulse } from '../core/pulse.js';
 import type { Settings } from '../core/settings.js';
-import { checkActivityTable, type Executor } from './activity-table.js';
+import { checkActivityTable, type Executor, rememberBindings } from './activity-table.js';
 import { deadLetterTimes, findExpiringByQueue } from './deaths.js';
 import type { Look } from './observer.js';
 import { type Activity, type ActivityOptions, NO_ACTIVITY, readActivity } from './read-activity.js';
@@ -69,6 +69,17 @@ export class ActivitySide {
   /** What the database lacks. */
   async checkTable(): Promise<Problem[]> {
     return this.isRecorded ? checkActivityTable(await this.parts.client(), this.parts.table()) : [];
+  }
+
+  /** For the consumer of a worker. */
+  forWorker(): { readonly pulse: Pulse; readonly newlyBound: ActivitySide['newlyBound'] } {
+    return { pulse: this.pulse('worker'), newlyBound: (queue, cqrsIds) => this.newlyBound(queue, cqrsIds) };
+  }
+
+  /** Remembers which ids a queue is bound to; answers those that were not before. None where nothing is remembered. */
+  async newlyBound(queue: string, cqrsIds: readonly string[]): Promise<readonly string[]> {
+    if (!this.isRecorded || cqrsIds.length === 0) return [];
+    return rememberBindings(await this.parts.client(), this.parts.table(), queue, cqrsIds);
   }
 
   /** @see Cqrs.activity */

@@ -15,6 +15,7 @@ import type { Problem } from '../core/errors.js';
  * | event   | process and number  | when it happened  | `NoteRecord`    |
  * | death   | hour, queue, process | the hour         | how many messages became dead letters |
  * | warning | what was warned of  | when it was       | nothing         |
+ * | binding | queue and CQRS_ID   | when it was first bound | which queue; kept for good |
  */
 
 /** Added to the entities of every service with masters or replicas, so that the schema generator and migrations know it. */
@@ -84,6 +85,29 @@ export async function purge(executor: Executor, table: string, retention: Retent
       [retention.minutesSeconds, retention.processesSeconds, retention.mostEvents, retention.deathsSeconds],
     ),
   );
+}
+
+/**
+ * Remembers which ids a queue is bound to, which no broker can be asked. @returns those that are new to a queue of which
+ * something is remembered already; whoever asks first is told.
+ */
+export async function rememberBindings(
+  executor: Executor,
+  table: string,
+  queue: string,
+  cqrsIds: readonly string[],
+): Promise<string[]> {
+  const { rows } = await executor.executeQuery(
+    CompiledQuery.raw(
+      `with known as (select from ${table} where kind = 'binding' and data->>'queue' = $1 limit 1),
+        added as (insert into ${table} (kind, name, at, data)
+          select 'binding', json_build_array($1::text, id)::text, clock_timestamp(), jsonb_build_object('queue', $1::text, 'cqrsId', id)
+            from unnest($2::text[]) as u(id) on conflict (kind, name) do nothing returning data->>'cqrsId' as id)
+       select id from added where exists (select from known)`,
+      [queue, [...cqrsIds]],
+    ) as CompiledQuery<{ id: string }>,
+  );
+  return rows.map(({ id }) => id);
 }
 
 /** What is missing in the database; asked at start. */

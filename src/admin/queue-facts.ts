@@ -19,7 +19,7 @@ function factOf(name: string, state: { readonly messages: number; readonly consu
       state: 'bad',
       where: 'queue',
       text: `There is no queue ${name}: its replica has never started, or it was removed.`,
-      cure: 'Start its consumer, then sync.',
+      cure: 'Start its consumer, then compare and repair it under Replicas, or by cqrs reconcile on the master: a sync alone leaves rows that were deleted.',
     };
   }
   if (state.consumers === 0) {

@@ -60,7 +60,7 @@ function queueReasons({ queues, broker }: Omit<Overview, 'verdict'>): Why[] {
     ...missing.map(({ name }): Why => ({
       where: 'queue',
       text: `There is no queue ${name}, though the settings name it.`,
-      cure: 'Start its consumer once; then sync what it has missed.',
+      cure: 'Start its consumer once; then run cqrs reconcile on the master for what it has missed, deletions included.',
     })),
   ];
 }

@@ -40,6 +40,8 @@ export interface ConsumerParts extends Pick<AnsweringParts, 'answers'> {
   readonly cqrsIds?: readonly string[];
   /** Default `settings.deadLetterQueue` for the service's own queue, `dead_letter_<queue>` for any other. */
   readonly deadLetterQueue?: string;
+  /** Remembers which ids the queue is bound to, and answers those that it was not before. Default: nobody remembers. */
+  readonly newlyBound?: (queue: string, cqrsIds: readonly string[]) => Promise<readonly string[]>;
   /** Tells whether it moves; default: one that nobody asks. */
   readonly pulse?: Pulse;
 }
@@ -79,6 +81,7 @@ export class Consumer extends Service {
   readonly #pulse: Pulse;
   #subscription: Subscription | undefined;
   #loop: Promise<void> = Promise.resolve();
+  #telling: Promise<void> = Promise.resolve();
   /** How often the database has left the batch in hand, or a part of it, without an answer. */
   #unanswered = 0;
   readonly #answering: Answering;
@@ -120,9 +123,15 @@ export class Consumer extends Service {
   }
 
   protected override async onStart(): Promise<void> {
-    this.#subscription = await this.#subscribe();
+    const { events } = this.parts;
+    const told = new Set<string>();
+    const off = events.on('cqrs.inbox.gap', ({ queue, cqrsIds }) => {
+      if (queue === this.queue) for (const id of cqrsIds) told.add(id);
+    });
+    this.#subscription = await this.#subscribe().finally(off);
     if (this.#subscription === undefined) return;
-    this.parts.events.emit('cqrs.consumer.started', { queue: this.queue, cqrsIds: this.cqrsIds });
+    events.emit('cqrs.consumer.started', { queue: this.queue, cqrsIds: this.cqrsIds });
+    this.#telling = this.#tellNewBindings(told);
     this.#loop = this.#run();
     await this.#answering.start();
   }
@@ -130,6 +139,7 @@ export class Consumer extends Service {
   protected override async onStop(): Promise<void> {
     await this.#subscription?.cancel().catch(() => {}); // a connection that is gone delivers nothing either
     await this.#loop;
+    await this.#telling;
     await this.#answering.stop();
     if (this.#subscription) this.parts.events.emit('cqrs.consumer.stopped', { queue: this.queue });
   }
@@ -146,6 +156,24 @@ export class Consumer extends Service {
           this.#unanswered = 0;
           await this.#apply(handler, part);
         }
+      }
+    }
+  }
+
+  /**
+   * A binding that was missing on a queue that exists is made without a word: AMQP has no question for one. So the replica
+   * remembers by itself. @param told the ids of which the transport has said so.
+   */
+  async #tellNewBindings(told: ReadonlySet<string>): Promise<void> {
+    const { newlyBound, events } = this.parts;
+    for (let failures = 0; newlyBound && !this.signal.aborted; failures++) {
+      try {
+        const cqrsIds = (await newlyBound(this.queue, this.cqrsIds)).filter((id) => !told.has(id));
+        if (cqrsIds.length > 0) events.emit('cqrs.inbox.gap', { queue: this.queue, missing: 'binding', cqrsIds });
+        return;
+      } catch {
+        // The database is away, which the messages tell; they wait, too.
+        await pause(backoffMilliseconds(failures, { base: 200, max: 30_000 }), this.signal);
       }
     }
   }

@@ -110,7 +110,7 @@ export const WORDS: Words = {
   'cqrs.consumer.stopped': ({ queue }) => ({ level: 'info', text: `stopped consuming ${queue}` }),
   'cqrs.inbox.gap': ({ queue, missing, cqrsIds }) => ({
     level: 'warn',
-    text: `the ${missing} of ${queue} for ${ids(cqrsIds)} is new: what was sent before never reached it; run cqrs sync on the master`,
+    text: `the ${missing} of ${queue} for ${ids(cqrsIds)} is new: what was sent before never reached it, deletions among it; run on the master: ${reconcileEach(queue, cqrsIds)}`,
   }),
   'cqrs.inbox.applied': (fields) => ({
     level: 'debug',
@@ -265,4 +265,10 @@ function duration(milliseconds: number): string {
   const seconds = milliseconds / 1_000;
   if (seconds < 120) return `${Number(seconds.toFixed(1))} s`;
   return seconds < 7_200 ? `${Math.round(seconds / 60)} min` : `${Number((seconds / 3_600).toFixed(1))} h`;
+}
+
+/** A sync would leave rows that were deleted meanwhile. */
+function reconcileEach(queue: string, cqrsIds: readonly string[]): string {
+  const commands = cqrsIds.slice(0, 5).map((id) => `cqrs reconcile -c ${id} -q ${queue}`);
+  return `${commands.join('; ')}${cqrsIds.length > commands.length ? '; and so on for the others' : ''}`;
 }

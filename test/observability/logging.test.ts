@@ -83,7 +83,7 @@ const EXAMPLES: Examples = {
   'cqrs.consumer.stopped': [{ queue: 'billing' }, 'INFO  stopped consuming billing'],
   'cqrs.inbox.gap': [
     { queue: 'billing', missing: 'binding', cqrsIds: ['account'] },
-    'WARN  the binding of billing for account is new: what was sent before never reached it; run cqrs sync on the master',
+    'WARN  the binding of billing for account is new: what was sent before never reached it, deletions among it; run on the master: cqrs reconcile -c account -q billing',
   ],
   'cqrs.inbox.applied': [
     { ...message, action: 'create', version: { incarnation: 1, revision: 4, updated: 0 }, lagMs: 8 },
