@@ -210,7 +210,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
       throw namingDatabase(error, (orm.em as SqlEntityManager).getConnection('write').getConnectionOptions());
     }
     if (problems.length > 0) throw new ConfigurationError(problems);
-    master.warnAboutCascades();
+    await master.warnOfUncaptured();
     for (const warning of replica.warnings) this.events.emit('cqrs.replica.warned', warning);
   }
 

@@ -13,7 +13,10 @@ export interface CqrsEvents {
     /** How many of each id. */
     counts: Readonly<Record<string, number>>;
   };
-  /** A write of a master's table was seen that capture cannot turn into messages (raw SQL, a database cascade). */
+  /**
+   * A statement wrote a master past capture, or, said at start, something in the database does so by itself (a foreign key, a
+   * trigger, a rule, a partition), or a pivot table does not travel.
+   */
   'cqrs.master.uncaptured': { entity: string; reason: string; cure: string };
 
   'cqrs.relay.started': { owner: string };

@@ -129,7 +129,7 @@ class StatementReader {
 
   #look(level: Level, word: string): void {
     const { tokens } = this;
-    if (tokens.kind === 'string' && this.#words[0] === 'do') this.#writes.push(...writesAnywhere(tokens.content));
+    if (tokens.kind === 'string' && this.#words[0] === 'do') this.#writes.push(...readSqlBody(tokens.content).writes);
     else if (word === 'with' && level.atBeginning) level.inWith = true;
     else if (level.inWith && /^(?:select|values|table)$/.test(word)) level.inWith = level.inSearch = false;
     else if (level.inWith && this.#before === ')' && /^(?:search|cycle)$/.test(word)) level.inSearch = true;
@@ -220,18 +220,43 @@ function takeTable(tokens: SqlTokens): Pick<SqlWrite, 'schema' | 'table'> | unde
   return table === undefined ? undefined : { ...(schema === undefined ? {} : { schema }), table };
 }
 
-/** In the body of a DO, whose statements stand between words of its own language. */
-function writesAnywhere(body: string): SqlWrite[] {
-  const tokens = new SqlTokens(body);
+/** What a body of PL/pgSQL or SQL does, its own statements and SQL in its strings alike. */
+export interface SqlBody {
+  readonly writes: readonly SqlWrite[];
+  /** The names, without their schemas, of what it calls. */
+  readonly calls: readonly string[];
+}
+
+/**
+ * Reads a function, or the body of a DO: its statements stand between words of its own language, and its body may be a
+ * string. What it puts together when it runs is not known.
+ */
+export function readSqlBody(text: string): SqlBody {
   const writes: SqlWrite[] = [];
+  const calls = new Set<string>();
+  readInto({ writes, calls }, text, MOST_STRINGS);
+  return { writes, calls: [...calls] };
+}
+
+/** Strings in strings: the body of a function, a statement that it executes, a value in it. */
+const MOST_STRINGS = 2;
+
+function readInto(found: { writes: SqlWrite[]; calls: Set<string> }, text: string, strings: number): void {
+  const tokens = new SqlTokens(text);
   let before = '';
   while (tokens.kind !== 'end') {
     const { word } = tokens;
-    // FOR UPDATE, FOR NO KEY UPDATE, DO UPDATE and the like begin nothing.
-    if (Object.hasOwn(VERBS, word) && !/^(?:for|key|do|on|,|\.)$/.test(before)) {
-      writes.push(...takeTables(tokens, word as SqlWrite['verb']));
-    } else tokens.next();
+    // FOR UPDATE, FOR NO KEY UPDATE, ON UPDATE and the like begin nothing.
+    if (Object.hasOwn(VERBS, word) && !/^(?:for|key|on|,|\.)$/.test(before)) {
+      found.writes.push(...takeTables(tokens, word as SqlWrite['verb']));
+    } else if (tokens.kind === 'string') {
+      if (strings > 0) readInto(found, tokens.content, strings - 1);
+      tokens.next();
+    } else {
+      const name = tokens.takeName();
+      if (name === undefined) tokens.next();
+      else if (tokens.word === '(') found.calls.add(name);
+    }
     before = word;
   }
-  return writes;
 }

@@ -1,5 +1,10 @@
-/** Ends every captured statement: whatever writes a master's table without it was not seen by capture. */
-export const CAPTURED = '/* cqrs */';
+import { randomBytes } from 'node:crypto';
+
+/**
+ * Ends every captured statement: whatever writes a master's table without it was not seen by capture. No comment of a
+ * user's is the same, for each process draws its own.
+ */
+export const CAPTURED = `/* cqrs ${randomBytes(6).toString('hex')} */`;
 
 /**
  * Adds our columns to a statement's RETURNING, and afterwards makes the result look as if they had never been there.

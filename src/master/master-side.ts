@@ -6,23 +6,27 @@ import type { Events } from '../core/events.js';
 import { failPoint } from '../core/fail-points.js';
 import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
+import type { SqlWrite } from '../core/sql-statements.js';
 import { HELD_VERSION, HeldMessage } from '../outbox/held-messages.js';
 import { type Executor, OUTBOX_VERSION, OutboxMessage, type Tables } from '../outbox/outbox.js';
 import { SENT_VERSION, SentMessage } from '../outbox/sent-messages.js';
 import { Announcer } from './announcer.js';
 import { checkTables, type ExpectedTable, expectedTable } from './check-tables.js';
 import { learnDriverTypes } from './column-oids.js';
+import { databaseWrites } from './database-writes.js';
 import { defineMasters } from './define-masters.js';
 import type { MasterDefinition } from './master-definition.js';
 import { MasterRuntime } from './master-runtime.js';
 import type { MasterTable } from './master-table.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
 import { describeOwnProperties } from './own-properties.js';
+import { pivotTables } from './pivot-tables.js';
+import { readRelatedTables } from './related-tables.js';
 import { checkSession } from './session-settings.js';
-import { aroundClear } from './schema-tools.js';
+import { aroundClear, clearedBySchemaTools } from './schema-tools.js';
 import { MasterSync } from './sync.js';
 import { TransactionLog } from './transaction-log.js';
-import { clearedBySchemaTools, databaseCascades, watchRawSql } from './uncaptured-writes.js';
+import { type HeardConnection, UncapturedWrites } from './uncaptured-writes.js';
 import { WriteCapture } from './write-capture.js';
 
 /** Everything that a service with masters has, put together: definitions, capture, announcing, SYNC. */
@@ -34,6 +38,7 @@ export class MasterSide {
   readonly #muted = new AsyncLocalStorage<true>();
   readonly #quote: (identifier: string) => string;
   #tables: readonly MasterTable[] = [];
+  #uncaptured?: UncapturedWrites;
   #outboxTable?: string;
 
   constructor(
@@ -105,9 +110,7 @@ export class MasterSide {
   async checkTables(): Promise<Problem[]> {
     if (this.#tables.length === 0) return [];
     const { orm } = this.parts;
-    const connection = (orm.em as SqlEntityManager).getConnection('write');
-    await connection.ensureConnection();
-    const client = connection.getClient() as unknown as Executor;
+    const client = await this.#client();
     const own = (
       where: string,
       { meta }: typeof OutboxMessage | typeof HeldMessage | typeof SentMessage,
@@ -130,10 +133,28 @@ export class MasterSide {
     return [...problems, ...(await checkSession(client, settings))];
   }
 
-  /** Says which foreign keys let the database write masters by itself. */
-  warnAboutCascades(): void {
-    const metas = [...this.masters].map((definition) => definition.meta);
-    for (const cascade of databaseCascades(metas)) this.parts.events.emit('cqrs.master.uncaptured', cascade);
+  /** Says what else than statements of MikroORM's writes masters, as the database and the metadata know it. */
+  async warnOfUncaptured(): Promise<void> {
+    if (!this.#uncaptured) return;
+    const client = await this.#client();
+    const related = await readRelatedTables(
+      client,
+      new Map(this.#tables.map((table) => [this.#driver.getTableName(table.root, {}), table])),
+    );
+    for (const { master, kind, schema, name } of related) {
+      if (kind === 'itself') this.#uncaptured.locate(master, schema);
+      else this.#uncaptured.know(master, name);
+    }
+    const tablesOf = (write: SqlWrite): readonly MasterTable[] => this.#uncaptured!.tablesOf(write);
+    for (const warning of [
+      ...(await databaseWrites({ client, related, tablesOf })),
+      ...pivotTables(
+        [...this.masters].map(({ meta }) => meta),
+        (entity) => this.#isMaster(entity),
+      ),
+    ]) {
+      this.parts.events.emit('cqrs.master.uncaptured', warning);
+    }
   }
 
   withoutReplication<T>(work: () => Promise<T>): Promise<T> {
@@ -142,6 +163,17 @@ export class MasterSide {
 
   sync(): MasterSync {
     return new MasterSync(this.parts.orm.em, this.#announcer, this.#log);
+  }
+
+  async #client(): Promise<Executor> {
+    const connection = (this.parts.orm.em as SqlEntityManager).getConnection('write');
+    await connection.ensureConnection();
+    return connection.getClient() as unknown as Executor;
+  }
+
+  #isMaster(entity: unknown): boolean {
+    const root = this.#driver.metadata.find(entity)?.root;
+    return this.#tables.some((table) => table.root === root);
   }
 
   get #driver(): CapturedDriver {
@@ -159,7 +191,8 @@ export class MasterSide {
       await this.withoutReplication(clear);
       if (!isMuted()) this.parts.events.emit('cqrs.master.uncaptured', clearedBySchemaTools(tables));
     });
-    watchRawSql(connection, tables, this.parts.events, isMuted);
+    this.#uncaptured = new UncapturedWrites({ tables, events: this.parts.events, isMuted });
+    this.#uncaptured.install(connection as unknown as HeardConnection);
     this.#log.install(connection);
     new WriteCapture({
       driver,

@@ -1,3 +1,6 @@
+import type { CqrsEvents } from '../core/events.js';
+import type { MasterTable } from './master-table.js';
+
 /**
  * MikroORM's schema generator empties the database between tests (`orm.schema.clear()`): all tables or none, the outbox
  * among them. Replicas are not told of it, however it does it: with their messages in the outbox it would not be empty.
@@ -25,5 +28,13 @@ export function aroundClear(
     const clear = generator.clear.bind(generator);
     generator.clear = (options) => around(() => clear(options));
     return generator;
+  };
+}
+
+export function clearedBySchemaTools(tables: readonly MasterTable[]): CqrsEvents['cqrs.master.uncaptured'] {
+  return {
+    entity: tables.map(({ root }) => root.className).join(', '),
+    reason: 'orm.schema.clear() emptied all tables, the outbox too, and replicas are not told',
+    cure: 'In tests clear the replicas as well. Elsewhere use nativeDelete().',
   };
 }

@@ -41,8 +41,8 @@ export const WORDS: Words = {
   }),
   'cqrs.master.uncaptured': ({ entity, reason, cure }) => ({
     level: 'warn',
-    text: `a write of ${entity} is not replicated: ${reason}. ${cure}`,
-    alike: entity,
+    text: `not every write of ${entity} is replicated: ${reason}. ${cure}`,
+    alike: `${entity} ${reason}`,
   }),
 
   'cqrs.master.reconciled': ({ cqrsId, queue, missing, extra, stale, damaged, ahead, repaired, told, durationMs }) => ({

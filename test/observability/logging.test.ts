@@ -15,7 +15,7 @@ const EXAMPLES: Examples = {
   ],
   'cqrs.master.uncaptured': [
     { entity: 'Account', reason: 'a cascade in the database', cure: 'Delete the rows yourself.' },
-    'WARN  a write of Account is not replicated: a cascade in the database. Delete the rows yourself.',
+    'WARN  not every write of Account is replicated: a cascade in the database. Delete the rows yourself.',
   ],
   'cqrs.master.reconciled': [
     {
