@@ -20,7 +20,7 @@ export const CLAIMS: readonly Claim[] = [
   },
   {
     id: 'any-order',
-    says: "Any order and any number of repeats of a row's messages end in the master's state.",
+    says: "Any order and any number of repeats of a row's messages end in the master's state. Messages of Python masters, which have no incarnation: in the order of the commits, by two publishers at once, with messages retried after up to 20 seconds, and with repeats, as long as no lock wait exceeds `replica.lockWaitSeconds`, clocks differ by less than `replica.clockSkewToleranceSeconds`, and no two changes share a revision; in any other order only where no statement waits for a lock and a key is not created again within `replica.lockWaitSeconds` of its deletion.",
   },
   {
     id: 'row-order',
@@ -31,7 +31,10 @@ export const CLAIMS: readonly Claim[] = [
     says: 'A deleted row does not come back by late or repeated messages, nor by a dead letter put back after its tombstone was purged.',
     faults: ['replica.', 'inbox.'],
   },
-  { id: 're-creation', says: 'A key that is used again begins a new life, in whatever order the messages come.' },
+  {
+    id: 're-creation',
+    says: 'A key that is used again begins a new incarnation, in whatever order the messages come. The row is replaced in place: foreign keys of other tables go on pointing to it.',
+  },
   {
     id: 'isolation-levels',
     says: 'An INSERT that waits for the DELETE of its key is announced right under READ COMMITTED and REPEATABLE READ.',

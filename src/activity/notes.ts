@@ -33,6 +33,7 @@ const NOTEWORTHY = [
   'cqrs.inbox.failed',
   'cqrs.inbox.recovered',
   'cqrs.replica.clock-distrusted',
+  'cqrs.replica.order-doubted',
   'cqrs.replica.warned',
   'cqrs.replica.query-timed-out',
   'cqrs.replica.compared',

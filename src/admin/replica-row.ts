@@ -44,7 +44,8 @@ export const replicaRow: Handle<'replicaRow'> = async (parts, { params, body }) 
     key: body.key,
     ...state,
     values: row ? Object.fromEntries(table.columns.map(({ name }, index) => [name, row[`v${index}`] ?? null])) : {},
-    incarnation: row?.['incarnation'] ?? null,
+    // A negative one is no number of the master's: see `replica/stored-version.ts`.
+    incarnation: row?.['incarnation']?.startsWith('-') ? null : (row?.['incarnation'] ?? null),
     deadLetters: letters.map(({ id }) => id),
     facts: [
       ...rowFacts(state),

@@ -96,6 +96,12 @@ export interface CqrsEvents {
   'cqrs.inbox.questions-refused': { queue: string; error: Error; retryInMs: number };
   /** A sender's clock runs ahead; the revision alone decided. */
   'cqrs.replica.clock-distrusted': MessageFields & { aheadMs: number };
+  /**
+   * The order of a message without incarnation cannot be known for certain. `tie`: two states of a row have one revision.
+   * `beyond-lock-wait`: it has a higher revision than the row, but is older by more than `replica.lockWaitSeconds`, and was
+   * skipped as one of a former incarnation. `cqrs diff` tells whether the row is right.
+   */
+  'cqrs.replica.order-doubted': MessageFields & { reason: 'tie' | 'beyond-lock-wait'; revision: number };
   /** Something in a replica's declaration that will hurt one day; said once, at start. */
   'cqrs.replica.warned': { where: string; what: string; cure: string };
   /** A statement took longer than `replica.queryTimeoutMs`; what it was doing, to which entity. The message is tried again. */

@@ -102,6 +102,11 @@ const replica = z.strictObject({
   clockSkewToleranceSeconds: seconds
     .default(1)
     .describe('How far the clocks of masters that send no incarnation (django-cqrs) may differ.'),
+  lockWaitSeconds: seconds
+    .default(30)
+    .describe(
+      'How long a statement of a master that sends no incarnation (django-cqrs) may wait for a lock: its message has a higher revision, but a time that is so much earlier.',
+    ),
   syncDowngrade: z
     .enum(['never', 'always'])
     .default('never')

@@ -11,6 +11,7 @@ import type { Cqrs } from '../cqrs.js';
 import { faultOf } from '../inbox/faults.js';
 import type { Outcome, Received } from '../inbox/handler.js';
 import { INCARNATION, REVISION, UPDATED } from '../replica/replica-columns.js';
+import { toldIncarnation } from '../replica/stored-version.js';
 import { masterTable, parseArray, readKeys, replicaTable } from './keyed-table.js';
 import { splitHeader } from './lines.js';
 import { MasterRows } from './master-rows.js';
@@ -182,7 +183,7 @@ function deletion(cqrsId: string, key: string, [revision, updated, incarnation]:
     cqrsId,
     instanceData: data,
     instancePk: id,
-    incarnation: incarnation === null || incarnation === undefined ? null : Number(incarnation),
+    incarnation: incarnation === null || incarnation === undefined ? null : toldIncarnation(Number(incarnation)),
   });
   return { payload, committedAt: null, direct: true, expired: false };
 }

@@ -116,7 +116,14 @@ export const WORDS: Words = {
     level: 'debug',
     text: `${message(fields)}: ${fields.action}, revision ${fields.version.revision}`,
   }),
-  'cqrs.inbox.skipped': (fields) => ({ level: 'debug', text: `${message(fields)} skipped: ${fields.reason}` }),
+  'cqrs.inbox.skipped': (fields) =>
+    fields.reason === 'suppressed'
+      ? {
+          level: 'warn',
+          text: `${message(fields)} skipped: the database kept the row back (a trigger, a rule or row security of the replica's table)`,
+          alike: `${fields.cqrsId} suppressed`,
+        }
+      : { level: 'debug', text: `${message(fields)} skipped: ${fields.reason}` },
   'cqrs.inbox.retried': (fields) => ({
     level: 'warn',
     text: `${message(fields)} failed (${fields.reason}, ${plural(fields.retries, 'retry', 'retries')} so far)${because(fields.error)}; again in ${duration(fields.delayMs)}`,
@@ -169,6 +176,14 @@ export const WORDS: Words = {
     level: 'warn',
     text: `${message(fields)} claims to be ${duration(fields.aheadMs)} from the future; its revision alone decided. Check the clock of its master`,
     alike: fields.cqrsId,
+  }),
+  'cqrs.replica.order-doubted': (fields) => ({
+    level: 'warn',
+    text:
+      fields.reason === 'tie'
+        ? `${message(fields)}: another state of the row has the same revision, ${fields.revision}; the later time was taken`
+        : `${message(fields)}: revision ${fields.revision} is older than the row by more than replica.lockWaitSeconds and was skipped. If its master waited so long for a lock, raise the setting and repair the row: cqrs diff`,
+    alike: `${fields.cqrsId} ${fields.reason}`,
   }),
   'cqrs.replica.warned': ({ where, what, cure }) => ({ level: 'warn', text: `${where} ${what} ${cure}` }),
   'cqrs.replica.query-timed-out': ({ cqrsId, doing, timeoutMs }) => ({

@@ -16,6 +16,7 @@ import { type ContentColumn, contentColumns } from './content-columns.js';
 import { discriminatorOf, INCARNATION, REVISION, UPDATED } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import { SqlSession } from './sql-session.js';
+import { numberedSql, toldIncarnation } from './stored-version.js';
 
 /** What a replica says of one row. */
 type Row = Answer<'rows'>['rows'][number];
@@ -122,7 +123,7 @@ class Conversation {
     const kind = discriminatorOf(meta);
     const where = kind ? ` where t.${quoted(kind.field)} = $1` : '';
     const [row] = await this.session.run({
-      text: `select count(*)::text as rows, count(*) filter (where t.${INCARNATION} is null)::text as without
+      text: `select count(*)::text as rows, count(*) filter (where (${numberedSql(`t.${INCARNATION}`)}) is not true)::text as without
         from ${this.#table.name} t${where}`,
       parameters: kind ? [kind.value] : [],
     });
@@ -191,7 +192,7 @@ class Conversation {
     return [
       parseJson(writeKey(this.#table, key)),
       Number(revision),
-      incarnation === null || incarnation === undefined ? null : Number(incarnation),
+      incarnation === null || incarnation === undefined ? null : toldIncarnation(Number(incarnation)),
       parseMicroseconds(updated) ?? 0,
       checksums && (each ? fieldChecksums : checksum)(data, checksums),
     ];

@@ -111,12 +111,12 @@ export class Applier implements Handler, ReplicaRuntime {
         if (outcome) work.settle(only!, outcome);
         else if (!(error instanceof TakenBack)) {
           if (open !== stored) this.#remember(work, stored, open);
-          work.reportClocks(open);
+          work.reportDoubts(open);
           throw error;
         }
       }
     }
-    work.reportClocks();
+    work.reportDoubts();
     // Last: they cannot be taken back when the transaction fails.
     for (const message of work.prepared.filter(({ definition }) => definition.path === 'none')) {
       if (rehearse) work.settle(message, { kind: 'skipped', reason: 'no-database' });
@@ -152,7 +152,7 @@ export class Applier implements Handler, ReplicaRuntime {
         else await work.apply(inner, [prepared], 'at-once');
       });
     }
-    work.reportClocks();
+    work.reportDoubts();
     const [outcome] = work.outcomes;
     if (outcome && 'error' in outcome && outcome.error) throw outcome.error;
     return outcome!;
@@ -210,7 +210,7 @@ export class Applier implements Handler, ReplicaRuntime {
       } else {
         const meta = definition.statics.CQRS_META ? payload.meta : undefined;
         if (definition.overrides.has('cqrsDelete'))
-          await definition.statics.cqrsDelete(em, { masterData: payload.instanceData, meta });
+          await definition.statics.cqrsDelete(em, { masterData: payload.instanceData, meta, replaced: false });
         work.settle(message, { kind: 'applied', action: 'delete', version: payload.version });
       }
     } catch (error) {

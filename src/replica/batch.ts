@@ -3,18 +3,18 @@ import { toError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
 import type { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
-import { stringifyJson } from '../core/wire-values.js';
 import type { Outcome, Received } from '../inbox/handler.js';
 import { classifyDatabaseError, endsTransaction } from './database-errors.js';
+import { DecisionNotes } from './decision-notes.js';
 import { type Carried, HookPath, type HookParts, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
 import { KeyLocks } from './key-locks.js';
 import { type Look, lookWithCommit } from './look-with-commit.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
-import type { RuleOptions, Stored } from './revision-rules.js';
+import { isSameState, type RuleOptions, type Stored } from './revision-rules.js';
 import { askForKeys } from './row-keys.js';
-import { keysIn, planRows, type RowPlan, type Settle, writeRows } from './row-path.js';
+import { keysIn, keysOf, planRows, type RowPlan, type Settle, SUPPRESSED, writeRows } from './row-path.js';
 import { SqlSession, type TextRow } from './sql-session.js';
 import { readStates, readStatesAndRows } from './stored-states.js';
 import type { StraightPath, StraightPlan } from './straight-path.js';
@@ -63,16 +63,23 @@ export class Batch {
   readonly outcomes: (Outcome | undefined)[];
   readonly #rules: RuleOptions;
   readonly #limits: TimeLimits;
-  readonly #clocks = new Map<Prepared, number>();
+  readonly #notes: DecisionNotes;
 
   constructor(
     private readonly parts: BatchParts,
     batch: readonly Received[],
     private readonly options: BatchOptions,
   ) {
-    const { clockSkewToleranceSeconds, syncDowngrade, tombstoneRetentionSeconds } = parts.settings.replica;
+    const { clockSkewToleranceSeconds, lockWaitSeconds, syncDowngrade, tombstoneRetentionSeconds } =
+      parts.settings.replica;
     const now = Date.now() * 1000;
-    this.#rules = { now, tolerance: Math.round(clockSkewToleranceSeconds * 1_000_000), syncDowngrade };
+    this.#rules = {
+      now,
+      tolerance: Math.round(clockSkewToleranceSeconds * 1_000_000),
+      lockWait: Math.round(lockWaitSeconds * 1_000_000),
+      syncDowngrade,
+    };
+    this.#notes = new DecisionNotes({ events: parts.events, queue: parts.settings.queue ?? '' });
     this.#limits = new TimeLimits(parts, options.ownTransaction);
     const retention = options.anyAge ? Infinity : tombstoneRetentionSeconds * 1_000_000;
     this.outcomes = batch.map((received, index) => {
@@ -90,7 +97,7 @@ export class Batch {
   };
 
   async apply(em: EntityManager, messages: readonly Prepared[], how: Straight): Promise<Conclude> {
-    for (const message of messages) this.#clocks.delete(message);
+    this.#notes.forget(messages);
     const byDefinition = [...Map.groupBy(messages, (message) => message.definition)].toSorted(
       ([a], [b]) => a.order - b.order,
     );
@@ -116,8 +123,7 @@ export class Batch {
       };
     });
     const all = groups.flatMap(({ straight }) => straight ?? []);
-    if (withCommit && all.length === groups.length && !groups.some((_, index) => mustEndFirst(groups, index)))
-      return this.#writeWithCommit(session, all);
+    if (withCommit && all.length === groups.length) return this.#writeWithCommit(session, all);
     const plans = await this.#writeInOrder(em, session, groups);
     for (const plan of plans.toReversed()) {
       await this.#limits.watch('deleting', plan.definition, this.#deleteRows(session, plan));
@@ -125,23 +131,10 @@ export class Batch {
     return allDone;
   }
 
-  /** Says which senders' clocks were not trusted, but for messages that are to be handled anew. */
-  reportClocks(open: readonly Prepared[] = []): void {
-    const queue = this.parts.settings.queue ?? '';
-    for (const message of open) this.#clocks.delete(message);
-    for (const [{ received, definition }, aheadBy] of this.#clocks) {
-      const { signalType, instancePk, retries } = received.payload;
-      const pk = typeof instancePk === 'object' ? stringifyJson(instancePk) : String(instancePk);
-      const fields = {
-        queue,
-        cqrsId: definition.cqrsId,
-        signalType,
-        instancePk: pk,
-        retries,
-        aheadMs: Math.round(aheadBy / 1000),
-      };
-      this.parts.events.emit('cqrs.replica.clock-distrusted', fields);
-    }
+  /** Says which clocks were not trusted, and which orders are not known, but for messages that are to be handled anew. */
+  reportDoubts(open: readonly Prepared[] = []): void {
+    this.#notes.forget(open);
+    this.#notes.report();
   }
 
   #locks(messages: readonly Prepared[]): KeyLocks {
@@ -179,8 +172,7 @@ export class Batch {
     states: ReadonlyMap<string, Stored>,
     settle: Settle,
   ): RowPlan {
-    const distrusted = (message: Prepared, aheadBy: number): void => void this.#clocks.set(message, aheadBy);
-    return planRows(definition, messages, states, { rules: this.#rules, settle, distrusted });
+    return planRows(definition, messages, states, { rules: this.#rules, settle, note: this.#notes.add });
   }
 
   /**
@@ -197,10 +189,10 @@ export class Batch {
         plans.push(await this.#limits.watch('writing', definition, this.#lookAndWrite(session, definition, refused)));
       }
     };
-    for (const [index, { definition, messages, straight }] of groups.entries()) {
+    for (const { definition, messages, straight } of groups) {
       if (straight) waiting.push(straight);
       // A statement that runs into its limit of time must be known by name.
-      if (!straight || this.#limits.queryTimeoutMs || mustEndFirst(groups, index)) await writeWaiting();
+      if (!straight || this.#limits.queryTimeoutMs) await writeWaiting();
       if (straight) continue;
       if (definition.path === 'hooks') await this.#callHooks(em, session, definition, messages);
       else
@@ -229,16 +221,66 @@ export class Batch {
     definition: ReplicaDefinition,
     messages: readonly Prepared[],
   ): Promise<RowPlan> {
-    if (messages.length === 0) return { definition, writes: [], deletes: [], burials: [] };
-    const states = await readStates(session, definition, distinctKeys(messages), this.parts.tombstones);
-    const plan = this.#plan(definition, messages, states, this.settle);
-    await writeRows(session, plan, this.#rules, this.settle);
-    return plan;
+    const plans: RowPlan[] = [];
+    let open = messages;
+    for (let before: ReadonlyMap<string, Stored> | undefined; open.length > 0;) {
+      const states = await readStates(session, definition, distinctKeys(open), this.parts.tombstones);
+      const plan = this.#plan(definition, open, states, this.settle);
+      await this.#dismissTies(session, definition, open);
+      const unwritten = await writeRows(session, plan);
+      plans.push(plan);
+      this.#settleSuppressed(plan, unwritten, { states, before });
+      // What is still the same has not been written by somebody else.
+      open = open.filter(
+        ({ key: { text } }) => unwritten.has(text) && !isSameState(states.get(text)!, before?.get(text)),
+      );
+      before = states;
+    }
+    return {
+      definition,
+      writes: [],
+      deletes: plans.flatMap(({ deletes }) => deletes),
+      burials: plans.flatMap(({ burials }) => burials),
+    };
+  }
+
+  /** Rows that were not written, although nobody else has written them since the look before. */
+  #settleSuppressed(
+    { writes }: RowPlan,
+    unwritten: ReadonlySet<string>,
+    { states, before }: { states: ReadonlyMap<string, Stored>; before: ReadonlyMap<string, Stored> | undefined },
+  ): void {
+    for (const { key, winner } of writes.flatMap(({ rows }) => rows)) {
+      if (!winner || !unwritten.has(key.text) || !isSameState(states.get(key.text)!, before?.get(key.text))) continue;
+      this.settle(winner, SUPPRESSED);
+    }
+  }
+
+  /** Two states of one revision with the same content are no tie: a message that has come again. */
+  async #dismissTies(session: SqlSession, definition: ReplicaDefinition, messages: readonly Prepared[]): Promise<void> {
+    const ties = this.#notes.ties.filter((message) => message.row && messages.includes(message));
+    for (const [columns, group] of Map.groupBy(ties, ({ row }) => row!.columns)) {
+      const rows = group.map(({ row }) => row!.values);
+      const same = keysOf(definition, await session.run(definition.table!.equalRows(columns, rows)));
+      this.#notes.forget(group.filter(({ key }) => same.has(key.text)));
+    }
   }
 
   async #deleteRows(session: SqlSession, { definition, deletes, burials }: RowPlan): Promise<void> {
-    if (deletes.length > 0) await session.run(definition.table!.deleteRows(deletes.map((key) => key.parts)));
+    if (deletes.length > 0) {
+      const gone = await session.run(definition.table!.deleteRows(deletes.map(({ key }) => key.parts)));
+      if (gone.length < deletes.length) await this.#settleKept(session, definition, deletes);
+    }
     if (burials.length > 0) await session.run(bury(this.parts.tombstones, definition.cqrsId, burials));
+  }
+
+  /** Some of these may have gone with others already. */
+  async #settleKept(session: SqlSession, definition: ReplicaDefinition, deletes: RowPlan['deletes']): Promise<void> {
+    const keys = deletes.map(({ key }) => key);
+    const states = await readStates(session, definition, keys, this.parts.tombstones);
+    for (const { key, message } of deletes) {
+      if (states.get(key.text)!.kind === 'row') this.settle(message, SUPPRESSED);
+    }
   }
 
   async #callHooks(
@@ -257,7 +299,7 @@ export class Batch {
       try {
         const applying = path.apply(em, message, states.get(message.key.text)!, this.#rules);
         const result = await this.#limits.watch('calling hooks of', definition, applying);
-        if (result.aheadBy !== undefined) this.#clocks.set(message, result.aheadBy);
+        if (result.decision) this.#notes.add(message, result.decision);
         const stored = message.bySave
           ? await readStates(session, definition, [message.key], this.parts.tombstones)
           : undefined;
@@ -295,7 +337,7 @@ export class Batch {
     try {
       const carried = await path.applyTogether(em, run, rows);
       for (const { message, decision } of run.slice(0, carried.length)) {
-        if (decision.aheadBy !== undefined) this.#clocks.set(message, decision.aheadBy);
+        this.#notes.add(message, decision);
       }
       return carried;
     } catch (error) {
@@ -303,14 +345,6 @@ export class Batch {
       return [];
     }
   }
-}
-
-/**
- * Whether an entity's rows must be done before those behind it are begun: a new life deletes the former row, and through a
- * foreign key the database would take along what was just written.
- */
-function mustEndFirst(groups: readonly Group[], index: number): boolean {
-  return groups[index]!.definition.takesOthersAlong && index < groups.length - 1;
 }
 
 /** The messages of one entity, and how to write them straight if they can be. */

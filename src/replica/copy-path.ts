@@ -17,6 +17,7 @@ import type { ReplicaDefinition } from './replica-definition.js';
 import type { Statement } from './replica-table.js';
 import { askForKeys, hasPlainKeys, normalizeKey, readRowKey, type RowKey, rowKey } from './row-keys.js';
 import { inSavepointOf, SqlSession } from './sql-session.js';
+import { bornFrom } from './stored-version.js';
 import { TimeLimits } from './time-limits.js';
 
 /** All that is kept of a row until it is written. A class for the reason that `inbox/message.ts` gives. */
@@ -84,7 +85,7 @@ export class CopyPath {
     { incarnation, texts }: { incarnation: number | null; texts: ExactTexts | null },
   ): CopyRow | undefined {
     try {
-      const version = readVersion(definition.cqrsId, data, incarnation);
+      const version = bornFrom(readVersion(definition.cqrsId, data, incarnation));
       const key = mapKey(definition, { signalType: SignalType.SAVE, instanceData: data });
       const { columns, values } = mapRow(definition, data, key, texts);
       const line = copyLine(values, version, discriminatorOf(definition.meta)?.value);

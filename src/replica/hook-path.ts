@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { givenText } from '../core/exact-texts.js';
+import type { Version } from '../core/payload.js';
 import { parseJson, stringifyJson, type WireObject } from '../core/wire-values.js';
 import type { Outcome } from '../inbox/handler.js';
 import { after } from './fold.js';
@@ -7,14 +8,16 @@ import type { Prepared } from './prepare.js';
 import { cutToDate, previousValues, propertyValues } from './property-values.js';
 import type { ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
-import type { CreateContext, ReplicaInstance } from './replica-hooks.js';
-import { compareVersions, decide, type RuleOptions, type Stored } from './revision-rules.js';
+import { isRowOf, replaceRow, StillReferenced } from './replacing.js';
+import type { CreateContext, DeleteContext, ReplicaInstance } from './replica-hooks.js';
+import { decide, type Decision, type RuleOptions, type Stored } from './revision-rules.js';
 import { type Decided, lockOf, Together, type Writing } from './hooks-together.js';
 import { keyCondition } from './row-keys.js';
-import { applied, refusal } from './row-path.js';
+import { applied, refusal, SUPPRESSED } from './row-path.js';
 import { SqlSession } from './sql-session.js';
 import type { StampedFlush } from './stamped-flush.js';
 import { isTime, type Stamp } from './stamps.js';
+import { compareVersions } from './stored-version.js';
 import { bury } from './tombstones.js';
 import type { WholeRows } from './whole-rows.js';
 
@@ -74,15 +77,29 @@ export class HookPath {
     message: Prepared,
     stored: Stored,
     rules: RuleOptions,
-  ): Promise<{ outcome: Outcome; stored: Stored; aheadBy?: number }> {
+  ): Promise<{ outcome: Outcome; stored: Stored; decision?: Decision }> {
     if (message.bySave) return { outcome: await this.#callSave(transaction, message), stored };
     const decision = decide(stored, message.incoming, rules);
-    const { aheadBy } = decision;
-    if ('reason' in decision) return { outcome: refusal(message, decision), stored, aheadBy };
+    if ('reason' in decision) {
+      if (decision.action === 'skip' && decision.version) await this.#learn(transaction, message, decision.version);
+      return { outcome: refusal(message, decision), stored: after(stored, decision), decision };
+    }
     // An EntityManager of its own, so that nothing read for one message is taken for the present by the next.
     const scope = transaction.fork({ clear: true, keepTransactionContext: true });
-    const now = await scope.transactional((em) => this.#carryOut(em, message, decision));
-    return { outcome: applied(message, decision.action), stored: now, aheadBy };
+    try {
+      const now = await scope.transactional((em) => this.#carryOut(em, message, decision));
+      return { outcome: applied(message, decision.action, decision.version), stored: now, decision };
+    } catch (error) {
+      if (error instanceof KeptBack) return { outcome: SUPPRESSED, stored, decision };
+      if (!(error instanceof StillReferenced)) throw error;
+      return { outcome: { kind: 'dead-letter', reason: 'replaced-row-deleted', error: error.error }, stored, decision };
+    }
+  }
+
+  /** Stores a floor. */
+  async #learn(em: EntityManager, { key }: Prepared, version: Version): Promise<void> {
+    const { table } = this.definition;
+    await new SqlSession(em).run(table!.stamp([], [{ key: key.parts, version, exact: [], values: [] }]));
   }
 
   /**
@@ -133,7 +150,7 @@ export class HookPath {
         );
         const stamp = stampOf(message, decision);
         if (entity) stamps.set(entity, stamp);
-        done.push({ message, decision, stamp });
+        done.push({ message, decision, stamp, entity });
         if (!together.hasReadOthers()) continue;
         this.parts.readsOthers.add(definition);
         break;
@@ -147,45 +164,70 @@ export class HookPath {
       em.clear(); // or its end would look for changes once more
       return done.map(({ message, decision }) => ({
         message,
-        outcome: applied(message, decision.action),
+        outcome: applied(message, decision.action, decision.version),
         stored: { kind: missing.has(message) ? 'tombstone' : 'row', version: decision.version },
       }));
     });
   }
 
   async #carryOut(em: EntityManager, message: Prepared, decision: Writing): Promise<Stored> {
-    const { statics } = this.definition;
-    const { payload } = message.received;
-    const meta = statics.CQRS_META ? payload.meta : undefined;
-    const ends = decision.action === 'delete' || decision.action === 'replace';
-    if (ends) {
-      const masterData = payload.signalType === 'DELETE' ? payload.instanceData : this.#farewell(message);
-      await statics.cqrsDelete(em, { masterData, meta });
-      await em.flush();
-    }
-    if (decision.action !== 'delete' && decision.action !== 'remember') {
-      await this.#write(em, message, decision.action);
-      await em.flush();
-    }
-    // A hook may keep what it was told to delete, or make nothing: what is there now is what the next message meets.
-    if (decision.action === 'remember') {
+    const { definition } = this;
+    const { action, version } = decision;
+    const { instanceData } = message.received.payload;
+    if (action === 'remember') {
       await this.#bury(em, [{ message, decision }]);
-      return { kind: 'tombstone', version: decision.version };
+      return { kind: 'tombstone', version };
     }
-    const missing = await this.#stamp(em, [{ message, decision, stamp: stampOf(message, decision) }]);
-    if (after(decision).kind === 'tombstone' && missing.size === 0) await this.#bury(em, [{ message, decision }]);
-    return { kind: missing.size === 0 ? 'row' : 'tombstone', version: decision.version };
+    if (action === 'delete') {
+      await this.#callDelete(em, message, { masterData: instanceData, replaced: false });
+      await em.flush();
+      // A hook may keep what it was told to delete; who calls none means what it says.
+      if (!definition.overrides.has('cqrsDelete') && (await this.#exists(em, message))) throw new KeptBack();
+      const missing = await this.#stamp(em, [{ message, decision, stamp: stampOf(message, decision) }]);
+      if (missing.size === 0) await this.#bury(em, [{ message, decision }]);
+      return { kind: missing.size === 0 ? 'row' : 'tombstone', version };
+    }
+    const entity =
+      action === 'replace'
+        ? await replaceRow(em, definition, message, {
+            farewell: () => this.#callDelete(em, message, { masterData: this.#farewell(message), replaced: true }),
+            context: this.#context(em, message),
+          })
+        : await this.#write(em, message, action);
+    await em.flush();
+    const missing = await this.#stamp(em, [{ message, decision, stamp: stampOf(message, decision), entity }]);
+    return { kind: missing.size === 0 ? 'row' : 'tombstone', version };
   }
 
-  /** Stamps rows, and buries those that are not there, which are what it answers with. */
+  #callDelete(
+    em: EntityManager,
+    { received }: Prepared,
+    context: Pick<DeleteContext, 'masterData' | 'replaced'>,
+  ): Promise<void> {
+    const { statics } = this.definition;
+    const meta = statics.CQRS_META ? received.payload.meta : undefined;
+    return statics.cqrsDelete(em, { ...context, meta });
+  }
+
+  async #exists(em: EntityManager, { key }: Prepared): Promise<boolean> {
+    return (await new SqlSession(em).run(this.definition.table!.placeOf(key.parts))).length > 0;
+  }
+
+  /**
+   * Stamps rows, and buries those that are not there, which are what it answers with: a hook may make nothing.
+   * @throws KeptBack where the database has kept a row back.
+   */
   async #stamp(em: EntityManager, done: readonly Stamped[]): Promise<ReadonlySet<Prepared>> {
     if (done.length === 0) return new Set();
     const rows = done.map(({ stamp }) => ({ ...stamp, values: [] }));
     const answer = await new SqlSession(em).run(this.definition.table!.stamp([], rows));
     const { alive } = answer[0] as { alive: string | null };
     const there = new Set(alive?.split(',').map(Number));
-    // A hook may make nothing: what is there now is what the next message meets.
     const missing = done.filter((_, index) => !there.has(index + 1));
+    for (const { message, decision, entity } of missing) {
+      const made = decision.action === 'create' && entity && isRowOf(em, this.definition, message, entity);
+      if (made || (await this.#exists(em, message))) throw new KeptBack();
+    }
     await this.#bury(em, missing);
     return new Set(missing.map(({ message }) => message));
   }
@@ -200,7 +242,7 @@ export class HookPath {
   async #write(
     em: EntityManager,
     message: Prepared,
-    action: 'create' | 'update' | 'replace',
+    action: 'create' | 'update',
     loaded?: object,
   ): Promise<object | undefined> {
     const { definition } = this;
@@ -264,7 +306,12 @@ export class HookPath {
 
 interface Stamped extends Decided {
   readonly stamp: Stamp;
+  /** What was written to, if it is known. */
+  readonly entity?: object | undefined;
 }
+
+/** No row came back: a trigger or a policy of the database. */
+class KeptBack extends Error {}
 
 function stampOf({ key, row, received }: Prepared, { version }: Writing): Stamp {
   const { texts } = received.payload;

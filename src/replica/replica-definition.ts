@@ -28,8 +28,6 @@ export interface ReplicaDefinition extends Definition {
   readonly path: 'rows' | 'hooks' | 'none';
   /** Parents before children. */
   readonly order: number;
-  /** Whether the database deletes or changes rows of other replicas when one of its rows is deleted. */
-  readonly takesOthersAlong: boolean;
 }
 
 export interface DefinedReplicas {
@@ -56,24 +54,14 @@ export function defineReplicas(entities: readonly EntityMetadata[], names: SqlNa
   const definitions: ReplicaDefinition[] = [];
   const ids = new Map<string, string>();
   const orders = parentsFirst(entities);
-  const takers = relationsTakenAlong(entities);
   for (const meta of entities.filter(isConcreteReplica)) {
     const complain: Complain = (what, cure) => void problems.push({ where: meta.className, what, cure });
     const statics = meta.class as unknown as ReplicaStatics;
     const cqrsId = checkId(meta, statics, ids, complain);
     if (cqrsId === undefined || !checkShape(meta, complain)) continue;
     const order = orders.get(meta.root.class) ?? 0;
-    const takenAlong = takers.get(meta.root.class) ?? [];
-    const takesOthersAlong = takenAlong.length > 0;
-    const definition = define({ meta, statics, cqrsId, names, order, takesOthersAlong }, complain);
+    const definition = define({ meta, statics, cqrsId, names, order }, complain);
     definitions.push(definition);
-    for (const { where, property } of takenAlong) {
-      warnings.push({
-        where,
-        what: `its '${property.name}' is ON DELETE ${property.deleteRule!.toUpperCase()}: when a row of ${meta.className} begins a new life (deleted and created again by its master, or sent with --new-incarnation), the former one is deleted, the database changes the rows that point to it, and no message puts that right.`,
-        cure: "Declare deleteRule: 'no action': a row that is replaced is there again before PostgreSQL looks.",
-      });
-    }
     for (const property of uniqueProperties(definition)) {
       warnings.push({
         where: meta.className,
@@ -152,14 +140,12 @@ function define(
     cqrsId,
     names,
     order,
-    takesOthersAlong,
   }: {
     meta: EntityMetadata;
     statics: ReplicaStatics;
     cqrsId: string;
     names: SqlNames;
     order: number;
-    takesOthersAlong: boolean;
   },
   complain: Complain,
 ): ReplicaDefinition {
@@ -203,13 +189,13 @@ function define(
           name: names.table(meta),
           columns,
           keyColumns,
+          optional: optionalFields(meta),
           discriminator: discriminatorOf(meta),
           quote: names.quote,
         }),
     overrides,
     path: none ? 'none' : overrides.size > 0 || custom ? 'hooks' : 'rows',
     order,
-    takesOthersAlong,
   };
 }
 
@@ -303,23 +289,11 @@ function uniqueProperties({ meta, columns, path }: ReplicaDefinition): string[] 
     .map((properties) => properties.join(', '));
 }
 
-interface TakenAlong {
-  readonly where: string;
-  readonly property: EntityProperty;
-}
-
-/** The foreign keys through which the database itself changes rows when one that they point to is deleted, by its class. */
-function relationsTakenAlong(entities: readonly EntityMetadata[]): Map<Function, TakenAlong[]> {
-  const taken = entities.flatMap((meta) =>
-    meta.relations
-      .filter(
-        (property) =>
-          isRelation(property) && isStored(property) && property.targetMeta && property.createForeignKeyConstraint,
-      )
-      .filter((property) => /cascade|set null|set default/.test(property.deleteRule ?? ''))
-      .map((property): TakenAlong => ({ where: meta.className, property })),
-  );
-  return Map.groupBy(taken, ({ property }) => property.targetMeta!.root.class);
+/** Columns that a row can do without. */
+function optionalFields(meta: EntityMetadata): string[] {
+  return replicable(meta)
+    .filter((property) => property.primary !== true && canBeLeftOut(property))
+    .flatMap((property) => property.fieldNames);
 }
 
 /** A rank for each table, by its root entity's class: greater than the ranks of all that its foreign keys point to, cycles aside. */

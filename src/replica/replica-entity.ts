@@ -33,7 +33,10 @@ export interface ReplicaMembers extends ReplicaInstance {
   cqrsRevision: Opt<Hidden<number>>;
   /** When the master's row last changed, by its database's clock. Milliseconds here, microseconds in the database. */
   cqrsUpdated: Opt<Date>;
-  /** Numbers the lives of this key; null when the master does not (django-cqrs). */
+  /**
+   * Numbers the incarnations of this key. Null or negative when the master does not (django-cqrs): then it is what this
+   * replica remembers of their order, and nothing to compute with.
+   */
   cqrsIncarnation?: number | null;
 
   /**
@@ -82,7 +85,10 @@ export interface ReplicaClass {
   cqrs(em: EntityManager): ReplicaManager;
   /** Override it to create rows yourself. Default: makes and persists an entity. `em` is flushed afterwards. */
   cqrsCreate(em: EntityManager, context: CreateContext): Promise<object | void>;
-  /** Override it to delete rows yourself. Default: deletes by key. `em` is flushed afterwards. */
+  /**
+   * Override it to delete rows yourself. `em` is flushed afterwards. Default: deletes by key, but not with
+   * `context.replaced`: then the row is written over by what `cqrsCreate` makes.
+   */
   cqrsDelete(em: EntityManager, context: DeleteContext): Promise<void>;
   /** Override it to decide whether a failed message is tried again. Default: `settings.replica.maxRetries`. */
   shouldRetryCqrs?(retries: number, error: Error): boolean;
@@ -152,7 +158,8 @@ const defaults = {
     em.persist(row);
     return row;
   },
-  async cqrsDelete(this: Function, em: EntityManager, { masterData }: DeleteContext): Promise<void> {
+  async cqrsDelete(this: Function, em: EntityManager, { masterData, replaced }: DeleteContext): Promise<void> {
+    if (replaced) return;
     await runtimeOf(em, this).remove(this, em, masterData);
   },
 };

@@ -25,6 +25,11 @@ export interface DeleteContext {
   /** What came: `id`, `cqrs_revision`, `cqrs_updated`, and the master's `custom` data, if any. */
   readonly masterData: Readonly<WireObject>;
   readonly meta?: WireValue;
+  /**
+   * True: the row's master has created it anew, and `cqrsCreate` is called next. The row stays in its place, so that rows
+   * that point to it go on doing so: end what belonged to the former row, and do not delete it. Default false.
+   */
+  readonly replaced?: boolean;
 }
 
 export interface SaveContext {

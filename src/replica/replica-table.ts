@@ -1,14 +1,16 @@
-import { formatMicroseconds } from '../core/wire-times.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import type { Version } from '../core/payload.js';
-import type { RuleOptions } from './revision-rules.js';
 import { shapeOf, stampColumns, type StampedRow, stampText } from './stamps.js';
+import { versionColumns, versionTexts } from './stored-version.js';
 import { SEPARATOR_SQL, type TextColumns, textColumns, transpose, unnest } from './text-columns.js';
+import { olderText, type WriteCondition } from './write-condition.js';
 
 /** A row as it is written: a text a column, in the order of the shape it belongs to, and its version. */
 export interface RowTexts {
   readonly values: readonly (string | null)[];
   readonly version: Version;
+  /** What must be stored of the row for `unchanged`; not looked at otherwise. */
+  readonly expected?: Version | null;
 }
 
 export interface Statement {
@@ -17,9 +19,6 @@ export interface Statement {
   /** Its text is one of few, and finds rows by an index: PostgreSQL may keep it and its plan. */
   readonly steady?: boolean;
 }
-
-/** Whether the old row is deleted in the same statement: when the new one is newer, or for certain, as a DELETE asked. */
-export type Replacing = 'no' | 'if-newer' | 'certainly';
 
 export interface StraightWrite {
   readonly columns: readonly ReplicaColumn[];
@@ -34,11 +33,9 @@ export interface WriteOptions {
   /** Which of the table's columns the rows have; most messages have them all. */
   readonly columns: readonly ReplicaColumn[];
   readonly rows: readonly RowTexts[];
-  /** SYNC also writes over an equal version. */
-  readonly sync: boolean;
-  /** A new life over an old row. */
-  readonly replace: Replacing;
-  readonly rules: RuleOptions;
+  readonly condition: WriteCondition;
+  /** Columns that the rows do not have take their defaults. */
+  readonly resets: boolean;
 }
 
 /**
@@ -50,6 +47,7 @@ export class ReplicaTable {
   readonly name: string;
   readonly #columns: readonly ReplicaColumn[];
   readonly #keys: readonly ReplicaColumn[];
+  readonly #optional: readonly string[];
   readonly #discriminator: { readonly field: string; readonly value: string } | undefined;
   readonly #quote: (identifier: string) => string;
   readonly #texts = new Map<string, string>();
@@ -58,12 +56,15 @@ export class ReplicaTable {
     readonly name: string;
     readonly columns: readonly ReplicaColumn[];
     readonly keyColumns: readonly ReplicaColumn[];
+    /** Columns that a row can do without. */
+    readonly optional: readonly string[];
     readonly discriminator?: { readonly field: string; readonly value: string } | undefined;
     readonly quote: (identifier: string) => string;
   }) {
     this.name = parts.name;
     this.#columns = parts.columns;
     this.#keys = parts.keyColumns;
+    this.#optional = parts.optional;
     this.#discriminator = parts.discriminator;
     this.#quote = parts.quote;
   }
@@ -137,27 +138,22 @@ export class ReplicaTable {
     };
   }
 
-  /**
-   * Inserts rows, or writes over those of a lower version; answers with the keys (`k0`, `k1` …) of the rows written.
-   * The guard is what keeps two writers right who both hold shared locks: the loser's row is not among the answers.
-   */
+  /** Inserts rows or writes over them, each under its condition; answers with the keys (`k0`, `k1` …) of those written. */
   write(options: WriteOptions): Statement {
-    const { columns, rows, rules, sync, replace } = options;
-    const texts = textColumns(rowColumns(columns, rows));
-    const shape = ['guarded', texts.form, fieldsOf(columns), sync, replace, rules.syncDowngrade].join('|');
-    return {
-      text: this.#textOf(shape, () => this.#guardedText(options, texts)),
-      parameters: [
-        ...texts.parameters,
-        formatMicroseconds(Math.min(rules.now + rules.tolerance, FAR_FUTURE)),
-        `${rules.tolerance} microseconds`,
-      ],
-      steady: true,
-    };
+    const { columns, rows, condition, resets } = options;
+    const texts = textColumns([
+      ...rowColumns(columns, rows),
+      ...(condition === 'unchanged' ? versionColumns(rows.map(({ expected }) => expected!)) : []),
+    ]);
+    const shape = [condition, texts.form, fieldsOf(columns), resets].join('|');
+    const text = this.#textOf(shape, () =>
+      condition === 'unchanged' ? this.#changeText(options, texts) : this.#upsertText(options, condition, texts),
+    );
+    return { text, parameters: texts.parameters, steady: true };
   }
 
   /**
-   * The same for SAVEs of numbered lives, without any knowledge of what is stored: it writes only where there is neither
+   * The same for SAVEs of numbered incarnations, without any knowledge of what is stored: it writes only where there is neither
    * a row of another life or an equal or higher version, nor a tombstone. Answers also whether each row is new: `k0`, `k1` …
    * and `created` a row, or all keys packed in one row, those of new rows in `created`, the others in `updated`.
    */
@@ -169,10 +165,43 @@ export class ReplicaTable {
     return { text, parameters: [...texts.parameters, cqrsId], steady: true };
   }
 
+  /** Gives columns that no message has filled their defaults. */
+  resetRow(key: readonly string[], filled: readonly ReplicaColumn[]): Statement {
+    const resets = this.#resets(filled, true);
+    if (resets.length === 0) return this.placeOf(key);
+    return { text: `update ${this.name} t set ${resets.join(', ')} where ${this.#isKey()}`, parameters: key };
+  }
+
+  /** Where a row is stored (`place`), which every change of it changes. */
+  placeOf(key: readonly string[]): Statement {
+    const text = `select (t.tableoid, t.ctid)::text as place from ${this.name} t where ${this.#isKey()}`;
+    return { text, parameters: key };
+  }
+
+  /** Answers with the keys (`k0`, `k1` …) of the rows that have these values. */
+  equalRows(columns: readonly ReplicaColumn[], rows: readonly (readonly (string | null)[])[]): Statement {
+    const values = columns.map((column, index) => {
+      const [stored, given] = [`t.${this.#quote(column.field)}`, `u.c${index}::${column.cast}`];
+      // PostgreSQL does not compare `json`.
+      return column.kind === 'json' ? [`${stored}::jsonb`, `${given}::jsonb`] : [stored, given];
+    });
+    const key = this.#keys.map((column) => {
+      const index = columns.findIndex(({ field }) => field === column.field);
+      return `r.${this.#quote(column.field)} = u.c${index}::${column.cast}`;
+    });
+    return {
+      text: `select ${this.#keyTexts('t').join(', ')} from ${unnest(columns.length)}
+        cross join lateral (select * from ${this.name} r where ${key.join(' and ')} offset 0) t
+        where ${values.map(([stored, given]) => `${stored} is not distinct from ${given}`).join(' and ')}`,
+      parameters: transpose(rows, columns.length),
+    };
+  }
+
+  /** Answers with the keys (`k0`, `k1` …) of those that were there. */
   deleteRows(keys: readonly (readonly string[])[]): Statement {
     return {
       text: `delete from ${this.name} t using ${unnest(this.#keys.length)}
-        where ${this.#sameKey('t', (index) => `u.c${index}::${this.#keys[index]!.cast}`)}`,
+        where ${this.#sameKey('t', (index) => `u.c${index}::${this.#keys[index]!.cast}`)} returning ${this.#keyTexts('t').join(', ')}`,
       parameters: transpose(keys, this.#keys.length),
     };
   }
@@ -266,39 +295,63 @@ export class ReplicaTable {
     );
   }
 
-  #guardedText({ columns, sync, replace, rules }: WriteOptions, texts: TextColumns): string {
-    const width = columns.length;
-    const replaces = replace !== 'no';
-    const casts = [...columns.map((column) => column.cast), ...VERSION_CASTS];
+  #upsertText(
+    { columns, resets }: WriteOptions,
+    condition: Exclude<WriteCondition, 'unchanged'>,
+    texts: TextColumns,
+  ): string {
     const { fields, targets, sources } = this.#targets(columns);
-    const guard = (t: string, e: string): string =>
-      guardText(t, e, {
-        sync,
-        syncDowngrade: rules.syncDowngrade,
-        horizon: `$${width + 4}::text::timestamptz`,
-        tolerance: `$${width + 5}::text::interval`,
-      });
-    const assignments = targets.map((field) => `${field} = excluded.${field}`).join(', ');
+    const assignments = [...targets.map((field) => `${field} = excluded.${field}`), ...this.#resets(columns, resets)];
     const key = this.#keys.map((column) => this.#quote(column.field));
+    const conflict =
+      condition === 'absent'
+        ? 'do nothing'
+        : `do update set ${assignments.join(', ')} where ${olderText('t', 'excluded', condition)}`;
     return `with incoming as (
-        select ${casts.map((cast, index) => `u.c${index}::${cast} as ${fields[index]}`).join(', ')}, u.n as "cqrs:n"
-        from ${unnest(width + 3, texts.sql)}
-      )${
-        replaces
-          ? `, former as (
-        delete from ${this.name} t using incoming e
-        where ${key.map((field) => `t.${field} = e.${field}`).join(' and ')}${replace === 'certainly' ? '' : ` and (${guard('t', 'e')})`} returning 1
-      )`
-          : ''
-      }
+        select ${this.#reads(columns, fields).join(', ')}, u.n as "cqrs:n" from ${unnest(fields.length, texts.sql)}
+      )
       insert into ${this.name} as t (${targets.join(', ')})
-      select ${sources.join(', ')} from incoming ${
-        // the count makes PostgreSQL finish the deletion before the first row goes in
-        replaces ? 'where (select count(*) from former) >= 0 ' : ''
-      }order by "cqrs:n"
-      on conflict (${key.join(', ')}) do update set ${assignments}
-      where ${guard('t', 'excluded')}
+      select ${sources.join(', ')} from incoming order by "cqrs:n"
+      on conflict (${key.join(', ')}) ${conflict}
       returning ${this.#keyTexts('t').join(', ')}`;
+  }
+
+  #changeText({ columns, resets }: WriteOptions, texts: TextColumns): string {
+    const { fields, targets, sources } = this.#targets(columns);
+    const width = fields.length;
+    const assignments = [
+      ...targets.map((field, index) => `${field} = ${index < width ? `e.${field}` : sources[index]!}`),
+      ...this.#resets(columns, resets),
+    ];
+    const sameKey = this.#keys.map(({ field }) => `r.${this.#quote(field)} = e.${this.#quote(field)}`);
+    const unchanged = VERSION_FIELDS.map((field, index) => `r.${field} is not distinct from e."cqrs:${index}"`);
+    const expected = VERSION_CASTS.map((cast, index) => `u.c${width + index}::${cast} as "cqrs:${index}"`);
+    // Row by row, and found by its place, which a change by somebody else moves: for both see `stampText`.
+    return `with incoming as (
+        select ${[...this.#reads(columns, fields), ...expected].join(', ')} from ${unnest(width + 3, texts.sql)}
+      )
+      update ${this.name} t set ${assignments.join(', ')}
+      from incoming e cross join lateral (select r.tableoid, r.ctid from ${this.name} r
+        where ${[...sameKey, ...unchanged].join(' and ')} offset 0) as at
+      where t.ctid = at.ctid and t.tableoid = at.tableoid
+      returning ${this.#keyTexts('t').join(', ')}`;
+  }
+
+  #reads(columns: readonly ReplicaColumn[], fields: readonly string[]): string[] {
+    const casts = [...columns.map((column) => column.cast), ...VERSION_CASTS];
+    return casts.map((cast, index) => `u.c${index}::${cast} as ${fields[index]}`);
+  }
+
+  #resets(columns: readonly ReplicaColumn[], resets: boolean): string[] {
+    if (!resets) return [];
+    return this.#optional
+      .filter((field) => !columns.some((column) => column.field === field))
+      .map((field) => `${this.#quote(field)} = default`);
+  }
+
+  /** Whether `t` has the key of the first parameters. */
+  #isKey(): string {
+    return this.#sameKey('t', (index) => `$${index + 1}::text::${this.#keys[index]!.cast}`);
   }
 
   #sameKey(alias: string, value: (index: number) => string): string {
@@ -325,9 +378,7 @@ function rowColumns(columns: readonly ReplicaColumn[], rows: readonly RowTexts[]
       rows.map((row) => row.values),
       columns.length,
     ),
-    rows.map((row) => String(row.version.revision)),
-    rows.map((row) => formatMicroseconds(row.version.updated)),
-    rows.map((row) => (row.version.incarnation === null ? null : String(row.version.incarnation))),
+    ...versionColumns(rows.map(({ version }) => version)),
   ];
 }
 
@@ -337,39 +388,6 @@ function fieldsOf(columns: readonly ReplicaColumn[]): string {
 
 /** Each is some kilobytes long. */
 const MOST_TEXTS = 500;
-
-/** The greatest time that JavaScript can format; a tolerance may be endless. */
-const FAR_FUTURE = Date.UTC(9999, 11, 31) * 1000;
-
-/** The rules between two rows, `t` the stored and `e` the incoming one, as SQL. */
-export function guardText(
-  t: string,
-  e: string,
-  options: { sync: boolean; syncDowngrade: RuleOptions['syncDowngrade']; horizon: string; tolerance: string },
-): string {
-  const { sync, horizon, tolerance } = options;
-  const r = `${e}.${REVISION}`;
-  const s = `${t}.${REVISION}`;
-  const u = `${e}.${UPDATED}`;
-  const su = `${t}.${UPDATED}`;
-  const always = sync && options.syncDowngrade === 'always';
-  const unnumbered = always
-    ? // PostgreSQL refuses a parameter that the text does not use
-      `${horizon} is not null and ${tolerance} is not null`
-    : `case when ${u} > ${horizon} or ${su} > ${horizon} then ${r} ${sync ? '>=' : '>'} ${s}
-        else (${r} > ${s} and ${u} >= ${su} - ${tolerance}) or (${r} = ${s} and ${u} ${sync ? '>=' : '>'} ${su})
-          or (${r} < ${s} and ${u} > ${su} + ${tolerance}) end`;
-  return `case when ${t}.${INCARNATION} is null or ${e}.${INCARNATION} is null then ${unnumbered}
-        else (${t}.${INCARNATION}, ${s}, ${su}) ${sync ? '<=' : '<'} (${e}.${INCARNATION}, ${r}, ${u}) end`;
-}
-
-function versionTexts(alias: string, names: 'cqrs' | 'plain' = 'cqrs'): string {
-  const [revision, updated, incarnation] =
-    names === 'cqrs' ? [REVISION, UPDATED, INCARNATION] : ['revision', 'updated', 'incarnation'];
-  return `${alias}.${revision}::text as revision,
-        (extract(epoch from ${alias}.${updated}) * 1000000)::bigint::text as updated,
-        ${alias}.${incarnation}::text as incarnation`;
-}
 
 function literal(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;

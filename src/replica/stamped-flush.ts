@@ -49,7 +49,9 @@ export class StampedFlush {
       if (!flush) return insertMany(entity, data, options, ...rest);
       const { rows, stamped } = flush.exact(data);
       const result = await insertMany(entity, rows, options, ...rest);
-      for (const stamp of stamped) flush.stored.add(stamp);
+      // A trigger may have kept some of them back.
+      if ((result as { affectedRows?: number }).affectedRows === rows.length)
+        for (const stamp of stamped) flush.stored.add(stamp);
       return result;
     };
     const updateMany = driver.nativeUpdateMany.bind(driver);

@@ -1,6 +1,6 @@
-import { formatMicroseconds } from '../core/wire-times.js';
 import type { Version } from '../core/payload.js';
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
+import { versionColumns } from './stored-version.js';
 import { type TextColumns, transpose, unnest } from './text-columns.js';
 
 /**
@@ -56,9 +56,7 @@ export function stampColumns(
       rows.map(({ key }) => key),
       width,
     ),
-    rows.map(({ version }) => String(version.revision)),
-    rows.map(({ version }) => formatMicroseconds(version.updated)),
-    rows.map(({ version }) => (version.incarnation === null ? null : String(version.incarnation))),
+    ...versionColumns(rows.map(({ version }) => version)),
     ...exact.map((column) => rows.map((row) => row.exact.find((one) => one.column === column)?.text ?? null)),
     ...transpose(
       rows.map(({ values }) => values),

@@ -3,6 +3,7 @@ import type { ReplicaDefinition } from './replica-definition.js';
 import type { Stored } from './revision-rules.js';
 import { rowKey, type RowKey } from './row-keys.js';
 import type { SqlSession, TextRow } from './sql-session.js';
+import { UNKNOWN_TIME } from './stored-version.js';
 import { unpack } from './text-columns.js';
 import { readWholeRows, versionOf, type WholeRows } from './whole-rows.js';
 
@@ -95,6 +96,6 @@ function toVersion([revision, updated, incarnation]: readonly (string | null)[])
   return {
     incarnation: incarnation ? Number(incarnation) : null,
     revision: Number(revision),
-    updated: Number(updated),
+    updated: updated ? Number(updated) : UNKNOWN_TIME,
   };
 }

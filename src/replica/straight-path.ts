@@ -1,11 +1,11 @@
 import type { Outcome } from '../inbox/handler.js';
 import type { Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
-import { compareVersions } from './revision-rules.js';
 import type { Statement } from './replica-table.js';
 import { rowKey } from './row-keys.js';
 import { applied, refusal, type Settle } from './row-path.js';
 import type { TextRow } from './sql-session.js';
+import { compareVersions } from './stored-version.js';
 import { unpack } from './text-columns.js';
 
 /**

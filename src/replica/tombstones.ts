@@ -4,9 +4,9 @@ import type { Events } from '../core/events.js';
 import type { Version } from '../core/payload.js';
 import { versionComment } from '../core/schema-version.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
-import { formatMicroseconds } from '../core/wire-times.js';
 import type { Statement } from './replica-table.js';
 import { SqlSession } from './sql-session.js';
+import { versionColumns } from './stored-version.js';
 
 /**
  * The memory of deletions, and every query on it. A tombstone keeps a message that is older than the deletion from
@@ -43,16 +43,10 @@ export function bury(table: string, cqrsId: string, burials: readonly Burial[]):
   return {
     text: `insert into ${table} as d (cqrs_id, key, incarnation, revision, updated, deleted_at)
       select $1, u.key, u.incarnation::bigint, u.revision::int, u.updated::timestamptz, clock_timestamp()
-      from unnest($2::text[], $3::text[], $4::text[], $5::text[]) as u(key, incarnation, revision, updated)
+      from unnest($2::text[], $3::text[], $4::text[], $5::text[]) as u(key, revision, updated, incarnation)
       on conflict (cqrs_id, key) do update set incarnation = excluded.incarnation, revision = excluded.revision,
         updated = excluded.updated, deleted_at = excluded.deleted_at`,
-    parameters: [
-      cqrsId,
-      burials.map(({ key }) => key),
-      burials.map(({ version }) => (version.incarnation === null ? null : String(version.incarnation))),
-      burials.map(({ version }) => String(version.revision)),
-      burials.map(({ version }) => formatMicroseconds(version.updated)),
-    ],
+    parameters: [cqrsId, burials.map(({ key }) => key), ...versionColumns(burials.map(({ version }) => version))],
   };
 }
 

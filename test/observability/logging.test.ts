@@ -131,6 +131,10 @@ const EXAMPLES: Examples = {
     { ...message, aheadMs: 10_800_000 },
     'WARN  SAVE of account 7 claims to be 3 h from the future; its revision alone decided. Check the clock of its master',
   ],
+  'cqrs.replica.order-doubted': [
+    { ...message, reason: 'tie', revision: 2 },
+    'WARN  SAVE of account 7: another state of the row has the same revision, 2; the later time was taken',
+  ],
   'cqrs.replica.warned': [
     { where: 'AccountRef', what: 'has a unique constraint.', cure: 'Leave it to the master.' },
     'WARN  AccountRef has a unique constraint. Leave it to the master.',

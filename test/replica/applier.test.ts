@@ -288,7 +288,7 @@ describe('a master without incarnations', () => {
       account('second life', python({ updated: soon + 1 })),
     ];
     expect(await handle(...again)).toEqual(['superseded', 'create']);
-    expect(await rows()).toEqual([{ id: '1', name: 'second life', r: '0', i: null }]);
+    expect(await rows()).toEqual([{ id: '1', name: 'second life', r: '0', i: `-${soon + 1}` }]);
   });
 
   test('whose clock is ahead does not block its rows, and is named', async () => {

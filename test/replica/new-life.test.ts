@@ -1,7 +1,6 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
-import { replicaClass, ReplicaEntity } from '../../src/index.js';
-import { defineReplicas } from '../../src/replica/replica-definition.js';
+import { replica, replicaClass, ReplicaEntity } from '../../src/index.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { brief, message } from './support/messages.js';
 import { ReplicaService } from './support/replica-service.js';
@@ -10,10 +9,16 @@ const OwnerSchema = defineEntity({
   name: 'Owner',
   tableName: 'owner',
   extends: ReplicaEntity,
-  properties: { id: p.integer().primary().autoincrement(false), name: p.string() },
+  properties: {
+    id: p.integer().primary().autoincrement(false),
+    name: p.string(),
+    note: p.string().nullable(),
+    visits: p.integer().default(0),
+  },
 });
 class Owner extends replicaClass(OwnerSchema) {
   static override CQRS_ID = 'owner';
+  static override CQRS_MAPPING = { id: 'id', name: 'name' } as const;
 }
 OwnerSchema.setClass(Owner);
 
@@ -45,18 +50,32 @@ class House extends replicaClass(HouseSchema) {
 }
 HouseSchema.setClass(House);
 
+const ToySchema = defineEntity({
+  name: 'Toy',
+  tableName: 'toy',
+  extends: ReplicaEntity,
+  properties: {
+    id: p.integer().primary().autoincrement(false),
+    owner: () => p.manyToOne(Owner).deleteRule('cascade'),
+  },
+});
+class Toy extends replicaClass(ToySchema) {
+  static override CQRS_ID = 'toy';
+}
+ToySchema.setClass(Toy);
+
 let database: TestDatabase;
 let service: ReplicaService;
 beforeAll(async () => {
   database = await createDatabase();
-  service = await ReplicaService.start(database.url, [Owner, Pet, House]);
+  service = await ReplicaService.start(database.url, [Owner, Pet, House, Toy]);
   await service.orm.schema.create();
 });
 afterAll(async () => {
   await service.stop();
   await database.drop();
 });
-beforeEach(() => service.rows('truncate owner, pet, house'));
+beforeEach(() => service.rows('truncate owner, pet, house, toy'));
 
 const owner = (incarnation: number) => message({ id: 1, name: 'o' }, { cqrsId: 'owner', incarnation });
 const owned = (cqrsId: string, id: number) => message({ id, owner: 1 }, { cqrsId });
@@ -74,18 +93,105 @@ test('what comes with the new life of the row that it points to keeps pointing t
   ]);
 });
 
-test('what was there before loses it by ON DELETE SET NULL, which a warning tells at start, and keeps it by NO ACTION', async () => {
-  await service.handle([owner(1), owned('pet', 2), owned('house', 3)]);
-  await service.handle([owner(2)]);
-  expect(await service.rows('select owner_id::text from pet')).toEqual([{ owner_id: null }]);
-  expect(await service.rows('select owner_id::text from house')).toEqual([{ owner_id: '1' }]);
-  const names = { quote: (name: string) => `"${name}"`, table: () => '"x"' };
-  const { warnings } = defineReplicas([...service.orm.getMetadata().getAll().values()], names);
-  expect(warnings).toEqual([
-    {
-      where: 'Pet',
-      what: expect.stringMatching(/^its 'owner' is ON DELETE SET NULL: when a row of Owner begins a new life/),
-      cure: expect.stringContaining("deleteRule: 'no action'"),
+// claims: re-creation
+test('what was there before keeps pointing to it, whatever ON DELETE says: the row is replaced in place', async () => {
+  await service.handle([owner(1), owned('pet', 2), owned('house', 3), owned('toy', 4)]);
+  expect(brief(await service.handle([owner(2)]))).toEqual(['create']);
+  for (const table of ['pet', 'house', 'toy'])
+    expect(await service.rows(`select owner_id::text from ${table}`)).toEqual([{ owner_id: '1' }]);
+});
+
+test('a DELETE and the new life in one batch, too', async () => {
+  await service.handle([owner(1), owned('pet', 2), owned('toy', 4)]);
+  const gone = message({ id: 1 }, { cqrsId: 'owner', signal: 'DELETE', incarnation: 1, revision: 1 });
+  expect(brief(await service.handle([gone, owner(2)]))).toEqual(['superseded', 'create']);
+  expect(await service.rows('select owner_id::text from pet')).toEqual([{ owner_id: '1' }]);
+  expect(await service.rows('select owner_id::text from toy')).toEqual([{ owner_id: '1' }]);
+});
+
+test('what only the replica has begins anew with a SAVE, and is kept by a SYNC', async () => {
+  const seen = () => service.rows('select name, note, visits::text from owner');
+  await service.handle([owner(1)]);
+  await service.rows(`update owner set note = 'mine', visits = 7`);
+  await service.handle([message({ id: 1, name: 'synced' }, { cqrsId: 'owner', incarnation: 2, signal: 'SYNC' })]);
+  expect(await seen()).toEqual([{ name: 'synced', note: 'mine', visits: '7' }]);
+  await service.handle([message({ id: 1, name: 'saved' }, { cqrsId: 'owner', incarnation: 2, revision: 1 })]);
+  expect(await seen()).toEqual([{ name: 'saved', note: 'mine', visits: '7' }]);
+  await service.handle([message({ id: 1, name: 'anew' }, { cqrsId: 'owner', incarnation: 3 })]);
+  expect(await seen()).toEqual([{ name: 'anew', note: null, visits: '0' }]);
+});
+
+describe('through hooks', () => {
+  const calls: string[] = [];
+  let deletesItself = false;
+  let hooked: ReplicaService;
+
+  const BossSchema = defineEntity({
+    name: 'Boss',
+    tableName: 'owner',
+    extends: ReplicaEntity,
+    properties: {
+      id: p.integer().primary().autoincrement(false),
+      name: p.string(),
+      note: p.string().nullable(),
+      visits: p.integer().default(0),
     },
-  ]);
+  });
+
+  beforeAll(async () => {
+    hooked = await ReplicaService.start(database.url, [
+      replica(BossSchema, {
+        id: 'owner',
+        mapping: { id: 'id', name: 'name' },
+        cqrsCreate: async (em, { mappedData }) => {
+          calls.push('create');
+          return mappedData['name'] === 'nobody' ? undefined : em.create(BossSchema, mappedData as never);
+        },
+        cqrsDelete: async (em, { masterData, replaced }) => {
+          calls.push(replaced ? 'delete, replaced' : 'delete');
+          if (deletesItself || !replaced) await em.nativeDelete(BossSchema, { id: Number(masterData['id']) });
+        },
+      }),
+    ]);
+  });
+  afterAll(() => hooked.stop());
+  beforeEach(() => {
+    calls.length = 0;
+    deletesItself = false;
+  });
+
+  const boss = (name: string, incarnation: number, options = {}) =>
+    message({ id: 1, name }, { cqrsId: 'owner', incarnation, ...options });
+  const bosses = () => service.rows('select name, note, visits::text, cqrs_incarnation::text as i from owner');
+
+  // claims: re-creation
+  test('cqrsDelete is told, the row stays, and what cqrsCreate makes is written over it', async () => {
+    await hooked.handle([boss('first', 1)]);
+    await service.handle([owned('pet', 2), owned('house', 3), owned('toy', 4)]);
+    await service.rows(`update owner set note = 'mine', visits = 7`);
+    expect(brief(await hooked.handle([boss('synced', 2, { signal: 'SYNC' })]))).toEqual(['create']);
+    expect(await bosses()).toEqual([{ name: 'synced', note: 'mine', visits: '7', i: '2' }]);
+    expect(brief(await hooked.handle([boss('saved', 3)]))).toEqual(['create']);
+    expect(calls).toEqual(['create', 'delete, replaced', 'create', 'delete, replaced', 'create']);
+    expect(await bosses()).toEqual([{ name: 'saved', note: null, visits: '0', i: '3' }]);
+    for (const table of ['pet', 'house', 'toy'])
+      expect(await service.rows(`select owner_id::text from ${table}`)).toEqual([{ owner_id: '1' }]);
+  });
+
+  test('a hook that deletes the row itself: what cqrsCreate makes is inserted; where rows point to it, a dead letter at once', async () => {
+    deletesItself = true;
+    await hooked.handle([boss('first', 1)]);
+    expect(brief(await hooked.handle([boss('second', 2)]))).toEqual(['create']);
+    expect(await bosses()).toMatchObject([{ name: 'second', i: '2' }]);
+    await service.handle([owned('house', 3)]);
+    expect(brief(await hooked.handle([boss('third', 3)]))).toEqual(['dead-letter replaced-row-deleted']);
+    expect(await bosses()).toMatchObject([{ name: 'second', i: '2' }]);
+  });
+
+  test('a hook that makes nothing of the new incarnation: the former row goes', async () => {
+    await hooked.handle([boss('first', 1)]);
+    expect(brief(await hooked.handle([boss('nobody', 2)]))).toEqual(['create']);
+    expect(await bosses()).toEqual([]);
+    expect(brief(await hooked.handle([boss('first', 1)]))).toEqual(['stale']);
+  });
 });

@@ -111,7 +111,7 @@ describe('what is not written straight', () => {
   test('takes nothing back from the rest when it fails, and the rest is told as it was', async () => {
     await service.handle([save(2, 1)]);
     await service.rows(`create function keep() returns trigger language plpgsql as $$ begin raise 'kept'; end $$`);
-    await service.rows(`create trigger keep before delete on ${kind} for each row execute function keep()`);
+    await service.rows(`create trigger keep before update on ${kind} for each row execute function keep()`);
     const applier = service.side.createApplier();
     const batch = [save(1, 1), save(2, 2)];
     await expect(applier.handle(batch)).rejects.toThrow(/P0001/);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { Applier } from '../../../src/replica/applier.js';
 import { isTransient } from '../../../src/inbox/faults.js';
 import type { Received } from '../../../src/inbox/handler.js';
-import { ROWS, type Step, STEPS } from './masters.js';
+import { type Announced, ROWS, type Step, STEPS } from './masters.js';
 
 /** What a broker may do to messages: order, repetition, and how they are cut into batches for two workers. */
 export interface Delivery {
@@ -32,10 +32,11 @@ export const histories: fc.Arbitrary<History> = fc.record({
         other: row,
         writer: worker,
         gap: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 5_000_000 })),
+        wait: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 20 })),
       }),
       { minLength: 2, maxLength: 16, size: 'max' },
     )
-    .map((steps) => [{ kind: 'create' as const, row: 0, other: 0, writer: 0 as const, gap: 1 }, ...steps]),
+    .map((steps) => [{ kind: 'create' as const, row: 0, other: 0, writer: 0 as const, gap: 1, wait: 0 }, ...steps]),
   delivery: fc.record({
     ranks: fc.array(fc.record({ rank: fc.nat({ max: 1_000 }), times: fc.integer({ min: 1, max: 3 }) }), {
       minLength: 40,
@@ -45,23 +46,35 @@ export const histories: fc.Arbitrary<History> = fc.record({
   }),
 });
 
-/** Hands the messages to two appliers at once, as the delivery says. */
+/**
+ * What becomes of the order: any at all, for two workers at once; that of the commits; two publishers at once, within 0.3 s;
+ * some messages up to 20 s late, as after a retry. In all of them messages come repeatedly.
+ */
+export type Ordering = 'any' | 'in order' | 'race' | 'retried';
+
+/** Hands the messages to two appliers at once, or one after another, as the delivery says. */
 export async function deliver(
-  messages: readonly Received[],
+  { messages, times }: Pick<Announced, 'messages' | 'times'>,
   { ranks, batches }: Delivery,
   applier: Applier,
+  ordering: Ordering = 'any',
 ): Promise<void> {
-  const shuffled = messages
+  const placeOf = (index: number, rank: number, time: number): number => {
+    if (ordering === 'any') return (rank + time * 389) % 1_009;
+    const late = ordering === 'race' ? rank * 300 : ordering === 'retried' && rank < 150 ? rank * 133_000 : 0;
+    return times![index]! + late + time * rank * 5_000;
+  };
+  const ordered = messages
     .flatMap((message, index) => {
-      const { rank, times } = ranks[index % ranks.length]!;
-      return Array.from({ length: times }, (_, time) => ({ message, rank: (rank + time * 389) % 1_009 }));
+      const { rank, times: count } = ranks[index % ranks.length]!;
+      return Array.from({ length: count }, (_, time) => ({ message, place: placeOf(index, rank, time) }));
     })
-    .toSorted((a, b) => a.rank - b.rank)
+    .toSorted((a, b) => a.place - b.place)
     .map(({ message }) => message);
   const queues: [Received[][], Received[][]] = [[], []];
-  for (let at = 0, index = 0; at < shuffled.length; index++) {
+  for (let at = 0, index = 0; at < ordered.length; index++) {
     const { size, worker: which } = batches[index % batches.length]!;
-    queues[which].push(shuffled.slice(at, at + size));
+    queues[ordering === 'any' ? which : 0].push(ordered.slice(at, at + size));
     at += size;
   }
   await Promise.all(

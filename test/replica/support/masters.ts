@@ -11,6 +11,8 @@ export interface Step {
   readonly writer: 0 | 1;
   /** Time since the step before, in microseconds. */
   readonly gap: number;
+  /** How long its statement has waited for a lock, in seconds. */
+  readonly wait: number;
 }
 
 export const ROWS = 3;
@@ -27,11 +29,14 @@ export const STEPS = [
   'bulk',
   'sync',
   'restore',
+  'tie',
 ] as const;
 
 /** What a history has led to: every message it sent, in the order of the commits, and what a replica should hold. */
 export interface Announced {
   readonly messages: readonly Received[];
+  /** When each was committed, in microseconds since 1970, where the master is a model. */
+  readonly times?: readonly number[];
   readonly rows: ReadonlyMap<number, string>;
 }
 
@@ -58,6 +63,7 @@ abstract class ModelledMaster implements Master {
   protected clock = 0;
   protected firstKey = 0;
   #messages: Received[] = [];
+  #times: number[] = [];
   #names = 0;
   #backup = new Map<number, Row>();
 
@@ -65,6 +71,7 @@ abstract class ModelledMaster implements Master {
     this.rows.clear();
     this.lost.clear();
     this.#messages = [];
+    this.#times = [];
     this.#backup = new Map();
     this.firstKey = firstKey;
     this.clock = Date.now() * 1000 - 86_400 * SECOND;
@@ -80,12 +87,16 @@ abstract class ModelledMaster implements Master {
       if (!row) this.insert(key, 0);
       else if (row.incarnation !== null && !row.matches) this.send('DELETE', key, row);
     }
-    return { messages: this.#messages, rows: this.expected() };
+    this.conclude();
+    return { messages: this.#messages, times: this.#times, rows: this.expected() };
   }
 
   protected abstract take(step: Step, key: number, other: number): void;
   protected abstract insert(key: number, writer: 0 | 1): void;
   protected abstract expected(): Map<number, string>;
+
+  /** What is still to happen at the end of a history. */
+  protected conclude(): void {}
 
   protected nextName(): string {
     return `n${this.#names++}`;
@@ -111,6 +122,7 @@ abstract class ModelledMaster implements Master {
       instancePk: key,
       incarnation: row.incarnation,
     });
+    this.#times.push(this.clock);
     this.#messages.push({ payload, committedAt: null, direct: false, expired: false });
   }
 
@@ -127,6 +139,8 @@ export class OurMasterModel extends ModelledMaster {
     if (step.kind === 'restore') return this.#restore();
     if (!row) return;
     switch (step.kind) {
+      case 'tie': // numbered rows have none
+        return;
       case 'update':
         return this.#update(key, row);
       case 'bulk':
@@ -204,37 +218,56 @@ export class OurMasterModel extends ModelledMaster {
   }
 }
 
+export interface PythonBounds {
+  /** Whether statements wait for locks, so that later revisions have earlier times. */
+  readonly waits: boolean;
+  /** Between the end of one life of a key and the beginning of the next, in seconds. */
+  readonly apart: number;
+}
+
 /**
  * A model of a Python master within the bounds that are promised: two clocks less than a second apart, lives that last
- * longer than that, and re-creation more than two seconds after the end of the last life. Revisions of deletions come
- * from memory; rows that leave the filter are not announced; revisions have gaps.
+ * longer than that and are so far apart. Times are those of the call of `save`, a lock wait before the write; a revision that
+ * is read after COMMIT may be that of the next writer (a tie). Revisions of deletions come from memory; rows that leave the
+ * filter are not announced; revisions have gaps.
  */
 export class PythonMasterModel extends ModelledMaster {
   readonly #announced = new Map<number, string>();
   readonly #notBefore = new Map<number, number>();
+  /** When the present life of a key began, by the clock of its writer. */
+  readonly #births = new Map<number, number>();
+  readonly #tied = new Set<number>();
+
+  constructor(private readonly bounds: PythonBounds = { waits: false, apart: 4 }) {
+    super();
+  }
 
   override run(steps: readonly Step[], firstKey: number): Promise<Announced> {
-    this.#announced.clear();
-    this.#notBefore.clear();
+    for (const memory of [this.#announced, this.#notBefore, this.#births, this.#tied]) memory.clear();
     return super.run(steps, firstKey);
   }
 
-  protected take({ kind, writer, other: memory }: Step, key: number): void {
+  protected take({ kind, writer, other: memory, wait }: Step, key: number): void {
     const row = this.rows.get(key);
-    this.clock = Math.max(this.clock, this.#notBefore.get(key) ?? 0);
+    this.#awaitTurn(key);
     if (!row) return kind === 'create' ? this.insert(key, writer) : undefined;
     switch (kind) {
       case 'update':
-        return this.#update(key, row, writer);
+        return this.#update(key, row, writer, wait);
       case 'bulk':
-        for (const [each, one] of this.rows) this.#update(each, one, writer);
+        for (const [each, one] of this.rows) {
+          this.#awaitTurn(each);
+          this.#update(each, one, writer, wait);
+        }
         return;
+      case 'tie':
+        return this.bounds.waits ? this.#tie(key, row, writer) : undefined;
       case 'leave':
         row.matches = false;
         return;
       case 'enter':
         row.matches = true;
-        return this.#update(key, row, writer);
+        return this.#update(key, row, writer, wait);
       case 'delete': {
         this.#end(key);
         this.#announced.delete(key);
@@ -252,7 +285,7 @@ export class PythonMasterModel extends ModelledMaster {
   }
 
   protected insert(key: number, writer: 0 | 1): void {
-    this.clock = Math.max(this.clock, this.#notBefore.get(key) ?? 0);
+    this.#awaitTurn(key);
     const row: Row = {
       incarnation: null,
       revision: 0,
@@ -261,19 +294,43 @@ export class PythonMasterModel extends ModelledMaster {
       matches: true,
     };
     this.rows.set(key, row);
+    this.#births.set(key, row.updated);
     this.#notBefore.set(key, this.clock + 2 * SECOND);
     this.#announce('SAVE', key, row);
+  }
+
+  /** Nobody can tell which of two states of one revision is the later; the next change ends it. */
+  protected override conclude(): void {
+    for (const key of this.#tied) {
+      const row = this.rows.get(key);
+      if (!row) continue;
+      row.matches = true;
+      this.#update(key, row, 0, 0);
+    }
   }
 
   protected expected(): Map<number, string> {
     return new Map(this.#announced);
   }
 
-  #update(key: number, row: Row, writer: 0 | 1): void {
+  #update(key: number, row: Row, writer: 0 | 1, wait: number): void {
     row.revision += 1 + (row.revision % 2);
-    row.updated = this.#time(writer);
+    const waited = this.bounds.waits ? wait * SECOND : 0;
+    row.updated = Math.max(this.#time(writer) - waited, this.#births.get(key)! + 1);
     row.name = this.nextName();
     if (row.matches) this.#announce('SAVE', key, row);
+  }
+
+  /** Two changes, and the first reads the revision of the second. */
+  #tie(key: number, row: Row, writer: 0 | 1): void {
+    row.revision += 2;
+    for (const updated of [this.#time(writer), this.#time(writer) - 3 * SECOND]) {
+      row.updated = Math.max(updated, this.#births.get(key)! + 1);
+      row.name = this.nextName();
+      if (row.matches) this.#announce('SAVE', key, row);
+    }
+    row.matches = true;
+    this.#tied.add(key);
   }
 
   #announce(signalType: SignalType, key: number, row: Row): void {
@@ -283,7 +340,11 @@ export class PythonMasterModel extends ModelledMaster {
 
   #end(key: number): void {
     this.rows.delete(key);
-    this.#notBefore.set(key, this.clock + 4 * SECOND);
+    this.#notBefore.set(key, this.clock + this.bounds.apart * SECOND);
+  }
+
+  #awaitTurn(key: number): void {
+    this.clock = Math.max(this.clock, this.#notBefore.get(key) ?? 0);
   }
 
   #time(writer: 0 | 1): number {

@@ -74,6 +74,8 @@ export class RealMaster implements Master {
     if (kind === 'create') return account ? undefined : this.#insert(key);
     if (!account) return;
     switch (kind) {
+      case 'tie': // numbered rows have none
+        return;
       case 'update':
         account.name = this.#nextName();
         return em.flush();
