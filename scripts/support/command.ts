@@ -50,9 +50,10 @@ export function capture(words: readonly string[], options: RunOptions = {}): Pro
 export async function passThrough(
   words: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  cwd: string = root,
 ): Promise<number> {
   const [command, ...args] = words;
-  const child = spawn(command!, args, { cwd: root, env: { ...process.env, ...env }, stdio: 'inherit' });
+  const child = spawn(command!, args, { cwd, env: { ...process.env, ...env }, stdio: 'inherit' });
   // Ctrl-C reaches the child by itself, which decides when it is done; leaving before it would orphan it
   const wait = (): void => {};
   const terminate = (): void => void child.kill('SIGTERM');

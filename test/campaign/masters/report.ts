@@ -37,7 +37,7 @@ export function summary(campaign: MastersCampaign): string {
   const { seed, mode, rounds, minutes, programs, transactions, rows, messages, uncaptured, problems } = campaign;
   const whys = Object.entries(programs.whys).toSorted(([, a], [, b]) => b - a);
   return [
-    `campaign over masters (capture by ${mode}): ${rounds} rounds in ${minutes} min, seed ${seed}`,
+    `campaign over masters (capture by ${mode}, MikroORM ${campaign.mikroOrm}): ${rounds} rounds in ${minutes} min, seed ${seed}`,
     `${programs.committed} programs committed, ${programs.rolledBack} gave up, ${programs.failed} failed, ${programs.refused} refused, ${programs.killed} killed; ${campaign.kills} × kill -9, ${campaign.terminations} connections ended`,
     `${transactions} transactions decoded: ${rows} rows changed, ${messages} messages, ${uncaptured} changes by ways that this mode does not see`,
     ...whys.map(([why, count]) => `  ${count} × ${why}`),
