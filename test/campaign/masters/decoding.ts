@@ -22,6 +22,8 @@ export interface Change {
 
 export interface Committed {
   readonly xid: string;
+  /** When it was committed, in milliseconds since 1970. */
+  readonly at: number;
   readonly changes: readonly Change[];
 }
 
@@ -49,7 +51,7 @@ export class DecodedTransactions {
   /** What was committed since the last time; complete for every COMMIT that was answered before the call. */
   async take(): Promise<Committed[]> {
     const { rows } = await this.client.query<{ data: string }>(
-      "select data from pg_logical_slot_get_changes($1, null, null, 'skip-empty-xacts', '1')",
+      "select data from pg_logical_slot_get_changes($1, null, null, 'skip-empty-xacts', '1', 'include-timestamp', '1')",
       [SLOT],
     );
     return this.#lines.read(rows.map(({ data }) => data));
@@ -67,7 +69,8 @@ export class DecodedLines {
     for (const line of lines) {
       if (line.startsWith('BEGIN ')) this.#open = { xid: line.slice(6), changes: [] };
       else if (line.startsWith('COMMIT ')) {
-        if (this.#open!.changes.length > 0) done.push(this.#open!);
+        const [, at] = /\(at (.*)\)/.exec(line)!;
+        if (this.#open!.changes.length > 0) done.push({ ...this.#open!, at: Date.parse(`${at!.replace(' ', 'T')}:00`) });
         this.#open = undefined;
       } else {
         const change = parseChange(line, this.tables);

@@ -54,6 +54,7 @@ export async function campaignOverMasters(options: Options): Promise<MastersCamp
     rows: 0,
     messages: 0,
     uncaptured: 0,
+    unknownBefore: 0,
     kills: 0,
     terminations: 0,
     problems: [],
@@ -101,6 +102,7 @@ async function playRound(seed: number, { arena, writers, oracle, campaign }: Sce
       campaign.rows += verdict.rows;
       campaign.messages += verdict.messages;
       campaign.uncaptured += verdict.uncaptured;
+      campaign.unknownBefore += verdict.unknownBefore;
       if (verdict.problems.length > 0) {
         const lines = [...verdict.problems.slice(0, 6), ...programsOf(seed, verdict.steps)];
         problems.push(`transaction ${committed.xid}:\n    ${lines.join('\n    ')}`);

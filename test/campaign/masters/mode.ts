@@ -12,10 +12,20 @@ export interface CaptureMode {
   readonly captures: ReadonlySet<WriteKind>;
   /** Writes of these kinds are not captured, and `cqrs.master.uncaptured` says so. What is in neither is silent. */
   readonly tells: ReadonlySet<WriteKind>;
+  /**
+   * An upsert knows what a row was before only if the row was there when it looked. One that another transaction inserts
+   * meanwhile has no former values: `previous_data` is null, and a DELETE may be sent though the row was not replicated.
+   */
+  readonly upsertsMayMissRows: boolean;
 }
 
 export const MODES = {
-  driver: { name: 'driver', captures: new Set(['MikroORM']), tells: new Set(['raw SQL']) },
+  driver: {
+    name: 'driver',
+    captures: new Set(['MikroORM']),
+    tells: new Set(['raw SQL']),
+    upsertsMayMissRows: true,
+  },
 } as const satisfies Record<string, CaptureMode>;
 
 export function modeNamed(name: string): CaptureMode {

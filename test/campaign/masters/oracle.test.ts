@@ -60,7 +60,7 @@ const remove = (row: string): string => `table public.c_org: DELETE: ${row.repla
 function problemsOf(...lines: string[]): readonly string[] {
   const decoded = new DecodedLines(new Set([...TABLES.map(({ name }) => name), 'cqrs_outbox']));
   const oracle = new Oracle(MODES.driver);
-  return decoded.read(['BEGIN 1', ...lines, 'COMMIT 1']).flatMap((one) => oracle.judge(one).problems);
+  return decoded.read(['BEGIN 1', ...lines, `COMMIT 1 (at ${T1})`]).flatMap((one) => oracle.judge(one).problems);
 }
 
 describe('what is right is found right', () => {
@@ -159,4 +159,21 @@ describe('what is wrong is found', () => {
   ])('%s', (_, problem, lines) => {
     expect(problemsOf(...lines).join('\n')).toContain(problem);
   });
+});
+
+test('an upsert that met a row inserted meanwhile may not know it, and only then', () => {
+  const decoded = new DecodedLines(new Set([...TABLES.map(({ name }) => name), 'cqrs_outbox']));
+  const changed = [
+    update(org(), org({ revision: 1, updated: T1, name: 'x' })),
+    message('SAVE', state({ ...later, name: 'x' })),
+  ];
+  const birth = ['BEGIN 1', insert(org()), message('SAVE', state(), { previous: born }), `COMMIT 1 (at ${T1})`];
+  const verdicts = (at: string): readonly (readonly string[])[] => {
+    const oracle = new Oracle(MODES.driver);
+    return decoded
+      .read([...birth, 'BEGIN 2', ...changed, `COMMIT 2 (at ${at})`])
+      .map((one) => oracle.judge(one).problems);
+  };
+  expect(verdicts('2026-11-30 12:00:02+00')).toEqual([[], []]);
+  expect(verdicts('2026-11-30 12:00:20+00')).toEqual([[], [expect.stringContaining('SAVE says null')]]);
 });

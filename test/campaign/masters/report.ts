@@ -17,6 +17,8 @@ export interface MastersCampaign {
   messages: number;
   /** Changes of rows that this mode of capture does not see. */
   uncaptured: number;
+  /** Rows that an upsert met though they were not there when it looked. */
+  unknownBefore: number;
   kills: number;
   terminations: number;
   readonly problems: string[];
@@ -39,7 +41,7 @@ export function summary(campaign: MastersCampaign): string {
   return [
     `campaign over masters (capture by ${mode}, MikroORM ${campaign.mikroOrm}): ${rounds} rounds in ${minutes} min, seed ${seed}`,
     `${programs.committed} programs committed, ${programs.rolledBack} gave up, ${programs.failed} failed, ${programs.refused} refused, ${programs.killed} killed; ${campaign.kills} × kill -9, ${campaign.terminations} connections ended`,
-    `${transactions} transactions decoded: ${rows} rows changed, ${messages} messages, ${uncaptured} changes by ways that this mode does not see`,
+    `${transactions} transactions decoded: ${rows} rows changed, ${messages} messages, ${uncaptured} changes by ways that this mode does not see, ${campaign.unknownBefore} upserts that met a row inserted meanwhile`,
     ...whys.map(([why, count]) => `  ${count} × ${why}`),
     ...problems,
     problems.length === 0 ? 'campaign over masters: passed' : 'campaign over masters: FAILED',

@@ -38,7 +38,8 @@ class Writer {
   async start(): Promise<void> {
     const child = fork(this.program, {
       env: { ...process.env, CAMPAIGN_WRITER: JSON.stringify(this.settings) },
-      execArgv: [],
+      // of `pg`, about statements of parallel transactions, which are meant
+      execArgv: ['--disable-warning=DeprecationWarning'],
     });
     this.#child = child;
     const ready = Promise.withResolvers<void>();
