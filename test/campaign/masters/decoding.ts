@@ -70,7 +70,8 @@ export class DecodedLines {
       if (line.startsWith('BEGIN ')) this.#open = { xid: line.slice(6), changes: [] };
       else if (line.startsWith('COMMIT ')) {
         const [, at] = /\(at (.*)\)/.exec(line)!;
-        if (this.#open!.changes.length > 0) done.push({ ...this.#open!, at: Date.parse(`${at!.replace(' ', 'T')}:00`) });
+        if (this.#open!.changes.length > 0)
+          done.push({ ...this.#open!, at: Date.parse(`${at!.replace(' ', 'T')}:00`) });
         this.#open = undefined;
       } else {
         const change = parseChange(line, this.tables);

@@ -163,11 +163,11 @@ describe('what is wrong is found', () => {
 
 test('an upsert that met a row inserted meanwhile may not know it, and only then', () => {
   const decoded = new DecodedLines(new Set([...TABLES.map(({ name }) => name), 'cqrs_outbox']));
+  const birth = ['BEGIN 1', insert(org()), message('SAVE', state(), { previous: born }), `COMMIT 1 (at ${T1})`];
   const changed = [
     update(org(), org({ revision: 1, updated: T1, name: 'x' })),
     message('SAVE', state({ ...later, name: 'x' })),
   ];
-  const birth = ['BEGIN 1', insert(org()), message('SAVE', state(), { previous: born }), `COMMIT 1 (at ${T1})`];
   const verdicts = (at: string): readonly (readonly string[])[] => {
     const oracle = new Oracle(MODES.driver);
     return decoded
