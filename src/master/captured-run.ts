@@ -54,6 +54,12 @@ export class CapturedRun {
     return result;
   }
 
+  /** Whether nothing was captured in the table yet, in this transaction; asked once, before the statement is compiled. */
+  begins(): boolean {
+    const { log, apart } = this.parts;
+    return !apart && log.changesOf(this.place.transaction)!.begins(this.table);
+  }
+
   /** Whether rows are needed as they were before. */
   needsBefore({ movesKeys, movesKind }: Pick<NativeWrite, 'movesKeys' | 'movesKind'>): boolean {
     return movesKeys || movesKind || this.table.needsBefore;
@@ -62,6 +68,7 @@ export class CapturedRun {
   /** The statement of a query builder, with what it has to return. */
   compile(write: NativeWrite, native: NativeQuery): { sql: string; params: unknown[]; returning: string } {
     const { table } = this;
+    write.settle(this.begins());
     if (write.kind === 'delete') return { ...native.compile(), returning: table.returningDeleted };
     if (write.kind === 'insert') {
       const former = write.movesKeys ? `, ${this.#formerKey(write)}` : '';

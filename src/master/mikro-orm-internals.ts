@@ -173,7 +173,7 @@ function checkBuilder(create: () => CapturedQueryBuilder): string[] {
     }
     // what is replaced where rows are read before they are changed
     native.compile();
-    if (!native.parts.some((part) => part.startsWith('"cqrs_revision" = '))) return ['NativeQueryBuilder.parts'];
+    if (!native.parts.some((part) => part.includes('"cqrs_revision" = '))) return ['NativeQueryBuilder.parts'];
     return [];
   } catch (error) {
     return [`QueryBuilder (${(error as Error).name})`];

@@ -21,6 +21,8 @@ export interface NativeWrite {
   /** Where an INSERT looks for rows that are there already, and its values there; undefined: it is no upsert. */
   readonly target?: ConflictTarget;
   readonly ctes: readonly string[];
+  /** Settles how revisions move, each time before the statement is compiled to run. */
+  settle(first: boolean): void;
 }
 
 export interface ConflictTarget {
@@ -43,13 +45,18 @@ export function prepareWrite(native: NativeQuery, table: MasterTable): NativeWri
     ctes: (options.ctes ?? []).map(({ sql }) => sql),
   };
   if (kind === 'insert') return { ...common, ...prepareInsert(native, table, common.qualifier) };
-  if (kind === 'delete') return { ...common, movesKeys: false, movesKind: false };
+  if (kind === 'delete') return { ...common, movesKeys: false, movesKind: false, settle: () => {} };
   const data = withoutOwnFields(options.data as Row);
   const moved = table.keyColumns.map(({ field }) => field).filter((field) => Object.hasOwn(data, field));
-  const own = Object.entries(nextOwnColumns()).map(([field, expression]) => [field, raw(expression)]);
-  options.data = { ...data, ...Object.fromEntries(own), ...incarnationOfUpdated(moved, data) };
+  const incarnation = incarnationOfUpdated(moved, data);
+  const settle = (first: boolean): void => {
+    const own = Object.entries(nextOwnColumns({ first })).map(([field, expression]) => [field, raw(expression)]);
+    options.data = { ...data, ...Object.fromEntries(own), ...incarnation };
+  };
+  settle(false);
   return {
     ...common,
+    settle,
     movesKeys: moved.length > 0,
     movesKind: table.kindField !== undefined && Object.hasOwn(data, table.kindField),
   };
@@ -87,7 +94,7 @@ const KINDS: Readonly<Record<string, NativeWrite['kind']>> = {
   [QueryType.DELETE]: 'delete',
 };
 
-type InsertPart = Pick<NativeWrite, 'movesKeys' | 'movesKind' | 'target'>;
+type InsertPart = Pick<NativeWrite, 'movesKeys' | 'movesKind' | 'target' | 'settle'>;
 
 function prepareInsert(native: NativeQuery, table: MasterTable, qualifier: string): InsertPart {
   const { options } = native;
@@ -95,7 +102,9 @@ function prepareInsert(native: NativeQuery, table: MasterTable, qualifier: strin
   if (Array.isArray(options.data)) options.data = options.data.map(withoutOwnFields);
   else if (options.data) options.data = withoutOwnFields(options.data);
   if (insertSubQuery) options.insertSubQuery = withoutOwnSelected(insertSubQuery);
-  if (!onConflict || onConflict.ignore || !('merge' in onConflict)) return { movesKeys: false, movesKind: false };
+  if (!onConflict || onConflict.ignore || !('merge' in onConflict)) {
+    return { movesKeys: false, movesKind: false, settle: () => {} };
+  }
 
   const rows = options.data === undefined ? undefined : Array.isArray(options.data) ? options.data : [options.data];
   const fields = Array.isArray(onConflict.fields) ? onConflict.fields : undefined;
@@ -104,8 +113,12 @@ function prepareInsert(native: NativeQuery, table: MasterTable, qualifier: strin
   const movesKeys = table.keyColumns.some(
     ({ field, exact }) => merged.includes(field) && !(exact && fields?.includes(field)),
   );
-  const own =
-    nextOwnAssignments(qualifier) + (movesKeys ? `, ${incarnationOfMoved(table, { merge, merged }, qualifier)}` : '');
+  const incarnation = movesKeys ? `, ${incarnationOfMoved(table, { merge, merged }, qualifier)}` : '';
+  let own = '';
+  const settle = (first: boolean): void => {
+    own = nextOwnAssignments({ qualifier, first }) + incarnation;
+  };
+  settle(false);
   const stock = native.addOnConflictClause.bind(native);
   native.addOnConflictClause = () => {
     stock();
@@ -114,6 +127,7 @@ function prepareInsert(native: NativeQuery, table: MasterTable, qualifier: strin
   };
   return {
     movesKeys,
+    settle,
     movesKind: table.kindField !== undefined && merged.includes(table.kindField),
     target: {
       ...(fields ? { fields } : {}),

@@ -20,20 +20,26 @@ const NEW_INCARNATION = '(extract(epoch from clock_timestamp()) * 1000000)::bigi
  * - `cqrs_updated`: the database's clock, always later than before.
  * - `cqrs_incarnation`: set by the column's default when a row is inserted; anew when its key changes.
  *
- * `qualifier` is what the statement calls the row before it, where a column's name alone would be ambiguous.
  */
-export function nextOwnColumns(qualifier?: string): Readonly<Record<string, string>> {
+export function nextOwnColumns({ qualifier, first }: OwnMove = {}): Readonly<Record<string, string>> {
   const own = (field: string): string => (qualifier ? `${qualifier}.${quoted(field)}` : quoted(field));
   const xmin = qualifier ? `${qualifier}.xmin` : 'xmin';
   return {
-    [REVISION]: `${own(REVISION)} + ${step(own(UPDATED), xmin)}`,
+    [REVISION]: `${own(REVISION)} + ${first ? '1' : step(own(UPDATED), xmin)}`,
     [UPDATED]: nextUpdated(own(UPDATED)),
   };
 }
 
+export interface OwnMove {
+  /** What the statement calls the row before it, where a column's name alone would be ambiguous. */
+  readonly qualifier?: string;
+  /** Nothing was captured in this table yet in the transaction: no row asks whether the transaction has written it. */
+  readonly first?: boolean;
+}
+
 /** The same as text of a SET clause. */
-export function nextOwnAssignments(qualifier?: string): string {
-  return Object.entries(nextOwnColumns(qualifier))
+export function nextOwnAssignments(move?: OwnMove): string {
+  return Object.entries(nextOwnColumns(move))
     .map(([field, expression]) => `${quoted(field)} = ${expression}`)
     .join(', ');
 }

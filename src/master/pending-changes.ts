@@ -37,6 +37,8 @@ export class PendingChanges {
   readonly afterCommit: (() => void)[] = [];
   /** Why it is not known what PostgreSQL keeps of the transaction: it must not be committed. */
   doubt?: string;
+  /** Tables in which something may have been written, kept or not. */
+  readonly #written = new Set<MasterTable>();
   #entries = new Map<string, PendingChange>();
   /** The outermost is the transaction itself, which undoes nothing. */
   readonly #savepoints: Savepoint[] = [];
@@ -103,6 +105,13 @@ export class PendingChanges {
     this.updated(table, sqlName, row, before);
   }
 
+  /** Told before a statement is sent. @returns whether nothing was written in the table before. */
+  begins(table: MasterTable): boolean {
+    const first = !this.#written.has(table);
+    this.#written.add(table);
+    return first;
+  }
+
   savepoint(name: string): void {
     this.#savepoints.push({ name, undo: [], written: new Set(), afterCommit: this.afterCommit.length });
   }
@@ -148,6 +157,7 @@ export class PendingChanges {
 
   #set(change: PendingChange): void {
     const id = entryId(change.table, change.key);
+    this.#written.add(change.table);
     this.#remember(id);
     this.#entries.set(id, change);
   }

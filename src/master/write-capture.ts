@@ -78,6 +78,7 @@ export class WriteCapture {
       const found = this.#find(entityName);
       if (!found) return stock(entityName, data, options, transform);
       return this.#run(this.#where(found, options), async (run) => {
+        run.begins();
         const returning = new Returning(run.table.returning);
         const rows = data.map((row) => withoutOwnProperties(row));
         const images: RowImage[] = [];
@@ -149,11 +150,12 @@ export class WriteCapture {
     const kind = table.kindProperty;
     const movesKind = kind !== undefined && statement.rows.some((row) => kind in row);
     const prefix = `update ${sqlName} set `;
+    const first = run.begins();
     let returning: Returning | undefined;
     const result = await run.capture(
       () =>
         statement.send(statement.where, statement.rows, (sql, params) => {
-          const own = [nextOwnAssignments(), ...incarnationOf(moved, statement.rows[0]!, params)].join(', ');
+          const own = [nextOwnAssignments({ first }), ...incarnationOf(moved, statement.rows[0]!, params)].join(', ');
           const text = `${prefix}${own}, ${sql.slice(prefix.length)}`;
           if (!run.needsBefore({ movesKeys, movesKind }))
             return (returning = new Returning(table.returning)).apply(text);
@@ -203,9 +205,9 @@ export class WriteCapture {
   // MikroORM's parts are complete only after `MikroORM.init`; the first write finds out whether they are those we know.
   #checkOnce(table: MasterTable): void {
     if (this.#checked) return;
-    this.#checked = true;
     const problems = checkInternals(this.parts.driver, table.root.class as Function);
     if (problems.length > 0) throw new ConfigurationError(problems);
+    this.#checked = true;
   }
 
   #find(entityName: unknown): { meta: EntityMetadata; table: MasterTable } | undefined {
