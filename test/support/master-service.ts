@@ -28,7 +28,16 @@ export interface MasterService extends AsyncDisposable {
 /** A service with masters on a database of its own, without a relay: its outbox is read by the test. */
 export async function masterService(
   entities: (EntityClass<object> | EntitySchema)[],
-  { options = {}, settings = {} }: { options?: Partial<Options>; settings?: Partial<CqrsOptions> } = {},
+  {
+    options = {},
+    settings = {},
+    before = [],
+  }: {
+    options?: Partial<Options>;
+    settings?: Partial<CqrsOptions>;
+    /** Run before the schema is made. */
+    before?: readonly string[];
+  } = {},
 ): Promise<MasterService> {
   const database = await createDatabase();
   const cqrs = new Cqrs({ transport: 'MemoryTransport', ...settings });
@@ -38,6 +47,7 @@ export async function masterService(
       throw error;
     },
   );
+  for (const text of before) await orm.em.getConnection().execute(text);
   await orm.schema.create();
   const sql = <T>(text: string, params: readonly unknown[] = []): Promise<T[]> =>
     orm.em.getConnection().execute(text, params as unknown[]);
