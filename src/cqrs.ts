@@ -34,6 +34,7 @@ import { HeldMessage, type OutboxState, readOutboxState } from './outbox/held-me
 import { OutboxMessage } from './outbox/outbox.js';
 import { RefusedMessages } from './outbox/refused-messages.js';
 import { Relay } from './outbox/relay.js';
+import { KnownRoute } from './outbox/routes.js';
 import { readSent, SentMessage, type SentMessageRow } from './outbox/sent-messages.js';
 import type { Applier } from './replica/applier.js';
 import type { ReplicaDefinition } from './replica/replica-definition.js';
@@ -78,10 +79,9 @@ export class Cqrs implements MasterHost, ReplicaHost {
   readonly events = new Events();
   /** Made and connected when it is first needed. */
   readonly transport: Transport;
-  /** Messages that the broker refuses. */
   readonly refused = new RefusedMessages({
     client: () => this.#client(),
-    table: () => (this.masters.size > 0 ? this.#parts.master.tables.held : undefined),
+    tables: () => (this.masters.size > 0 ? this.#parts.master.tables : undefined),
     events: this.events,
     wake: () => this.#relay?.wake(),
   });
@@ -163,7 +163,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
     const { config } = orm;
     config.registerExtension(EXTENSION, () => this);
-    const ours = [OutboxMessage, HeldMessage, SentMessage, Tombstone, ActivityRow, JobRow];
+    const ours = [OutboxMessage, HeldMessage, KnownRoute, SentMessage, Tombstone, ActivityRow, JobRow];
     config.set('entities', [...config.get('entities'), ...ours]);
     if (config.get('entitiesTs').length > 0) config.set('entitiesTs', [...config.get('entitiesTs'), ...ours]);
     const discovery = config.get('discovery');
@@ -380,7 +380,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const problems = [...master.discover(entities), ...replica.discover(entities)];
     if (problems.length > 0) throw new ConfigurationError(problems);
     // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
-    for (const { meta } of this.masters.size > 0 ? [] : [OutboxMessage, HeldMessage])
+    for (const { meta } of this.masters.size > 0 ? [] : [OutboxMessage, HeldMessage, KnownRoute])
       storage.reset(meta.class as never);
     if (!master.keepsSent) storage.reset(SentMessage.meta.class as never);
     if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);

@@ -47,6 +47,7 @@ export type { OutboxState, Refusal, RefusedMessage, RefusedSelection } from './o
 export type { Service } from './core/service.js';
 
 // Repairing
+export { retireQueue, type RetireResult } from './maintenance/retire.js';
 export { reconcile, type ReconcileOptions } from './maintenance/reconcile/reconcile.js';
 export type { ReconciledRow, ReconcileProgress, ReconcileReport } from './maintenance/reconcile/report.js';
 export type { Difference } from './maintenance/reconcile/row-verdict.js';

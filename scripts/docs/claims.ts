@@ -87,6 +87,14 @@ export const CLAIMS: readonly Claim[] = [
     id: 'refusal-isolated',
     says: 'A message that the broker refuses (too long, forbidden, a full queue) holds up the later ones of its row, and no others.',
   },
+  {
+    id: 'topology-verified',
+    says: 'A worker makes an exchange or a binding that was removed under it again, within `verifySeconds` of the transport.',
+  },
+  {
+    id: 'unroutable-waits',
+    says: 'Changes of an entity whose last queue is gone wait for it, for `relay.unroutableWaitSeconds`; then they are told and settled.',
+  },
   { id: 'poison-isolated', says: 'A message that can never work does not hold up the others.' },
   {
     id: 'bad-input',

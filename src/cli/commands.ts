@@ -40,6 +40,7 @@ import {
   retryRefusedMessages,
 } from './refused.js';
 import { relay, RELAY_OPTIONS } from './relay.js';
+import { retire, RETIRE_OPTIONS } from './retire.js';
 import { status, STATUS_OPTIONS } from './status.js';
 import { sync, SYNC_OPTIONS } from './sync.js';
 
@@ -184,6 +185,20 @@ export const COMMANDS: readonly Command[] = [
       { line: `cqrs reconcile -c account -q shop --key 7 --key 8`, does: 'Looks at two rows only.' },
     ],
     run: reconcileCommand,
+  }),
+  command({
+    name: 'retire',
+    summary: 'Remove the queues of a replica that is no more, so that nothing gathers in them.',
+    details: [
+      'Its queue, its dead letters and its unreadable bodies. Stop its workers first. On a service with masters, changes that',
+      'wait for a queue that is gone wait no longer.',
+    ],
+    options: RETIRE_OPTIONS,
+    examples: [
+      { line: 'cqrs retire --queue reports', does: 'Removes empty queues.' },
+      { line: 'cqrs retire --queue reports --force', does: 'And those with messages in them.' },
+    ],
+    run: retire,
   }),
   command({
     name: 'bulk-dump',

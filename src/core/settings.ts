@@ -162,6 +162,14 @@ const relay = z.strictObject({
     .describe(
       'What happens to a message that the broker refuses (too long, forbidden): `block-key` tries it again, more and more seldom, up to every five minutes; `set-aside` waits for `cqrs refused retry` or `drop`. Either way later messages of its row wait behind it and all others go on. What a full queue refuses is always tried again.',
     ),
+  unroutableWaitSeconds: z
+    .number()
+    .min(0)
+    .max(2_147_483)
+    .default(300)
+    .describe(
+      'How long a change waits when its entity had a queue and has none any more (deleted, or its binding removed); then it is settled, with an event. `cqrs retire` ends the wait. An entity that no replica has ever followed does not wait.',
+    ),
   sentRetentionSeconds: z
     .number()
     .min(1)

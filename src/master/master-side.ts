@@ -9,6 +9,7 @@ import type { Settings } from '../core/settings.js';
 import type { SqlWrite } from '../core/sql-statements.js';
 import { HELD_VERSION, HeldMessage } from '../outbox/held-messages.js';
 import { type Executor, OUTBOX_VERSION, OutboxMessage, type Tables } from '../outbox/outbox.js';
+import { KnownRoute, ROUTES_VERSION } from '../outbox/routes.js';
 import { SENT_VERSION, SentMessage } from '../outbox/sent-messages.js';
 import { Announcer } from './announcer.js';
 import { checkTables, type ExpectedTable, expectedTable } from './check-tables.js';
@@ -78,7 +79,11 @@ export class MasterSide {
 
   /** The outbox, and what the broker refuses of it. */
   get tables(): Tables {
-    return { outbox: this.outboxTable, held: this.tableName(HeldMessage.meta) };
+    return {
+      outbox: this.outboxTable,
+      held: this.tableName(HeldMessage.meta),
+      routes: this.tableName(KnownRoute.meta),
+    };
   }
 
   /** Whether it is remembered what was sent of each row. */
@@ -113,7 +118,7 @@ export class MasterSide {
     const client = await this.#client();
     const own = (
       where: string,
-      { meta }: typeof OutboxMessage | typeof HeldMessage | typeof SentMessage,
+      { meta }: typeof OutboxMessage | typeof HeldMessage | typeof KnownRoute | typeof SentMessage,
       version: number,
     ): ExpectedTable => {
       const fields = orm
@@ -126,6 +131,7 @@ export class MasterSide {
     const problems = await checkTables(client, [
       own('outbox', OutboxMessage, OUTBOX_VERSION),
       own('refused messages', HeldMessage, HELD_VERSION),
+      own('routes', KnownRoute, ROUTES_VERSION),
       ...(this.keepsSent ? [own('relay.sentRetentionSeconds', SentMessage, SENT_VERSION)] : []),
       ...this.#tables.map((table) => expectedTable(table, this.#driver.getTableName(table.root, {}))),
     ]);

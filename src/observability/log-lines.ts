@@ -59,7 +59,7 @@ export const WORDS: Words = {
     queue === null
       ? {
           level: 'warn',
-          text: `${signalType} of ${cqrsId} reached no queue: no replica of it has started yet`,
+          text: `${signalType} of ${cqrsId} reached no queue: no replica of it has started yet, or its queue is gone for good`,
           alike: cqrsId,
         }
       : {

@@ -332,3 +332,15 @@ export async function changeRefused(
   await promote(transaction, table, dropped);
   return ids;
 }
+
+/** Lets some of those that wait for a queue be attempted now. @returns how many; 0: all are due */
+export async function hastenWaits(executor: Executor, table: string): Promise<number> {
+  const { rows } = await executor.executeQuery(
+    CompiledQuery.raw(
+      `update ${table} set retry_at = clock_timestamp() where id = any(array(
+         select id from ${table} where give_up_at is not null and retry_at > clock_timestamp() limit ${CHANGED_AT_ONCE}))
+       returning id`,
+    ),
+  );
+  return rows.length;
+}

@@ -45,6 +45,7 @@ export interface WaitingState {
 export interface Tables {
   readonly outbox: string;
   readonly held: string;
+  readonly routes: string;
 }
 
 /** Whatever runs a compiled query: a transaction of MikroORM's, or its Kysely client. */

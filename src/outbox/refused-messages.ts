@@ -3,18 +3,21 @@ import type { Events } from '../core/events.js';
 import {
   CHANGED_AT_ONCE,
   changeRefused,
+  hastenWaits,
   listRefused,
   type RefusedMessage,
   type RefusedSelection,
 } from './held-messages.js';
+import type { Tables } from './outbox.js';
+import { forgetRoutes } from './routes.js';
 
 /** Messages of a service that the broker refuses, in an operator's hands; a service without masters has none. */
 export class RefusedMessages {
   constructor(
     private readonly parts: {
       readonly client: () => Promise<Kysely<never>>;
-      /** Where they are, as SQL names it; undefined: the service has none. */
-      readonly table: () => string | undefined;
+      /** Undefined: the service has none. */
+      readonly tables: () => Tables | undefined;
       readonly events: Events;
       readonly wake: () => void;
     },
@@ -28,9 +31,9 @@ export class RefusedMessages {
     selection: RefusedSelection = {},
     page: { readonly after?: string | undefined; readonly limit?: number } = {},
   ): Promise<RefusedMessage[]> {
-    const table = this.parts.table();
-    if (table === undefined) return [];
-    return listRefused(await this.parts.client(), table, selection, { limit: 100, ...page });
+    const tables = this.parts.tables();
+    if (tables === undefined) return [];
+    return listRefused(await this.parts.client(), tables.held, selection, { limit: 100, ...page });
   }
 
   /** Lets them be attempted now and not later. @returns how many there were */
@@ -46,15 +49,25 @@ export class RefusedMessages {
     return this.#change('drop', selection);
   }
 
+  /** @internal For `cqrs retire`: changes whose entity has no queue any more are settled, and told as unroutable. */
+  async endWaits(): Promise<void> {
+    const tables = this.parts.tables();
+    if (tables === undefined) return;
+    const client = await this.parts.client();
+    await forgetRoutes(client, tables.routes);
+    while ((await hastenWaits(client, tables.held)) > 0);
+    this.parts.wake();
+  }
+
   async #change(action: 'retry' | 'drop', selection: RefusedSelection): Promise<number> {
     const { client, events, wake } = this.parts;
-    const table = this.parts.table();
-    if (table === undefined) return 0;
+    const tables = this.parts.tables();
+    if (tables === undefined) return 0;
     let count = 0;
     for (let after: string | undefined; ;) {
       const options = { action, selection, after };
       const own = (await client()).transaction().setIsolationLevel('read committed');
-      const ids = await own.execute((transaction) => changeRefused(transaction, table, options));
+      const ids = await own.execute((transaction) => changeRefused(transaction, tables.held, options));
       count += ids.length;
       if (ids.length < CHANGED_AT_ONCE) break;
       after = ids.at(-1);

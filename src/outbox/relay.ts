@@ -10,6 +10,7 @@ import type { Settings } from '../core/settings.js';
 import type { OutgoingMessage, PublishResult, Transport } from '../transport/transport.js';
 import { BUCKETS, claim, type Executor, fail, type OutboxRow, readWaiting, settle, type Tables } from './outbox.js';
 import { Refused, type RefusedRow } from './refused.js';
+import { forgetRoutes, Routes } from './routes.js';
 import { settleAndKeep } from './sent-messages.js';
 
 /** One transaction carries at most so many batches: what a crash sends once more. */
@@ -44,6 +45,7 @@ export class Relay extends Service {
   readonly owner = `relay-${process.pid}`;
   readonly #pulse: Pulse;
   readonly #refused: Refused;
+  readonly #routes: Routes;
   #loop: Promise<void> = Promise.resolve();
   #wake?: () => void;
   #woken = false;
@@ -69,6 +71,7 @@ export class Relay extends Service {
     super();
     this.#pulse = parts.pulse ?? new Pulse('relay');
     this.#refused = new Refused(parts);
+    this.#routes = new Routes(parts.tables.routes);
   }
 
   /** Says that something was committed. Cheap; may be called at any time. */
@@ -118,6 +121,7 @@ export class Relay extends Service {
     const done: OutboxRow[] = [];
     const inFlight: Sent[] = [];
     const keys = new StoppedKeys();
+    const routes: RoutesSeen = { found: new Set(), lost: new Set() };
     let failure: Error | undefined;
     let full = false;
     const own = client.transaction().setIsolationLevel('read committed');
@@ -149,7 +153,10 @@ export class Relay extends Service {
             next = await take(await readWaiting(transaction, tables, { buckets, inHand, limit: batchSize }));
             if (next.length > 0 && inFlight.length < MOST_IN_FLIGHT) continue;
           }
-          const published = this.#judge(inFlight[0]!.rows, await inFlight[0]!.results, keys);
+          const published = await this.#judge(transaction, inFlight[0]!.rows, await inFlight[0]!.results, {
+            keys,
+            routes,
+          });
           inFlight.shift();
           await failPoint(events, 'relay.before-settle');
           if (published.lost.length > 0) await fail(transaction, tables.outbox, ids(published.lost), 'unroutable');
@@ -161,13 +168,15 @@ export class Relay extends Service {
           if (failure) next = [];
         }
         if (!failure && buckets.length > 0 && (await this.#refused.isTime(transaction))) {
-          failure = await this.#retry(transaction, buckets, done);
+          failure = await this.#retry(transaction, buckets, { done, routes });
         }
       } finally {
         // Nothing is under way any more when the buckets are free for others.
         await Promise.allSettled(inFlight.map(({ results }) => results));
       }
     });
+    await this.#routes.note(client, routes.found);
+    if (routes.lost.size > 0) await forgetRoutes(client, tables.routes, [...routes.lost]);
     if (done.length > 0) {
       const lagMs = Math.max(
         0,
@@ -181,12 +190,17 @@ export class Relay extends Service {
   }
 
   /** Sends what is due of the held messages. @returns why some could not be handed over */
-  async #retry(transaction: Executor, buckets: readonly number[], done: OutboxRow[]): Promise<Error | undefined> {
+  async #retry(
+    transaction: Executor,
+    buckets: readonly number[],
+    { done, routes }: { done: OutboxRow[]; routes: RoutesSeen },
+  ): Promise<Error | undefined> {
     for (const passing of [true, false]) {
       const rows = await this.#refused.due(transaction, buckets, passing);
       if (rows.length === 0) continue;
       this.#pulse.beat();
-      const published = this.#judge(rows, await this.#send(rows), new StoppedKeys());
+      const keys = new StoppedKeys();
+      const published = await this.#judge(transaction, rows, await this.#send(rows), { keys, routes });
       if (published.confirmed.length > 0) await this.#settle(transaction, this.parts.tables.held, published);
       const lost = published.lost.map((row): RefusedRow => {
         const error = new MessageRefusedError(`there is no queue ${row.queue}`, false, { queue: row.queue });
@@ -221,8 +235,16 @@ export class Relay extends Service {
    * tried again.
    * @param keys of this transaction's messages so far that were stopped; those of these are added.
    */
-  #judge(rows: readonly OutboxRow[], results: readonly PublishResult[], keys: StoppedKeys): Published {
-    const { events } = this.parts;
+  async #judge(
+    transaction: Executor,
+    rows: readonly (OutboxRow & { readonly givenUp?: boolean })[],
+    results: readonly PublishResult[],
+    { keys, routes }: { keys: StoppedKeys; routes: RoutesSeen },
+  ): Promise<Published> {
+    const { events, settings } = this.parts;
+    const giveUpInMs = settings.relay.unroutableWaitSeconds * 1_000;
+    const nowhere = rows.filter((row, index) => results[index] === 'unroutable' && row.queue === null);
+    const had = await this.#routes.known(transaction, [...new Set(nowhere.map(({ cqrsId }) => cqrsId))]);
     const published: Published = { confirmed: [], unroutable: new Set(), lost: [], refused: [], behind: [] };
     for (const [index, row] of rows.entries()) {
       const result = results[index];
@@ -233,8 +255,20 @@ export class Relay extends Service {
       else if (typeof result === 'object' && 'refused' in result) {
         keys.refused.add(key);
         published.refused.push({ row, error: result.refused, giveUpInMs: null });
+      } else if (
+        result === 'unroutable' &&
+        row.queue === null &&
+        giveUpInMs > 0 &&
+        had.has(row.cqrsId) &&
+        !row.givenUp
+      ) {
+        keys.refused.add(key);
+        const error = new MessageRefusedError(`no queue is bound for '${row.cqrsId}' any more`, true);
+        published.refused.push({ row, error, giveUpInMs });
       } else if (result === 'confirmed' || result === 'unroutable') {
         if (result === 'unroutable') events.emit('cqrs.relay.unroutable', describe(row));
+        if (row.queue === null && result === 'confirmed') routes.found.add(row.cqrsId);
+        if (row.queue === null && had.has(row.cqrsId)) routes.lost.add(row.cqrsId);
         if (result === 'unroutable' && row.queue !== null) published.lost.push(row);
         else published.confirmed.push(row);
         if (result === 'unroutable') published.unroutable.add(row.id);
@@ -283,6 +317,12 @@ interface Published {
   /** They wait behind a refused one of their key. */
   readonly behind: OutboxRow[];
   failure?: Error;
+}
+
+/** Ids that have a queue, and ids that have none. */
+interface RoutesSeen {
+  readonly found: Set<string>;
+  readonly lost: Set<string>;
 }
 
 /** Keys of which a message of this transaction has not left. */

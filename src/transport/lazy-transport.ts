@@ -56,6 +56,10 @@ export class LazyTransport implements Transport {
     return (await this.#transport()).inspect(queue);
   }
 
+  async removeQueue(queue: string): Promise<boolean> {
+    return (await this.#transport()).removeQueue(queue);
+  }
+
   async openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined> {
     return (await this.#transport()).openDeadLetters(options);
   }

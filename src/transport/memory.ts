@@ -72,6 +72,14 @@ export class MemoryBroker {
     return getOrMake(this.#queues, name, () => new MemoryQueue());
   }
 
+  /** @internal Answers false when there is none. */
+  remove(name: string): boolean {
+    const queue = this.#queues.get(name);
+    if (!queue) return false;
+    for (const keys of this.#exchanges.values()) for (const queues of keys.values()) queues.delete(queue);
+    return this.#queues.delete(name);
+  }
+
   /** @internal */
   putAfter(delayMs: number, queue: MemoryQueue, message: MessageContent): void {
     if (delayMs <= 0) return queue.put(message);
@@ -179,6 +187,11 @@ export class MemoryTransport implements Transport {
   async inspect(name: string): Promise<QueueState | undefined> {
     this.#connected();
     return this.broker.find(name)?.state();
+  }
+
+  async removeQueue(name: string): Promise<boolean> {
+    this.#connected();
+    return this.broker.remove(name);
   }
 
   async openDeadLetters({ queue, deadLetterQueue }: DeadLetterOptions): Promise<DeadLetters | undefined> {

@@ -48,6 +48,9 @@ export interface Transport {
   /** How many messages wait in a queue and how many consumers it has; undefined when there is no such queue. */
   inspect(queue: string): Promise<QueueState | undefined>;
 
+  /** Removes a queue with all that is in it; false when there is none. */
+  removeQueue(queue: string): Promise<boolean>;
+
   /** Opens dead letters for an operator to look through; undefined when there is no such queue. Makes nothing. */
   openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined>;
 

@@ -73,6 +73,13 @@ const MATRIX: Record<string, Record<Input, Cell>> = {
     'broken pipe': LOGS,
     'broker away': 'it goes on trying: see below',
   },
+  retire: {
+    'unknown id': 'it takes no id',
+    'bad filter': { typed: 'retire', says: /--queue is missing/ },
+    'unreadable file': NO_FILE,
+    'broken pipe': ONE_RESULT,
+    'broker away': { typed: 'retire -q nowhere', says: away },
+  },
   'refused list': refused('list', { typed: 'refused list | true', says: gone }),
   'refused retry': refused('retry', ONE_RESULT),
   'refused drop': refused('drop', ONE_RESULT),

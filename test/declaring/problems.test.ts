@@ -285,6 +285,7 @@ describe('cqrs.start() looks at the database', () => {
     expect(await starting()).toEqual([
       `outbox: its table "cqrs_outbox" is not in the database. ${cure}`,
       `refused messages: its table "cqrs_held" is not in the database. ${cure}`,
+      `routes: its table "cqrs_routes" is not in the database. ${cure}`,
       `Account: its table "account" is not in the database. ${cure}`,
       activityMissing,
     ]);
@@ -296,6 +297,7 @@ describe('cqrs.start() looks at the database', () => {
     ).toEqual([
       expect.stringMatching(/^outbox: its table "cqrs_outbox" lacks bucket, cqrs_id, .*body, .*\. Run `npx/),
       `refused messages: its table "cqrs_held" is not in the database. ${cure}`,
+      `routes: its table "cqrs_routes" is not in the database. ${cure}`,
       `Account: its table "account" lacks cqrs_revision, cqrs_updated, cqrs_incarnation. ${cure}`,
       activityMissing,
     ]);

@@ -47,7 +47,7 @@ const leave = (signal: string, count: number): Promise<unknown> =>
 function handOver(onLook: (look: number) => Promise<unknown> | void): HandOver {
   let look = 0;
   return new HandOver({
-    tables: { outbox: 'cqrs_outbox', held: 'cqrs_held' },
+    tables: { outbox: 'cqrs_outbox', held: 'cqrs_held', routes: 'cqrs_routes' },
     wake: () => {},
     async client() {
       await onLook(++look);

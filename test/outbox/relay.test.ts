@@ -339,6 +339,76 @@ test('100,000 refused messages before them hold up nobody, and cost a claim noth
   await service.cqrs.stop();
 });
 
+describe('an entity whose last queue is gone', () => {
+  class Gone extends MemoryTransport {
+    gone = false;
+    override async publish(messages: readonly OutgoingMessage[]): Promise<readonly PublishResult[]> {
+      return this.gone ? messages.map(() => 'unroutable') : super.publish(messages);
+    }
+  }
+  let gone: Gone;
+  const open = async (unroutableWaitSeconds: number): Promise<void> => {
+    await service[Symbol.asyncDispose]();
+    gone = new Gone(broker);
+    const relay = { pollIntervalMs: 20, unroutableWaitSeconds };
+    service = await masterService([Item], { settings: { transport: gone, relay } });
+  };
+  const unroutable: string[] = [];
+  const listen = (): void => {
+    unroutable.length = 0;
+    service.cqrs.events.on('cqrs.relay.unroutable', ({ outboxId }) => unroutable.push(outboxId));
+  };
+
+  // claims: unroutable-waits
+  test('its changes wait, with word of it, whatever relay carries them, and come in order', async () => {
+    await open(300);
+    const replica = await subscribe();
+    listen();
+    await using first = service.cqrs.createRelay();
+    await first.start();
+    await fork().insert(Item, { id: 1, name: '0' });
+    await replica.until(1);
+    await first.stop();
+    gone.gone = true;
+    await using second = service.cqrs.createRelay();
+    const refused = service.cqrs.events.next('cqrs.relay.refused');
+    await second.start();
+    for (const name of ['1', '2', '3']) await fork().nativeUpdate(Item, { id: 1 }, { name });
+    expect(await refused).toMatchObject({
+      cqrsId: 'item',
+      passing: true,
+      reason: expect.stringMatching(/no queue is bound/),
+    });
+    while ((await service.cqrs.outboxState())!.held < 3);
+    expect((await service.cqrs.outboxState())!.refusal!.reason).toMatch(/no queue is bound for 'item' any more/);
+    gone.gone = false;
+    await replica.until(4);
+    expect(replica.received.map((one) => one.instanceData['name'])).toEqual(['0', '1', '2', '3']);
+    expect(unroutable).toEqual([]);
+  });
+
+  // claims: unroutable-waits
+  test('when the wait is over they are told and settled, and so are later ones at once', async () => {
+    await open(0.5);
+    const replica = await subscribe();
+    listen();
+    await service.cqrs.start();
+    await fork().insert(Item, { id: 1, name: '0' });
+    await replica.until(1);
+    gone.gone = true;
+    await fork().nativeUpdate(Item, { id: 1 }, { name: '1' });
+    await fork().insert(Item, { id: 2, name: '1' });
+    while (unroutable.length < 2) await service.cqrs.outboxState();
+    while ((await service.cqrs.outboxState())!.held > 0);
+    const next = service.cqrs.events.next('cqrs.relay.unroutable');
+    const refusals: unknown[] = [];
+    service.cqrs.events.on('cqrs.relay.refused', (fields) => refusals.push(fields));
+    await fork().nativeUpdate(Item, { id: 2 }, { name: '2' });
+    await next;
+    expect(refusals).toEqual([]);
+  });
+});
+
 describe('a refused message of a row', () => {
   /** Refuses what is about these rows. */
   const refusing = new Set<number>();

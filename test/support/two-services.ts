@@ -17,6 +17,8 @@ export interface TwoServices extends AsyncDisposable {
   readonly heard: { readonly name: CqrsEventName; readonly fields: CqrsEvents[CqrsEventName] }[];
   /** Resolves once that many messages have come to their end on the replica (applied, skipped or dead-lettered). */
   ended(count: number): Promise<void>;
+  /** Ends the worker of the replica before the rest. */
+  stopConsumer(): Promise<void>;
 }
 
 const ENDS: readonly CqrsEventName[] = [
@@ -54,6 +56,7 @@ export async function twoServices(options: {
     exchange,
     queue,
     heard,
+    stopConsumer: () => consumer.stop(),
     ended: (count) =>
       new Promise((resolve) => {
         const check = (): void => {

@@ -314,6 +314,33 @@ describe('a broker that misbehaves', () => {
     expect(text(await next())).toBe('a');
   });
 
+  // claims: gap-announced, topology-verified
+  test('the exchange deleted under a consumer is made again with the bindings, with word of the gap', async () => {
+    const transport = make({ verifySeconds: 0.1 });
+    const events = await connect(transport);
+    const { next } = await receive(transport);
+    const gap = events.next('cqrs.inbox.gap');
+    await server.channel.deleteExchange(exchange);
+    expect(await gap).toEqual({ queue: options.queue, missing: 'binding', cqrsIds: ['author'] });
+    expect(await transport.publish([author('a')])).toEqual(['confirmed']);
+    expect(text(await next())).toBe('a');
+  });
+
+  // claims: topology-verified
+  test('a binding removed under a consumer is made again, to all and to one', async () => {
+    const transport = make({ verifySeconds: 0.1 });
+    await connect(transport);
+    const { next } = await receive(transport);
+    for (const queue of [null, options.queue]) {
+      const key = queue === null ? 'author' : `cqrs.${queue}.author`;
+      await server.channel.unbindQueue(options.queue, exchange, key);
+      const message = { route: { cqrsId: 'author', queue }, body: key };
+      expect(await transport.publish([message])).toEqual(['unroutable']);
+      while ((await transport.publish([message]))[0] === 'unroutable') await new Promise(setImmediate);
+      expect(text(await next())).toBe(key);
+    }
+  });
+
   test('the dead-letter queue and the unreadable queue deleted meanwhile are made again', async () => {
     const transport = make();
     await connect(transport);

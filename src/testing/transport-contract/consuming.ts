@@ -160,4 +160,17 @@ export const consumingCases: readonly Case[] = [
       await bench.eventually(transport, inbox.queue, (state) => state.messages === 2 && state.consumers === 0);
     },
   ],
+  [
+    'removeQueue: what was in it is gone, and nothing is routed to it; false when there is no such queue',
+    async (bench) => {
+      const { transport } = await bench.join();
+      const inbox = await bench.consume(transport);
+      await inbox.subscription.cancel();
+      await bench.confirmed(transport, message('a'));
+      assert.equal(await transport.removeQueue(inbox.queue), true);
+      assert.equal(await transport.inspect(inbox.queue), undefined);
+      assert.deepEqual(await transport.publish([message('b')]), ['unroutable']);
+      assert.equal(await transport.removeQueue(inbox.queue), false);
+    },
+  ],
 ];

@@ -90,18 +90,34 @@ export class BrokerConnection {
     }
   }
 
-  /** Whether the queue is there; asked on a channel of its own, since the answer "no" closes it. */
-  async findQueue(queue: string): Promise<{ messageCount: number; consumerCount: number } | undefined> {
+  /** Whether the queue is there. */
+  findQueue(queue: string): Promise<{ messageCount: number; consumerCount: number } | undefined> {
+    return this.#find(`queue '${queue}'`, (channel) => channel.checkQueue(queue));
+  }
+
+  /** Whether the exchange is there. */
+  async hasExchange(exchange: string): Promise<boolean> {
+    return (await this.#find(`exchange '${exchange}'`, (channel) => channel.checkExchange(exchange))) !== undefined;
+  }
+
+  /** @returns false when there is none */
+  async removeQueue(queue: string): Promise<boolean> {
+    if ((await this.findQueue(queue)) === undefined) return false;
+    return (await this.#find(`queue '${queue}'`, (channel) => channel.deleteQueue(queue))) !== undefined;
+  }
+
+  /** Asks on a channel of its own, since the answer "no" closes it. */
+  async #find<T>(what: string, ask: (channel: Channel) => Promise<T>): Promise<T | undefined> {
     const model = await this.ready({ orBlocked: true });
     try {
       const channel = await openChannel(() => model.createChannel());
-      const found = await channel.checkQueue(queue);
+      const found = await ask(channel);
       // Not waited for: the farewell of a channel whose connection is lost meanwhile is never answered.
       void closeChannel(channel);
       return found;
     } catch (error) {
       if (replyCode(error) === 404) return undefined;
-      throw brokerError(this.broker, `looking at queue '${queue}'`, error);
+      throw brokerError(this.broker, `looking at ${what}`, error);
     }
   }
 

@@ -41,6 +41,7 @@ export function connectionError(broker: string, error: unknown): TransportError 
 
 /** The reply code of a channel that the server closed, e.g. 404 or 406. */
 export function replyCode(error: unknown): number | undefined {
+  if (error instanceof TransportError) return replyCode(error.cause);
   const code: unknown = isNativeError(error) ? Reflect.get(error, 'code') : undefined;
   return typeof code === 'number' ? code : undefined;
 }

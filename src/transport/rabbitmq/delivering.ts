@@ -1,3 +1,4 @@
+import type { Channel } from 'amqplib';
 import type { Events } from '../../core/events.js';
 import type { ConsumeOptions, Delivery } from '../transport.js';
 import { RabbitMQDelivery } from './rabbitmq-delivery.js';
@@ -19,18 +20,27 @@ export function delivering(
   const { topology, settler, events, prefetch } = parts;
   const { queue, deadLetterQueue, unreadableQueue, cqrsIds } = options;
   const shared = { settler, events, options, directPrefix: directKey(queue, null) };
+  const bindAll = async (channel: Channel): Promise<void> => {
+    for (const cqrsId of cqrsIds) {
+      await topology.bindBroadcast(channel, queue, cqrsId);
+      await topology.bindDirect(channel, queue, cqrsId);
+      await topology.bindDirect(channel, deadLetterQueue, cqrsId);
+    }
+  };
   return {
     queue,
     prefetch,
     async declare(channel, existed) {
       await topology.declareExchange(channel);
       for (const name of [queue, deadLetterQueue, unreadableQueue]) await topology.declareQueue(channel, name);
-      for (const cqrsId of cqrsIds) {
-        await topology.bindBroadcast(channel, queue, cqrsId);
-        await topology.bindDirect(channel, queue, cqrsId);
-        await topology.bindDirect(channel, deadLetterQueue, cqrsId);
-      }
+      await bindAll(channel);
       if (!existed) events.emit('cqrs.inbox.gap', { queue, missing: 'queue', cqrsIds });
+    },
+    async verify(channel, connection) {
+      const existed = await connection.hasExchange(topology.exchange);
+      await topology.declareExchange(channel);
+      await bindAll(channel);
+      if (!existed) events.emit('cqrs.inbox.gap', { queue, missing: 'binding', cqrsIds });
     },
     onMessage: (message, channel) => onDelivery(new RabbitMQDelivery(message, channel, shared)),
   };

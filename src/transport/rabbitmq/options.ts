@@ -56,6 +56,14 @@ export const rabbitMQOptionsSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('Upper bound of `replica.prefetch` for this transport; null = none.'),
+  verifySeconds: z
+    .number()
+    .min(0.1)
+    .max(86_400)
+    .default(30)
+    .describe(
+      'How often a worker makes its exchange and bindings again, which others may have removed while it was listening; it then hears again. What was sent meanwhile is not in its queue.',
+    ),
   connectionName: filled.default('mikro-orm-cqrs').describe("How the connections are called in RabbitMQ's own tools."),
 });
 
@@ -83,6 +91,7 @@ export interface BrokerOptions {
   readonly queueType: QueueType;
   readonly dialect: Dialect;
   readonly prefetchLimit: number | null;
+  readonly verifySeconds: number;
 }
 
 /** @throws ConfigurationError listing every wrong option; never quoting one, as a URL holds a password. */

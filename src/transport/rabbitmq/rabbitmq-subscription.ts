@@ -2,13 +2,15 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Events } from '../../core/events.js';
 import { backoffMilliseconds, pause } from '../../core/service.js';
 import type { Subscription } from '../transport.js';
-import { openChannel, type BrokerConnection } from './broker-connection.js';
-import { brokerError } from './broker-error.js';
+import { closeChannel, openChannel, type BrokerConnection } from './broker-connection.js';
+import { brokerError, brokerText, replyCode } from './broker-error.js';
 import { ConsumerChannel } from './consumer-channel.js';
 
 interface SubscriptionParts {
   readonly connection: BrokerConnection;
   readonly events: Events;
+  /** How often what was declared is declared again. */
+  readonly verifyMs: number;
 }
 
 /** What a subscription reads, and what becomes of it. */
@@ -18,6 +20,8 @@ export interface SubscriptionPlan {
   readonly prefetch: number;
   /** Makes the queue and whatever else is needed; `existed`: whether it was there. */
   declare(channel: Channel, existed: boolean): Promise<void>;
+  /** Makes again what may have been removed while messages are delivered. */
+  verify?(channel: Channel, connection: BrokerConnection): Promise<void>;
   onMessage(message: ConsumeMessage, channel: ConsumerChannel): void;
   /** Resolves when nothing is in hand that has to be finished before a cancel is complete. */
   idle?(): Promise<void>;
@@ -31,7 +35,8 @@ export interface SubscriptionPlan {
  *              ▼                  └──cancel──▶ settling only ──close──▶ over
  *            over
  *
- * Whatever is declared is declared again on every set-up, since a broker may come back empty.
+ * Whatever is declared is declared again on every set-up, since a broker may come back empty; and now and then while it
+ * delivers, since an exchange or a binding can be removed without a word to those who listen.
  */
 export class RabbitMQSubscription implements Subscription {
   readonly #ended = new AbortController();
@@ -47,6 +52,7 @@ export class RabbitMQSubscription implements Subscription {
     const subscription = new RabbitMQSubscription(plan, parts);
     try {
       await subscription.#setUp();
+      if (plan.verify) void subscription.#verifyNowAndThen();
       return subscription;
     } catch (error) {
       await subscription.close();
@@ -83,6 +89,31 @@ export class RabbitMQSubscription implements Subscription {
       if (this.#ended.signal.aborted) await channel.cancel();
     } catch (error) {
       throw brokerError(connection.broker, `consuming '${queue}'`, error);
+    }
+  }
+
+  async #verifyNowAndThen(): Promise<void> {
+    const { signal } = this.#ended;
+    const { connection, events, verifyMs } = this.parts;
+    let said = '';
+    for (;;) {
+      await pause(verifyMs, signal);
+      if (signal.aborted || connection.ended) return;
+      if (!this.#channel?.alive) continue; // it is set up anew
+      try {
+        const model = await connection.ready({ orBlocked: true });
+        const amqp = await openChannel(() => model.createChannel());
+        await this.plan.verify!(amqp, connection);
+        void closeChannel(amqp);
+        said = '';
+      } catch (error) {
+        // A lost connection has its own events. A refusal stops nobody who listens.
+        if (replyCode(error) === undefined || said === String(error)) continue;
+        said = String(error);
+        const what = `cannot be verified: ${brokerText(error)}.`;
+        const cure = 'If bindings are removed while the worker listens, it will not notice.';
+        events.emit('cqrs.replica.warned', { where: `the queue ${this.plan.queue}`, what, cure });
+      }
     }
   }
 

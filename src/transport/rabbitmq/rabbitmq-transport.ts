@@ -85,6 +85,11 @@ export class RabbitMQTransport implements Transport {
     return this.#session.inspect(queue);
   }
 
+  async removeQueue(queue: string): Promise<boolean> {
+    if (!this.#session) throw this.#notConnected();
+    return this.#session.removeQueue(queue);
+  }
+
   async openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined> {
     if (!this.#session) throw this.#notConnected();
     return this.#session.openDeadLetters(options);
@@ -173,6 +178,12 @@ class Session {
     return found && { messages: found.messageCount, consumers: found.consumerCount };
   }
 
+  async removeQueue(queue: string): Promise<boolean> {
+    const connection = this.#publishing;
+    const deadline = new Deadline(this.context.publishTimeoutMs);
+    return deadline.cap(connection.removeQueue(queue), connection.broker, `removing queue '${queue}'`);
+  }
+
   async openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined> {
     return RabbitMQDeadLetters.open(options, {
       connection: await this.#openConsuming(),
@@ -209,7 +220,11 @@ class Session {
 
   #subscribe(plan: SubscriptionPlan): Promise<Subscription> {
     const starting = this.#openConsuming().then((connection) =>
-      RabbitMQSubscription.start(plan, { connection, events: this.context.events }),
+      RabbitMQSubscription.start(plan, {
+        connection,
+        events: this.context.events,
+        verifyMs: this.options.verifySeconds * 1_000,
+      }),
     );
     this.#subscriptions.add(starting);
     starting.catch(() => this.#subscriptions.delete(starting));
