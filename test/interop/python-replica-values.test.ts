@@ -113,5 +113,25 @@ interop('values of our master in a Python replica', () => {
       ]);
       await world.databases.same('sample');
     });
+
+    test('what only cqrs_texts can say: Python reads what JSON says', async () => {
+      for (const [id, data] of [
+        [250, `'{"price": 1.10}'`],
+        [251, "'null'"],
+      ] as const) {
+        await em()
+          .createQueryBuilder(Sample)
+          .insert({ id, title: 'x', data: raw(data) } as never)
+          .execute();
+      }
+      const read = `select id, case when jsonb_typeof(data) = 'object' then (data ->> 'price')::float8 end as price,
+        nullif(data, 'null') is null as nothing from sample where id >= 250 order by 1`;
+      const rows = await world.databases.sameRows(read, read);
+      expect(rows).toEqual([
+        { id: '250', price: '1.1', nothing: 'f' },
+        { id: '251', price: null, nothing: 't' },
+      ]);
+      await em().nativeDelete(Sample, { id: { $gte: 250 } });
+    });
   });
 });
