@@ -1,11 +1,14 @@
 import { describeError } from '../core/describe-error.js';
 import { TransportError } from '../core/errors.js';
-import type { Events } from '../core/events.js';
+import type { CqrsEvents, Events } from '../core/events.js';
 import type { Conditions } from './records.js';
+
+/** So long after the last message that waited for keys it is taken for over. */
+const HELD_MS = 60_000;
 
 interface Trouble {
   readonly since: string;
-  readonly with: 'broker' | 'database' | 'refused';
+  readonly with: 'broker' | 'database' | 'refused' | 'keys';
   readonly text: string;
   /** By the clock of `performance`. */
   until: number;
@@ -18,6 +21,7 @@ interface Trouble {
  *   broker    well ──it refuses what the relay publishes──▶ refused ──it works again──▶ well
  *   either    well ──relay or worker fails──▶ away ──it works again, or has ended──▶ well
  *   broker    well ──blocked──▶ blocked ──unblocked, connected anew──▶ well
+ *   database  well ──keys are held by another worker──▶ held ──for a while no more──▶ well
  *   database  well ──`databaseFailed`──▶ away ──`databaseAnswered`──▶ well
  */
 export class Circumstances {
@@ -56,6 +60,10 @@ export class Circumstances {
         // Only its silence says that it is over: it is not known which message came back.
         this.#begin(`${queue} ends`, 'refused', error, performance.now() + 2 * retryInMs + LATE_MS);
       }),
+      events.on('cqrs.replica.keys-held', ({ queue, holders }) => {
+        // Only its silence says that it is over: the next messages may be of other keys.
+        this.#set(`${queue} keys`, 'keys', holders.map(nameOf).join('; '), performance.now() + HELD_MS);
+      }),
       events.on('cqrs.inbox.failed', ({ queue, error }) => failed(queue, error)),
       events.on('cqrs.inbox.recovered', ({ queue }) => over(queue)()),
       events.on('cqrs.consumer.stopped', ({ queue }) => over(queue)()),
@@ -71,7 +79,9 @@ export class Circumstances {
       blockedSince: this.#blocked?.since ?? null,
       blockedReason: this.#blocked?.reason ?? null,
       publishRefusedSince: earliest(this.#since('refused')),
-      publishRefusedReason: this.#present.find(([, trouble]) => trouble.with === 'refused')?.[1].text ?? null,
+      publishRefusedReason: this.#textOf('refused'),
+      keysHeldSince: earliest(this.#since('keys')),
+      keysHeldBy: this.#textOf('keys'),
     };
   }
 
@@ -93,13 +103,21 @@ export class Circumstances {
 
   #begin(who: string, trouble: Trouble['with'], error: unknown, until = Infinity): void {
     this.#noteError(error);
+    this.#set(who, trouble, describeError(error), until);
+  }
+
+  #set(who: string, trouble: Trouble['with'], text: string, until: number): void {
     const known = this.#present.find(([name]) => name === who)?.[1];
     if (known?.with === trouble) known.until = until;
-    else this.#troubles.set(who, { since: now(), with: trouble, text: describeError(error), until });
+    else this.#troubles.set(who, { since: now(), with: trouble, text, until });
   }
 
   get #present(): [string, Trouble][] {
     return [...this.#troubles].filter(([, { until }]) => performance.now() < until);
+  }
+
+  #textOf(wanted: Trouble['with']): string | null {
+    return this.#present.find(([, trouble]) => trouble.with === wanted)?.[1].text ?? null;
   }
 
   #since(wanted: Trouble['with']): string[] {
@@ -130,4 +148,9 @@ function earliest(instants: readonly (string | null)[]): string | null {
 
 function now(): string {
   return new Date().toISOString();
+}
+
+function nameOf({ pid, application, address }: CqrsEvents['cqrs.replica.keys-held']['holders'][number]): string {
+  const who = [application, address].filter((part) => part !== '').join(' at ');
+  return `PostgreSQL process ${pid}${who === '' ? '' : ` (${who})`}`;
 }

@@ -34,6 +34,7 @@ const NOTEWORTHY = [
   'cqrs.inbox.recovered',
   'cqrs.replica.clock-distrusted',
   'cqrs.replica.order-doubted',
+  'cqrs.replica.keys-held',
   'cqrs.replica.warned',
   'cqrs.replica.query-timed-out',
   'cqrs.replica.compared',

@@ -54,6 +54,8 @@ export const conditionsSchema = z.object({
   /** It refuses whatever is published. */
   publishRefusedSince: instant,
   publishRefusedReason: z.string().nullable().catch(null).default(null),
+  keysHeldSince: instant,
+  keysHeldBy: z.string().nullable().catch(null).default(null),
 });
 export type Conditions = z.output<typeof conditionsSchema>;
 

@@ -24,6 +24,7 @@ export interface Reason {
     | 'broker-away'
     | 'publish-refused'
     | 'database-away'
+    | 'keys-held'
     | 'blocked'
     | 'backlog-old'
     | 'backlog-growing'
@@ -104,7 +105,7 @@ export function healthOf(reasons: readonly Reason[]): Health {
 
 export function badConditions(conditions: Conditions): Reason[] {
   const { brokerAwaySince, databaseAwaySince, blockedSince, blockedReason } = conditions;
-  const { publishRefusedSince, publishRefusedReason } = conditions;
+  const { publishRefusedSince, publishRefusedReason, keysHeldSince, keysHeldBy } = conditions;
   const reasons: Reason[] = [];
   const degraded = (code: Reason['code'], where: Place, since: string, text: string): void =>
     void reasons.push({ code, severity: 'degraded', where, text, since });
@@ -118,6 +119,10 @@ export function badConditions(conditions: Conditions): Reason[] {
       publishRefusedSince,
       `the broker refuses messages: ${publishRefusedReason ?? 'it does not say why'}`,
     );
+  }
+  if (keysHeldSince !== null) {
+    const who = keysHeldBy ?? 'another worker';
+    degraded('keys-held', 'replica', keysHeldSince, `messages wait for keys that are held by ${who}`);
   }
   if (blockedSince !== null) {
     degraded(

@@ -106,6 +106,23 @@ export interface CqrsEvents {
   'cqrs.replica.warned': { where: string; what: string; cure: string };
   /** A statement took longer than `replica.queryTimeoutMs`; what it was doing, to which entity. The message is tried again. */
   'cqrs.replica.query-timed-out': { queue: string; cqrsId: string; doing: string; timeoutMs: number };
+  /**
+   * The keys of so many messages were held by another worker for longer than `replica.keyWaitSeconds`. They are tried again
+   * later; the others of their batch go on. `holders` names the connections, as `pg_stat_activity` has them.
+   */
+  'cqrs.replica.keys-held': {
+    queue: string;
+    count: number;
+    waitMs: number;
+    holders: readonly {
+      pid: number;
+      application: string;
+      address: string;
+      state: string;
+      /** Since its transaction began. */
+      seconds: number;
+    }[];
+  };
   'cqrs.replica.tombstones-purged': { count: number };
   /** A master has asked about the rows here (`cqrs reconcile`); `refused` says why it got no answer. */
   'cqrs.replica.asked': { question: string; cqrsId: string; durationMs: number; refused: string | null };

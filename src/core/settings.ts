@@ -129,6 +129,22 @@ const replica = z.strictObject({
     .describe(
       'How long a batch waits to fill up once its first message is there. At 0 it is what came while the one before was applied.',
     ),
+  keyWaitSeconds: z
+    .number()
+    .min(0.05)
+    .max(3_600)
+    .default(5)
+    .describe(
+      'How long a batch waits for keys that another worker holds; after that the messages of these keys are tried again later, and the others go on.',
+    ),
+  silentWorkerSeconds: z
+    .number()
+    .min(1)
+    .max(3_600)
+    .default(20)
+    .describe(
+      'How long PostgreSQL keeps the keys of a worker that says nothing more, where no hooks run. With hooks it is `health.stuckSeconds`.',
+    ),
   queryTimeoutMs: milliseconds
     .min(1)
     .max(2_147_483_647)
@@ -234,7 +250,7 @@ const health = z.strictObject({
     .min(1)
     .default(300)
     .describe(
-      'How long a worker or relay may take for one step (a batch, a publication) before it counts as dead, and how long PostgreSQL keeps the keys of a worker that says nothing more.',
+      'How long a worker or relay may take for one step (a batch, a publication) before it counts as dead, and how long PostgreSQL keeps the keys of a worker with hooks that says nothing more.',
     ),
   backlogSeconds: z
     .number()

@@ -40,6 +40,7 @@ const MAX_WAIT_FACTOR = 32;
  * |------------------------------------|-------------------------------------------------------------------------------|
  * | it can never work (body, mapping)  | dead letter at once                                                           |
  * | the row of a foreign key is absent | retry within `foreignKeyWaitSeconds` of the first time, not counted           |
+ * | another worker holds its key       | retry, not counted                                                            |
  * | deadlock, serialization failure    | retry, not counted: the message is not to blame                               |
  * | anything else                      | retry while attempts are left, `maxRetries` + 1 in all, counted; the entity's |
  * |                                    | own rules come first. Retried for ever means: until the message expires       |
@@ -57,6 +58,7 @@ export function decide(failure: Failure): Verdict {
   }
   const fault = outcome.reason ?? faultOf(error);
   if (fault === 'foreign-key') return awaitForeignKey(failure, error);
+  if (fault === 'keys-held') return again(failure, error, 'keys-held', { countsAsRetry: false });
   if (fault === 'conflict') return again(failure, error, 'conflict', { countsAsRetry: false });
   return retryWhileAllowed(failure, error);
 }

@@ -20,7 +20,7 @@ export type Outcome =
    */
   | { readonly kind: 'skipped'; readonly reason: string }
   /** Failed alone, without harm to the rest of its batch (a hook that threw): to be tried again. */
-  | { readonly kind: 'failed'; readonly error: Error; readonly reason?: 'foreign-key' }
+  | { readonly kind: 'failed'; readonly error: Error; readonly reason?: 'foreign-key' | 'keys-held' }
   /** Will never work as it is. */
   | { readonly kind: 'dead-letter'; readonly reason: string; readonly error?: Error };
 

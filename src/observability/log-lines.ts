@@ -185,6 +185,11 @@ export const WORDS: Words = {
         : `${message(fields)}: revision ${fields.revision} is older than the row by more than replica.lockWaitSeconds and was skipped. If its master waited so long for a lock, raise the setting and repair the row: cqrs diff`,
     alike: `${fields.cqrsId} ${fields.reason}`,
   }),
+  'cqrs.replica.keys-held': ({ queue, count, waitMs, holders }) => ({
+    level: 'warn',
+    text: `${queue}: the keys of ${plural(count, 'message')} have been held by another worker for more than ${duration(waitMs)}: ${holders.map(holder).join('; ')}. They are tried again later, the others go on`,
+    alike: queue,
+  }),
   'cqrs.replica.warned': ({ where, what, cure }) => ({ level: 'warn', text: `${where} ${what} ${cure}` }),
   'cqrs.replica.query-timed-out': ({ cqrsId, doing, timeoutMs }) => ({
     level: 'warn',
@@ -286,4 +291,15 @@ function duration(milliseconds: number): string {
 function reconcileEach(queue: string, cqrsIds: readonly string[]): string {
   const commands = cqrsIds.slice(0, 5).map((id) => `cqrs reconcile -c ${id} -q ${queue}`);
   return `${commands.join('; ')}${cqrsIds.length > commands.length ? '; and so on for the others' : ''}`;
+}
+
+function holder({
+  pid,
+  application,
+  address,
+  state,
+  seconds,
+}: CqrsEvents['cqrs.replica.keys-held']['holders'][number]): string {
+  const who = [application, address].filter((part) => part !== '').join(' at ');
+  return `PostgreSQL process ${pid}${who === '' ? '' : ` (${who})`}, ${state === '' ? 'of unknown state' : state}, for ${duration(seconds * 1_000)}`;
 }

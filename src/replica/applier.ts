@@ -1,11 +1,11 @@
 import { type EntityManager, IsolationLevel } from '@mikro-orm/core';
-import { describeError, toError } from '../core/describe-error.js';
+import { describeError, sqlState, toError } from '../core/describe-error.js';
 import { ConfigurationError, MappingError } from '../core/errors.js';
 import { failPoint } from '../core/fail-points.js';
 import { SignalType, TransportPayload } from '../core/payload.js';
 import type { WireObject } from '../core/wire-values.js';
 import type { Handler, Outcome, Received, RetryRules } from '../inbox/handler.js';
-import { Batch, type BatchParts, HOOKS_AT_ONCE, type Straight } from './batch.js';
+import { Batch, type BatchParts, type Conclude, HOOKS_AT_ONCE, type Straight } from './batch.js';
 import type { ByHand } from './by-hand.js';
 import { classifyDatabaseError, withoutValues } from './database-errors.js';
 import { mapKey } from './field-mapping.js';
@@ -86,19 +86,28 @@ export class Applier implements Handler, ReplicaRuntime {
     batch: readonly Received[],
     { anyAge = false, within, rehearse = false }: HandleOptions = {},
   ): Promise<readonly Outcome[]> {
-    const work = new Batch(this.parts, batch, { anyAge, bySave: true, ownTransaction: !within });
+    // Who loads rows, or tries them out, has nothing else to do meanwhile.
+    const keyWaitMs = within || rehearse || anyAge ? undefined : this.parts.settings.replica.keyWaitSeconds * 1_000;
+    const work = new Batch(this.parts, batch, { anyAge, bySave: true, ownTransaction: !within, keyWaitMs });
     const stored = work.prepared.filter(({ definition }) => definition.path !== 'none');
     if (stored.length > 0) {
       let straight: Straight = within || rehearse ? 'at-once' : 'with-commit';
       let open: readonly Prepared[] = stored;
       try {
         while (open.length > 0) {
-          const conclude = await inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
-            const concluding = await work.apply(em, open, straight);
-            if (rehearse) await takeBack(em);
-            await failPoint(this.parts.events, 'replica.before-commit');
-            return concluding;
-          });
+          const attempt = (): Promise<Conclude> =>
+            inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
+              const concluding = await work.apply(em, open, straight);
+              if (rehearse) await takeBack(em);
+              await failPoint(this.parts.events, 'replica.before-commit');
+              return concluding;
+            });
+          const conclude = await (keyWaitMs === undefined
+            ? attempt()
+            : attempt().catch(async (error: unknown): Promise<Conclude> => {
+                const others = await this.#withoutHeld(work, { error, open, keyWaitMs });
+                return () => others;
+              }));
           await failPoint(this.parts.events, 'replica.after-commit');
           open = conclude();
           straight = 'no';
@@ -123,6 +132,18 @@ export class Applier implements Handler, ReplicaRuntime {
       else await this.#callBare(work, message);
     }
     return work.outcomes as Outcome[];
+  }
+
+  /** The messages whose keys nobody else keeps, where an error is that of waiting for keys in vain. */
+  async #withoutHeld(
+    work: Batch,
+    { error, open, keyWaitMs }: { error: unknown; open: readonly Prepared[]; keyWaitMs: number },
+  ): Promise<readonly Prepared[]> {
+    if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+    const others = await this.parts.em.fork().transactional((em) => work.putAside(em, open, keyWaitMs));
+    // All of them: it was another lock, or the holder has gone; the consumer tries again.
+    if (others.length === open.length) throw error;
+    return others;
   }
 
   async applyByHand(entity: Function, em: EntityManager, masterData: WireObject, how: ByHand): Promise<Outcome> {
@@ -235,6 +256,9 @@ function certainOutcome(error: unknown, { cqrsId, path }: ReplicaDefinition): Ou
   const refused = new MappingError(cqrsId, `the database refuses its values (${describeError(error)})`);
   return { kind: 'dead-letter', reason: refused.code, error: refused };
 }
+
+/** What a wait for a lock ends with at `lock_timeout`. */
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /** Ends a rehearsal. */
 class TakenBack extends Error {}

@@ -8,7 +8,8 @@ import { classifyDatabaseError, endsTransaction } from './database-errors.js';
 import { DecisionNotes } from './decision-notes.js';
 import { type Carried, HookPath, type HookParts, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
-import { KeyLocks } from './key-locks.js';
+import { findHolders, KeysHeldError, lockName } from './held-keys.js';
+import { KeyLocks, type LockId } from './key-locks.js';
 import { type Look, lookWithCommit } from './look-with-commit.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
@@ -55,6 +56,8 @@ export interface BatchOptions {
   readonly bySave: boolean;
   /** Whether the transaction is ours: limits of time would outlive a savepoint of somebody else's. */
   readonly ownTransaction: boolean;
+  /** How long to wait for keys that others hold. Default: as long as it takes. */
+  readonly keyWaitMs?: number | undefined;
 }
 
 /** One batch on its way: who is settled how, and what is told once it is committed. */
@@ -113,7 +116,7 @@ export class Batch {
       const looks = await lookWithCommit(session, byDefinition, this.parts.tombstones);
       return () => looks().flatMap((look) => this.#settleOldNews(look));
     }
-    await this.#limits.lock(session, this.#locks(messages), steady);
+    await this.#limits.lock(session, this.#locks(messages).all, { steady, waitMs: this.options.keyWaitMs });
     const groups = byDefinition.map(([definition, group]): Group => {
       const straight = how !== 'no' && definition.path === 'rows';
       return {
@@ -137,16 +140,34 @@ export class Batch {
     this.#notes.report();
   }
 
-  #locks(messages: readonly Prepared[]): KeyLocks {
+  /** Messages whose keys others have held for too long; they are put aside. @returns the others */
+  async putAside(em: EntityManager, messages: readonly Prepared[], waitMs: number): Promise<readonly Prepared[]> {
+    const { each } = this.#locks(messages);
+    const { held, holders } = await findHolders(new SqlSession(em), [...each.values()].flat(), waitMs);
+    const isHeld = (message: Prepared): boolean => each.get(message)!.some((lock) => held.has(lockName(lock)));
+    const waiting = messages.filter(isHeld);
+    if (waiting.length === 0) return messages;
+    const error = new KeysHeldError(
+      `Another worker holds the key: ${holders.map(({ pid }) => `PostgreSQL process ${pid}`).join(', ')}.`,
+    );
+    for (const message of waiting) this.settle(message, { kind: 'failed', reason: 'keys-held', error });
+    const queue = this.parts.settings.queue ?? '';
+    this.parts.events.emit('cqrs.replica.keys-held', { queue, count: waiting.length, waitMs, holders });
+    return messages.filter((message) => !isHeld(message));
+  }
+
+  #locks(messages: readonly Prepared[]): { all: KeyLocks; each: ReadonlyMap<Prepared, readonly LockId[]> } {
     const hooked = messages.filter(({ definition }) => definition.path === 'hooks').length;
     // Of a transaction that is not ours nobody knows how many more will follow.
     const forHooks = this.options.ownTransaction && hooked <= HOOKS_AT_ONCE ? 'exactly' : 'alone';
-    const locks = new KeyLocks();
-    for (const { definition, key, incoming } of messages) {
+    const all = new KeyLocks();
+    const each = new Map<Prepared, readonly LockId[]>();
+    for (const message of messages) {
+      const { definition, key, incoming } = message;
       const hold = definition.path === 'hooks' ? forHooks : incoming.signalType === 'DELETE' ? 'alone' : 'shared';
-      locks.add(definition.cqrsId, key.text, hold);
+      each.set(message, all.add(definition.cqrsId, key.text, hold));
     }
-    return locks;
+    return { all, each };
   }
 
   async #writeWithCommit(session: SqlSession, plans: readonly StraightPlan[]): Promise<Conclude> {

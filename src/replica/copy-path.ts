@@ -130,7 +130,7 @@ export class CopyPath {
       if (!session.canCopy) this.#of(definition).fits = false;
       if (this.#of(definition).fits === false) return rows;
       if (!hasPlainKeys(definition)) await this.#askForKeys(session, definition, rows);
-      await limits.lock(session, locksOf(definition, rows), !within);
+      await limits.lock(session, locksOf(definition, rows), { steady: !within });
       const others = await limits.watch('writing', definition, this.#writeFresh(session, definition, rows, look));
       await failPoint(events, 'replica.before-commit');
       return others;

@@ -23,6 +23,14 @@ export interface OwnTransaction {
   readonly idleMs?: number | undefined;
   /** No code of a user runs in it, so that `STEADY_PLANS` may hold. */
   readonly steady?: boolean | undefined;
+  /** PostgreSQL gives up waiting for one of the locks after so long, with `lock_timeout`. A limit of the connection stays. */
+  readonly waitMs?: number | undefined;
+}
+
+/** One lock as PostgreSQL names it. */
+export interface LockId {
+  readonly kind: number;
+  readonly id: number;
 }
 
 /**
@@ -34,12 +42,16 @@ export class KeyLocks {
   readonly #buckets = new Map<number, boolean>();
   readonly #exact = new Set<number>();
 
-  add(cqrsId: string, key: string, hold: Hold): void {
+  /** @returns the locks that the key is held by. */
+  add(cqrsId: string, key: string, hold: Hold): readonly LockId[] {
     const hash = hashOf(cqrsId, key);
     const bucket = hash % BUCKETS;
     this.#buckets.set(bucket, hold === 'alone' || this.#buckets.get(bucket) === true);
+    const locks = [{ kind: LOCK_CLASS, id: bucket }];
+    if (hold !== 'exactly') return locks;
     // PostgreSQL's integers are signed.
-    if (hold === 'exactly') this.#exact.add(hash | 0);
+    this.#exact.add(hash | 0);
+    return [...locks, { kind: KEY_CLASS, id: hash | 0 }];
   }
 
   statement(own: OwnTransaction = {}): Statement {
@@ -56,17 +68,27 @@ export function lockAllKeys({ alone }: { alone: boolean }): Statement {
 function lockBuckets(
   buckets: ReadonlyMap<number, boolean>,
   exact: ReadonlySet<number> = new Set(),
-  { idleMs, steady }: OwnTransaction = {},
+  { idleMs, steady, waitMs }: OwnTransaction = {},
 ): Statement {
   const sorted = [
     ...[...buckets].toSorted(([a], [b]) => a - b).map(([id, alone]) => ({ kind: LOCK_CLASS, id, alone })),
     ...[...exact].toSorted((a, b) => a - b).map((id) => ({ kind: KEY_CLASS, id, alone: true })),
   ];
   const own = `${idleMs === undefined ? '' : `${idleLimit(idleMs)} as lease, `}${steady ? STEADY_PLANS : ''}`;
+  const locks = `case when u.alone then pg_advisory_xact_lock(u.kind, u.id)
+        else pg_advisory_xact_lock_shared(u.kind, u.id) end is null`;
+  const list = 'unnest($1::int[], $2::int[], $3::bool[]) as u(kind, id, alone)';
+  // For these locks alone: rows may be locked by an application, which must not fail a batch.
+  const text =
+    waitMs === undefined
+      ? `select ${locks} as locked from ${own}${list}`
+      : `select set_config('lock_timeout', l.own, true) as wait from (
+          select min(w.own) as own, count(${locks}) as locked from (
+            select current_setting('lock_timeout') as own, set_config('lock_timeout',
+              case current_setting('lock_timeout') when '0' then '${Math.round(waitMs)}' else current_setting('lock_timeout') end, true)
+            offset 0) w, ${own}${list}) l where l.locked >= 0`;
   return {
-    text: `select case when u.alone then pg_advisory_xact_lock(u.kind, u.id)
-        else pg_advisory_xact_lock_shared(u.kind, u.id) end is null as locked
-      from ${own}unnest($1::int[], $2::int[], $3::bool[]) as u(kind, id, alone)`,
+    text,
     parameters: [
       `{${sorted.map(({ kind }) => kind).join()}}`,
       `{${sorted.map(({ id }) => id).join()}}`,

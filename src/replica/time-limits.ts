@@ -15,7 +15,7 @@ const QUERY_CANCELED = '57014';
 export class TimeLimits {
   /** For each statement; null for none. */
   readonly queryTimeoutMs: number | null;
-  readonly #idleMs: number | undefined;
+  readonly #idleMs: { readonly hooks: number; readonly rows: number } | undefined;
 
   constructor(
     private readonly parts: { readonly settings: Settings; readonly events: Events },
@@ -23,12 +23,19 @@ export class TimeLimits {
   ) {
     const { replica, health } = parts.settings;
     this.queryTimeoutMs = ownTransaction ? replica.queryTimeoutMs : null;
-    this.#idleMs = ownTransaction ? health.stuckSeconds * 1_000 : undefined;
+    const hooks = health.stuckSeconds * 1_000;
+    this.#idleMs = ownTransaction ? { hooks, rows: Math.min(hooks, replica.silentWorkerSeconds * 1_000) } : undefined;
   }
 
-  /** Locks the keys, and sets the limits, with the next statement. @param steady as for `OwnTransaction` */
-  async lock(session: SqlSession, locks: KeyLocks, steady: boolean): Promise<void> {
-    await session.hold(locks.statement({ idleMs: this.#idleMs, steady }));
+  /** Locks the keys, and sets the limits, with the next statement. @param how.steady, how.waitMs as for `OwnTransaction` */
+  async lock(
+    session: SqlSession,
+    locks: KeyLocks,
+    { steady, waitMs }: { readonly steady: boolean; readonly waitMs?: number | undefined },
+  ): Promise<void> {
+    // Hooks may take their time between two statements.
+    const idleMs = this.#idleMs?.[steady ? 'rows' : 'hooks'];
+    await session.hold(locks.statement({ idleMs, steady, waitMs }));
     // Only now: whoever waits for another worker's keys is not slow.
     if (this.queryTimeoutMs) {
       await session.hold({ text: `set local statement_timeout = ${this.queryTimeoutMs}`, parameters: [] });

@@ -71,3 +71,14 @@ test('the last error quotes no row', () => {
   events.emit('cqrs.inbox.failed', { queue: 'shop', error, retryInMs: 1 });
   expect(circumstances.lastError!.text).toBe('Error [SQLSTATE 23505]');
 });
+
+test('keys that another worker holds are told with their holder', () => {
+  const { events, circumstances, away } = stage();
+  const holder = { pid: 7, application: 'shop', address: '10.0.0.7', state: 'idle in transaction', seconds: 9 };
+  events.emit('cqrs.replica.keys-held', { queue: 'shop', count: 3, waitMs: 5_000, holders: [holder] });
+  expect(circumstances.conditions).toMatchObject({
+    keysHeldSince: expect.any(String),
+    keysHeldBy: 'PostgreSQL process 7 (shop at 10.0.0.7)',
+  });
+  expect(away()).toEqual([false, false, false]);
+});

@@ -10,6 +10,8 @@ const well = {
   blockedReason: null,
   publishRefusedSince: null,
   publishRefusedReason: null,
+  keysHeldSince: null,
+  keysHeldBy: null,
 };
 const signs = (more: Partial<Signs>): Signs => ({
   missing: [],
@@ -39,6 +41,12 @@ test.each<[string, Partial<Signs>, string, readonly string[]]>([
     { conditions: { ...well, publishRefusedSince: since, publishRefusedReason: 'ACCESS_REFUSED' } },
     'degraded',
     ['publish-refused'],
+  ],
+  [
+    'keys that another worker holds',
+    { conditions: { ...well, keysHeldSince: since, keysHeldBy: 'PostgreSQL process 7' } },
+    'degraded',
+    ['keys-held'],
   ],
   [
     'messages that the broker refuses',

@@ -127,6 +127,11 @@ const cases: [string, Case, object][] = [
     { error: databaseError('ECONNREFUSED'), retries: 30 },
     deadLetter('max-retries'),
   ],
+  [
+    'nor do keys that another worker holds',
+    { outcome: { kind: 'failed', error: boom, reason: 'keys-held' }, retries: 30 },
+    uncounted(2_000, { reason: 'keys-held' }),
+  ],
   // foreign keys
   [
     'a missing foreign key does not count',

@@ -135,6 +135,15 @@ const EXAMPLES: Examples = {
     { ...message, reason: 'tie', revision: 2 },
     'WARN  SAVE of account 7: another state of the row has the same revision, 2; the later time was taken',
   ],
+  'cqrs.replica.keys-held': [
+    {
+      queue: 'billing',
+      count: 3,
+      waitMs: 5_000,
+      holders: [{ pid: 4711, application: 'billing', address: '10.0.0.7', state: 'idle in transaction', seconds: 9 }],
+    },
+    'WARN  billing: the keys of 3 messages have been held by another worker for more than 5 s: PostgreSQL process 4711 (billing at 10.0.0.7), idle in transaction, for 9 s. They are tried again later, the others go on',
+  ],
   'cqrs.replica.warned': [
     { where: 'AccountRef', what: 'has a unique constraint.', cure: 'Leave it to the master.' },
     'WARN  AccountRef has a unique constraint. Leave it to the master.',

@@ -35,6 +35,7 @@ const QUOTING: Readonly<Record<string, Error>> = {
 
 /** Every field that any event has. */
 const FIELDS = {
+  holders: [],
   count: 1,
   cqrsIds: ['account'],
   entity: 'Account',

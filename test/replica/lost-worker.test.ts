@@ -2,7 +2,10 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { defineEntity, type EntityManager, p } from '@mikro-orm/postgresql';
 import { sqlState } from '../../src/core/describe-error.js';
 import { faultOf } from '../../src/inbox/faults.js';
-import { type CreateContext, replicaClass, ReplicaEntity } from '../../src/index.js';
+import { type CreateContext, replica, replicaClass, ReplicaEntity } from '../../src/index.js';
+import { KeyLocks } from '../../src/replica/key-locks.js';
+import { rowKey } from '../../src/replica/row-keys.js';
+import { SqlSession } from '../../src/replica/sql-session.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { brief, message } from './support/messages.js';
 import { ReplicaService } from './support/replica-service.js';
@@ -25,6 +28,12 @@ class Ref extends replicaClass(RefSchema) {
   }
 }
 RefSchema.setClass(Ref);
+
+const PlainSchema = defineEntity({
+  name: 'Plain',
+  extends: ReplicaEntity,
+  properties: { id: p.integer().primary().autoincrement(false), name: p.string() },
+});
 
 const limits: string[] = [];
 const entered = Promise.withResolvers<void>();
@@ -65,5 +74,39 @@ test('the limit is for our own transactions, and one of the connection stays', a
     { idle_in_transaction_session_timeout: '0' },
   ]);
   await own.stop();
+  await other.stop();
+});
+
+// claims: recovers
+test('a worker that holds keys and is silent stops no other: its messages are put aside and named, the others go on', async () => {
+  const settings = { replica: { keyWaitSeconds: 0.3, silentWorkerSeconds: 1 } };
+  const other = await ReplicaService.start(database.url, [Ref, replica(PlainSchema, { id: 'plain' })], settings);
+  await other.orm.schema.update();
+  // Frozen with its keys held, as by SIGSTOP.
+  const frozen = other.orm.em.fork();
+  await frozen.begin();
+  const locks = new KeyLocks();
+  locks.add('plain', rowKey(['1']).text, 'alone');
+  const { text, parameters } = locks.statement();
+  await new SqlSession(frozen).run({ text, parameters });
+  const batch = [1, 2, 3].map((id) => message({ id, name: 'a' }, { cqrsId: 'plain' }));
+  await other.rows('create table seen (idle text, wait text)');
+  await other.rows(`create function see() returns trigger language plpgsql as $$ begin
+    insert into seen values (current_setting('idle_in_transaction_session_timeout'), current_setting('lock_timeout'));
+    return null; end $$`);
+  await other.rows('create trigger see after insert on plain for each statement execute function see()');
+  const began = performance.now();
+  const outcomes = await other.handle(batch);
+  expect(performance.now() - began).toBeLessThan(5_000);
+  expect(outcomes.map(({ kind }) => kind)).toEqual(['failed', 'applied', 'applied']);
+  expect(outcomes[0]).toMatchObject({ reason: 'keys-held' });
+  expect(other.seen.filter(({ name }) => name === 'cqrs.replica.keys-held')).toMatchObject([
+    { fields: { queue: 'test', count: 1, waitMs: 300, holders: [{ state: 'idle in transaction' }] } },
+  ]);
+  expect(await other.rows('select id from plain order by id')).toEqual([{ id: 2 }, { id: 3 }]);
+  // The limits of such a worker itself: short for its silence, none for rows that an application has locked.
+  expect(await other.rows('select distinct * from seen')).toEqual([{ idle: '1s', wait: '0' }]);
+  await frozen.rollback();
+  expect(brief(await other.handle(batch.slice(0, 1)))).toEqual(['create']);
   await other.stop();
 });
