@@ -102,7 +102,7 @@ export interface CqrsEvents {
    * skipped as one of a former incarnation. `cqrs diff` tells whether the row is right.
    */
   'cqrs.replica.order-doubted': MessageFields & { reason: 'tie' | 'beyond-lock-wait'; revision: number };
-  /** Something in a replica's declaration that will hurt one day; said once, at start. */
+  /** Something in a replica's declaration that will hurt one day, said once, at start; or in what its master sends, at the first message. */
   'cqrs.replica.warned': { where: string; what: string; cure: string };
   /** A statement took longer than `replica.queryTimeoutMs`; what it was doing, to which entity. The message is tried again. */
   'cqrs.replica.query-timed-out': { queue: string; cqrsId: string; doing: string; timeoutMs: number };

@@ -85,7 +85,7 @@ export class TransportPayload {
   readonly meta: WireValue;
   readonly incarnation: number | null;
   readonly texts: ExactTexts | null;
-  #version?: Version;
+  #version: Version | undefined;
 
   constructor(init: TransportPayloadInit) {
     this.signalType = init.signalType;
@@ -144,6 +144,12 @@ export class TransportPayload {
   /** Whether the message's time is over at `now` (a `Date` or milliseconds since 1970; default: the present). Null never expires. */
   isExpired(now: Date | number = Date.now()): boolean {
     return this.expires !== null && this.expires.getTime() <= Number(now);
+  }
+
+  /** @internal Puts other data in the place of what came, before anybody has looked at it. */
+  replaceData(instanceData: WireObject, previousData: WireObject | null): void {
+    Object.assign(this, { instanceData, previousData });
+    this.#version = undefined;
   }
 
   /** The body as a plain object, with the wire's key names, in django-cqrs's order. */

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { ConfigurationError, type Problem } from './errors.js';
 import { didYouMean } from './nearest-name.js';
 import type { SignalType } from './payload.js';
+import { isTimeZone } from './time-zone.js';
 import type { WireValue } from './wire-values.js';
 
 /**
@@ -106,6 +107,14 @@ const replica = z.strictObject({
     .default(30)
     .describe(
       'How long a statement of a master that sends no incarnation (django-cqrs) may wait for a lock: its message has a higher revision, but a time that is so much earlier.',
+    ),
+  senderTimezone: z
+    .string()
+    .refine(isTimeZone, 'expected the name of a time zone, such as Europe/Madrid')
+    .nullable()
+    .default(null)
+    .describe(
+      'Where times without an offset are from: the `TIME_ZONE` of a Django master with `USE_TZ=False`. Null: they are UTC.',
     ),
   syncDowngrade: z
     .enum(['never', 'always'])

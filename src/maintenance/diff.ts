@@ -138,7 +138,7 @@ export async function diffReplica(
   },
 ): Promise<DiffReplicaResult> {
   const { header: first, rest } = await splitHeader(source);
-  const header = readHeader(first);
+  const header = readHeader(first, cqrs.settings.replica.senderTimezone);
   const table = replicaTable(cqrs, header.cqrsId);
   const content = contentOf(cqrs.replicas.get(header.cqrsId), header);
   const watermark = header.takenAt - (options.settleSeconds ?? SETTLE_SECONDS) * MICROSECONDS;

@@ -1,4 +1,5 @@
 import { InputError } from '../core/errors.js';
+import { TimeZone } from '../core/time-zone.js';
 import { formatMicroseconds, parseMicroseconds } from '../core/wire-times.js';
 
 /**
@@ -25,10 +26,10 @@ export function writeHeader(cqrsId: string, takenAt: number, checksums?: readonl
   return [cqrsId, formatMicroseconds(takenAt), ...(checksums ? [`${CHECKSUMS}${checksums.join('+')}`] : [])].join(',');
 }
 
-/** @throws InputError when it is none. */
-export function readHeader(line: string): StreamHeader {
+/** @param zone where a time without an offset is from; null: UTC. @throws InputError when it is none. */
+export function readHeader(line: string, zone: string | null = null): StreamHeader {
   const [cqrsId, time, ...others] = line.split(',');
-  const takenAt = parseMicroseconds(time);
+  const takenAt = parseMicroseconds(zone === null || time === undefined ? time : new TimeZone(zone).place(time));
   if (!cqrsId || takenAt === undefined)
     throw new InputError('line 1 is no header of the form <id>,<time>.', 'Which command wrote it?');
   const checksums = others

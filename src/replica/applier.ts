@@ -16,11 +16,12 @@ import type { Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { ReplicaRuntime } from './replica-entity.js';
 import { askForKeys, normalizeKey } from './row-keys.js';
+import { SenderTimes } from './sender-times.js';
 import { inSavepointOf, SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import { StraightPath } from './straight-path.js';
 
-export interface ApplierParts extends Omit<BatchParts, 'straight' | 'readsOthers' | 'committed'> {
+export interface ApplierParts extends Omit<BatchParts, 'straight' | 'times' | 'readsOthers' | 'committed'> {
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
 }
@@ -50,13 +51,15 @@ export class Applier implements Handler, ReplicaRuntime {
 
   constructor(parts: ApplierParts) {
     const { tombstones } = parts;
+    const times = new SenderTimes(parts.settings.replica.senderTimezone, parts.events);
     this.parts = {
       ...parts,
+      times,
       straight: new StraightPath(tombstones),
       readsOthers: new WeakSet(),
       committed: new WeakMap(),
     };
-    this.copying = new CopyPath(parts);
+    this.copying = new CopyPath({ ...parts, times });
   }
 
   get cqrsIds(): readonly string[] {

@@ -12,6 +12,7 @@ import { findHolders, KeysHeldError, lockName } from './held-keys.js';
 import { KeyLocks, type LockId } from './key-locks.js';
 import { type Look, lookWithCommit } from './look-with-commit.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
+import type { SenderTimes } from './sender-times.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import { isSameState, type RuleOptions, type Stored } from './revision-rules.js';
 import { askForKeys } from './row-keys.js';
@@ -34,6 +35,7 @@ export interface BatchParts extends HookParts {
   readonly settings: Settings;
   readonly events: Events;
   readonly straight: StraightPath;
+  readonly times: SenderTimes;
   /** What became of messages that were committed, but whose batch failed afterwards. */
   readonly committed: WeakMap<Received, Outcome>;
 }
@@ -88,7 +90,12 @@ export class Batch {
     this.outcomes = batch.map((received, index) => {
       const known = parts.committed.get(received);
       if (known) return known;
-      const result = prepare(received, index, parts.replicas, { now, retention, bySave: options.bySave });
+      const result = prepare(received, index, parts.replicas, {
+        now,
+        retention,
+        bySave: options.bySave,
+        times: parts.times,
+      });
       if (isOutcome(result)) return result;
       this.prepared.push(result);
       return undefined;

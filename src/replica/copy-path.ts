@@ -13,6 +13,7 @@ import { DatabaseError } from './database-errors.js';
 import { mapKey, mapRow } from './field-mapping.js';
 import { KeyLocks } from './key-locks.js';
 import { discriminatorOf, type ReplicaColumn } from './replica-columns.js';
+import type { SenderTimes } from './sender-times.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { Statement } from './replica-table.js';
 import { askForKeys, hasPlainKeys, normalizeKey, readRowKey, type RowKey, rowKey } from './row-keys.js';
@@ -38,6 +39,7 @@ interface CopyParts {
   readonly em: EntityManager;
   readonly settings: Settings;
   readonly events: Events;
+  readonly times: SenderTimes;
   /** The quoted table of `Tombstone`. */
   readonly tombstones: string;
 }
@@ -81,10 +83,11 @@ export class CopyPath {
   /** What is written of a SAVE or SYNC; undefined when something is wrong with it, which the usual ways tell. */
   read(
     definition: ReplicaDefinition,
-    data: WireObject,
+    came: WireObject,
     { incarnation, texts }: { incarnation: number | null; texts: ExactTexts | null },
   ): CopyRow | undefined {
     try {
+      const data = this.parts.times.readRow(definition, came);
       const version = bornFrom(readVersion(definition.cqrsId, data, incarnation));
       const key = mapKey(definition, { signalType: SignalType.SAVE, instanceData: data });
       const { columns, values } = mapRow(definition, data, key, texts);

@@ -5,6 +5,7 @@ import type { Outcome, Received } from '../inbox/handler.js';
 import { mapKey, type MappedRow, mapRow } from './field-mapping.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { Incoming } from './revision-rules.js';
+import type { SenderTimes } from './sender-times.js';
 import { normalizeKey, rowKey, type RowKey } from './row-keys.js';
 
 /**
@@ -41,6 +42,7 @@ export interface PrepareOptions {
   readonly retention: number;
   /** Whether the class's own `cqrsSave` is asked. */
   readonly bySave: boolean;
+  readonly times: SenderTimes;
 }
 
 /** Maps a message, or says how it ends without any look at the database. */
@@ -56,6 +58,7 @@ export function prepare(
   if (payload.signalType === 'SYNC' && statics.CQRS_ONLY_DIRECT_SYNCS && !received.direct) {
     return { kind: 'skipped', reason: 'indirect-sync' };
   }
+  options.times.readMessage(definition, payload);
   const version = payload.version;
   const bySave =
     options.bySave && payload.signalType !== 'DELETE' && (overrides.has('cqrsSave') || definition.path === 'none');

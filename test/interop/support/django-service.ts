@@ -12,6 +12,8 @@ export interface DjangoService {
   readonly exchange: string;
   /** A replica's queue. */
   readonly queue?: string;
+  /** Where its times are from, which then have no offset (`USE_TZ=False`). Default: they have one. */
+  readonly timeZone?: string;
   /** Whether the tables are there already, made by a service of ours. */
   readonly keepTables?: boolean;
 }
@@ -33,6 +35,7 @@ export function startPython(service: DjangoService, args: readonly string[]): Ch
       INTEROP_AMQP_URL: brokerOfDefaultVhost(),
       INTEROP_EXCHANGE: service.exchange,
       ...(service.queue === undefined ? {} : { INTEROP_QUEUE: service.queue }),
+      ...(service.timeZone === undefined ? {} : { INTEROP_TIME_ZONE: service.timeZone }),
       ...(service.keepTables ? { INTEROP_KEEP_TABLES: 'yes' } : {}),
     },
   });

@@ -20,11 +20,19 @@ export interface PythonToUs extends AsyncDisposable {
   readonly heard: readonly { readonly name: CqrsEventName; readonly fields: CqrsEvents[CqrsEventName] }[];
 }
 
-export async function pythonToUs(pair: TransportPair, settings: Partial<CqrsOptions> = {}): Promise<PythonToUs> {
+export async function pythonToUs(
+  pair: TransportPair,
+  { timeZone, ...settings }: Partial<CqrsOptions> & { timeZone?: string } = {},
+): Promise<PythonToUs> {
   const [masterDatabase, replicaDatabase] = await Promise.all([createDatabase(), createDatabase()]);
   const exchange = uniqueName('interop');
   const queue = `${exchange}_replica`;
-  const python = new PythonMaster({ transport: pair.python, databaseUrl: masterDatabase.url, exchange });
+  const python = new PythonMaster({
+    transport: pair.python,
+    databaseUrl: masterDatabase.url,
+    exchange,
+    ...(timeZone === undefined ? {} : { timeZone }),
+  });
   const ours = await ourService(replicaDatabase.url, replicas, {
     transport: pair.ours(),
     exchange,

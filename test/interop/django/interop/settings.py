@@ -9,8 +9,9 @@ ROLE = os.environ['INTEROP_ROLE']  # master or replica
 _database = urlsplit(os.environ['INTEROP_DATABASE_URL'])
 
 SECRET_KEY = 'tests have none'
-USE_TZ = True
-TIME_ZONE = 'UTC'
+# Where one is named, times have no offset.
+USE_TZ = 'INTEROP_TIME_ZONE' not in os.environ
+TIME_ZONE = os.environ.get('INTEROP_TIME_ZONE', 'UTC')
 DEFAULT_AUTO_FIELD = 'django.db.models.AutoField'
 INSTALLED_APPS = ['dj_cqrs', f'interop.{ROLE}s']
 DATABASES = {
