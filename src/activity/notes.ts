@@ -28,6 +28,7 @@ const NOTEWORTHY = [
   'cqrs.inbox.retried',
   'cqrs.inbox.dead-lettered',
   'cqrs.inbox.dead-letters-expiring',
+  'cqrs.inbox.origin-changed',
   'cqrs.inbox.unreadable',
   'cqrs.inbox.end-refused',
   'cqrs.inbox.failed',

@@ -74,6 +74,11 @@ export interface CqrsEvents {
    * after `firstInSeconds`. By what the workers noted when they died, since nobody looks into the queue for it.
    */
   'cqrs.inbox.dead-letters-expiring': { queue: string; count: number; firstInSeconds: number };
+  /**
+   * Messages of one CQRS_ID come from another database than before: its master was moved or restored, or (from the second
+   * change on) two services announce it. `changes`: how often, since the worker runs. Told at most once a minute then.
+   */
+  'cqrs.inbox.origin-changed': { queue: string; cqrsId: string; changes: number };
   /** A body that cannot be read: it has no id and went to the queue for unreadable messages. */
   'cqrs.inbox.unreadable': { queue: string; reason: string; bytes: number };
   /** The queue of dead letters or of unreadable bodies does not take a message; it waits in the broker and comes back. */

@@ -5,6 +5,8 @@
 export const Header = {
   /** When the change was committed, in milliseconds since 1970: the age of a message is counted from here. */
   committedAt: 'x-cqrs-committed-at',
+  /** Which database announced the change: two under one CQRS_ID are a mistake. A text that says nothing else. */
+  origin: 'x-cqrs-origin',
   /** When a foreign key was first found missing, in milliseconds since 1970. */
   waitingSince: 'x-cqrs-waiting-since',
   /** Why a message was put back or became a dead letter. */

@@ -5,14 +5,15 @@ import { failPoint } from '../core/fail-points.js';
 import { Pulse } from '../core/pulse.js';
 import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
-import type { Delivery, Subscription, Transport } from '../transport/transport.js';
+import type { Subscription, Transport } from '../transport/transport.js';
 import { Answering, type AnsweringParts } from './answering.js';
 import { decide, type Verdict } from './failure-policy.js';
 import { isTransient, isUnanswered } from './faults.js';
 import type { Handler, Outcome } from './handler.js';
 import { inParts } from './in-parts.js';
 import { Mailbox } from './mailbox.js';
-import { openDelivery, type Message } from './message.js';
+import { type Message, open, type Opened } from './message.js';
+import { Origins } from './origins.js';
 import {
   Applied,
   DeadLettered,
@@ -50,7 +51,6 @@ export interface ConsumerParts extends Pick<AnsweringParts, 'answers'> {
 const UNANSWERED_ATTEMPTS = 3;
 
 /** A delivery that was read as soon as it came: while the handler waits for its database, there is time. */
-type Opened = Message | { readonly delivery: Delivery; readonly unreadable: unknown };
 
 /**
  * Takes messages from a queue, hands them to their handlers in batches, and gives every message its end.
@@ -78,6 +78,7 @@ export class Consumer extends Service {
   readonly #handlers = new Map<string, Handler>();
   readonly #inbox: Inbox;
   readonly #mailbox: Mailbox<Opened>;
+  readonly #origins: Origins;
   readonly #pulse: Pulse;
   #subscription: Subscription | undefined;
   #loop: Promise<void> = Promise.resolve();
@@ -96,6 +97,7 @@ export class Consumer extends Service {
     this.#check([...known.keys()]);
     for (const id of this.cqrsIds) this.#handlers.set(id, known.get(id)!);
     this.#inbox = { queue: this.queue, events: parts.events };
+    this.#origins = new Origins({ queue: this.queue, cqrsIds: this.cqrsIds, events: parts.events });
     this.deadLetterQueue =
       parts.deadLetterQueue ??
       (this.queue === settings.queue ? settings.deadLetterQueue : null) ??
@@ -192,7 +194,9 @@ export class Consumer extends Service {
     };
     const attempt = async (): Promise<Subscription> => {
       await connect?.();
-      return transport.consume(options, (delivery) => this.#mailbox.put(open(delivery, settings.maxPayloadBytes)));
+      return transport.consume(options, (delivery) =>
+        this.#mailbox.put(this.#origins.noticing(open(delivery, settings.maxPayloadBytes))),
+      );
     };
     for (let failures = 0; !this.signal.aborted; failures++) {
       try {
@@ -388,13 +392,5 @@ export class Consumer extends Service {
         .then((value) => (signal.aborted ? discard(value) : resolve(value)), reject)
         .finally(() => signal.removeEventListener('abort', stopped));
     });
-  }
-}
-
-function open(delivery: Delivery, maxPayloadBytes: number): Opened {
-  try {
-    return openDelivery(delivery, Date.now(), maxPayloadBytes);
-  } catch (error) {
-    return { delivery, unreadable: error };
   }
 }

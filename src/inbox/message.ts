@@ -38,6 +38,17 @@ export interface Reissue {
   readonly headers: NonNullable<OutgoingMessage['headers']>;
 }
 
+/** A delivery, read if it can be. */
+export type Opened = Message | { readonly delivery: Delivery; readonly unreadable: unknown };
+
+export function open(delivery: Delivery, maxPayloadBytes: number): Opened {
+  try {
+    return openDelivery(delivery, Date.now(), maxPayloadBytes);
+  } catch (error) {
+    return { delivery, unreadable: error };
+  }
+}
+
 /** @throws InvalidPayloadError when the body breaks the wire contract, or is too long to be read at all. */
 export function openDelivery(delivery: Delivery, now: number, maxPayloadBytes: number): Message {
   const bytes = delivery.body.byteLength;

@@ -139,6 +139,16 @@ export const WORDS: Words = {
     level: 'warn',
     text: `up to ${plural(count, 'dead letter')} of ${queue} will be dropped by the broker, the first in ${duration(firstInSeconds * 1_000)}: see cqrs dead-letters list`,
   }),
+  'cqrs.inbox.origin-changed': ({ queue, cqrsId, changes }) =>
+    changes === 1
+      ? {
+          level: 'warn',
+          text: `messages of ${cqrsId} in ${queue} come from another database than before: its master was moved or restored, or a second service announces it`,
+        }
+      : {
+          level: 'error',
+          text: `messages of ${cqrsId} in ${queue} come from several databases in turn: two services announce it; give one of them another CQRS_ID, then run cqrs reconcile on the other`,
+        },
   'cqrs.inbox.unreadable': ({ queue, reason, bytes }) => ({
     level: 'error',
     text: `a body of ${plural(bytes, 'byte')} in ${queue} cannot be read and went to unreadable_${queue}: ${reason}`,

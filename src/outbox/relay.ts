@@ -9,6 +9,7 @@ import { backoffMilliseconds, pause, Service } from '../core/service.js';
 import type { Settings } from '../core/settings.js';
 import type { OutgoingMessage, PublishResult, Transport } from '../transport/transport.js';
 import { BUCKETS, claim, type Executor, fail, type OutboxRow, readWaiting, settle, type Tables } from './outbox.js';
+import { readOrigin } from './origin.js';
 import { Refused, type RefusedRow } from './refused.js';
 import { forgetRoutes, Routes } from './routes.js';
 import { settleAndKeep } from './sent-messages.js';
@@ -49,6 +50,8 @@ export class Relay extends Service {
   #loop: Promise<void> = Promise.resolve();
   #wake?: () => void;
   #woken = false;
+  /** Names the database of this outbox; empty when it does not tell. */
+  #origin?: string;
   /** Whether the last claim had every key bucket. */
   #alone = true;
 
@@ -116,6 +119,7 @@ export class Relay extends Service {
     const { settings, events, tables } = this.parts;
     const startedAt = performance.now();
     const client = await this.parts.client();
+    this.#origin ??= (await readOrigin(client, tables.outbox)) ?? '';
     await this.parts.connect();
     const { batchSize } = settings.relay;
     const done: OutboxRow[] = [];
@@ -288,7 +292,10 @@ export class Relay extends Service {
     return {
       route: { cqrsId: row.cqrsId, queue: row.queue },
       body: stampExpires(row.body, expires),
-      headers: { [Header.committedAt]: Math.round(row.committedAtMs) },
+      headers: {
+        [Header.committedAt]: Math.round(row.committedAtMs),
+        ...(this.#origin ? { [Header.origin]: this.#origin } : {}),
+      },
     };
   }
 

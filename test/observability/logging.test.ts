@@ -103,6 +103,10 @@ const EXAMPLES: Examples = {
     { queue: 'dead_letter_billing', count: 3, firstInSeconds: 36_000 },
     'WARN  up to 3 dead letters of dead_letter_billing will be dropped by the broker, the first in 10 h: see cqrs dead-letters list',
   ],
+  'cqrs.inbox.origin-changed': [
+    { queue: 'billing', cqrsId: 'account', changes: 1 },
+    'WARN  messages of account in billing come from another database than before: its master was moved or restored, or a second service announces it',
+  ],
   'cqrs.inbox.unreadable': [
     { queue: 'billing', reason: 'not JSON', bytes: 12 },
     'ERROR a body of 12 bytes in billing cannot be read and went to unreadable_billing: not JSON',
