@@ -95,6 +95,10 @@ export const CLAIMS: readonly Claim[] = [
     id: 'unroutable-waits',
     says: 'Changes of an entity whose last queue is gone wait for it, for `relay.unroutableWaitSeconds`; then they are told and settled.',
   },
+  {
+    id: 'dropped-kept',
+    says: 'What the broker takes out of a quorum queue by itself (delivery limit, length, time to live, by whatever policy) is among the dead letters.',
+  },
   { id: 'poison-isolated', says: 'A message that can never work does not hold up the others.' },
   {
     id: 'bad-input',

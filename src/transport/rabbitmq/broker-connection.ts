@@ -5,7 +5,7 @@ import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { TransportError } from '../../core/errors.js';
 import type { Events } from '../../core/events.js';
 import { backoffMilliseconds } from '../../core/service.js';
-import { brokerError, connectionError, replyCode, withoutUser } from './broker-error.js';
+import { brokerError, brokerText, connectionError, replyCode, withoutUser } from './broker-error.js';
 import { Deadline } from './deadline.js';
 import { gatherWrites } from './gathered-writes.js';
 import type { BrokerAddress, BrokerOptions } from './options.js';
@@ -98,6 +98,20 @@ export class BrokerConnection {
   /** Whether the exchange is there. */
   async hasExchange(exchange: string): Promise<boolean> {
     return (await this.#find(`exchange '${exchange}'`, (channel) => channel.checkExchange(exchange))) !== undefined;
+  }
+
+  /** Whether the broker takes a declaration, or has the queue with another dead-letter exchange. */
+  async accepts(declare: (channel: Channel) => Promise<void>): Promise<boolean> {
+    const model = await this.ready({ orBlocked: true });
+    const channel = await openChannel(() => model.createChannel());
+    try {
+      await declare(channel);
+      void closeChannel(channel);
+      return true;
+    } catch (error) {
+      if (replyCode(error) === 406 && /inequivalent arg 'x-dead-letter-/.test(brokerText(error))) return false;
+      throw error;
+    }
   }
 
   /** @returns false when there is none */

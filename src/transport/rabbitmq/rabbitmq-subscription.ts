@@ -19,7 +19,7 @@ export interface SubscriptionPlan {
   /** The most messages in hand. */
   readonly prefetch: number;
   /** Makes the queue and whatever else is needed; `existed`: whether it was there. */
-  declare(channel: Channel, existed: boolean): Promise<void>;
+  declare(channel: Channel, existed: boolean, connection: BrokerConnection): Promise<void>;
   /** Makes again what may have been removed while messages are delivered. */
   verify?(channel: Channel, connection: BrokerConnection): Promise<void>;
   onMessage(message: ConsumeMessage, channel: ConsumerChannel): void;
@@ -84,7 +84,7 @@ export class RabbitMQSubscription implements Subscription {
       const channel = (this.#channel = new ConsumerChannel(amqp));
       amqp.once('close', () => this.#onLost(channel));
 
-      await this.plan.declare(amqp, existed);
+      await this.plan.declare(amqp, existed, connection);
       await channel.consume(queue, prefetch, (message) => this.#onMessage(channel, message));
       if (this.#ended.signal.aborted) await channel.cancel();
     } catch (error) {

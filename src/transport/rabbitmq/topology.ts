@@ -25,6 +25,21 @@ export class Topology {
     await channel.assertExchange(this.exchange, 'topic', { durable: true });
   }
 
+  /** Whether the broker keeps what it would drop of a work queue, in its dead letters. */
+  get keepsDropped(): boolean {
+    return this.queueType === 'quorum';
+  }
+
+  /**
+   * The queue of a replica. What the broker itself takes out of a quorum queue (delivered too often, too old, one too many,
+   * by a policy of somebody's) goes to the dead letters. A classic one has no arguments, as Python declares it.
+   */
+  async declareWorkQueue(channel: Channel, queue: string, deadLetterQueue: string): Promise<void> {
+    const kept = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': deadLetterQueue };
+    const args = { ...this.#queueArguments(), ...(this.keepsDropped ? kept : {}) };
+    await channel.assertQueue(queue, { durable: true, arguments: args });
+  }
+
   async declareQueue(channel: Channel, queue: string): Promise<void> {
     await channel.assertQueue(queue, { durable: true, arguments: this.#queueArguments() });
   }
