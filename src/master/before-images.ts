@@ -56,6 +56,8 @@ export function takeBefore(table: MasterTable, row: Row): { before?: RowImage; s
   const sameKey = row[SAME_KEY] === true;
   delete row[BEFORE];
   delete row[SAME_KEY];
+  // RETURNING * has all that FROM has.
+  if ('cqrs:k0' in row) for (const index of table.keyColumns.keys()) delete row[`cqrs:k${index}`];
   return { ...(typeof text === 'string' ? { before: table.imageOf(text) } : {}), sameKey };
 }
 

@@ -92,8 +92,6 @@ export class WriteCapture {
             }
           },
         );
-        // MikroORM answers em.insertMany with the first key only, unless the driver names them all.
-        result.insertedIds ??= rows.map((row, index) => insertedId(found.meta, row, result.rows![index]));
         await run.finish(result.rows, images);
         returning.restore(result);
         return result;
@@ -295,9 +293,4 @@ function joined(results: readonly QueryResult[]): QueryResult {
     rows,
     row: rows[0],
   };
-}
-
-function insertedId(meta: EntityMetadata, data: Row, row: Row | undefined): unknown {
-  const ids = meta.getPrimaryProps().map((property) => data[property.name] ?? row?.[property.fieldNames[0]!]);
-  return ids.length === 1 ? ids[0] : ids;
 }
