@@ -37,7 +37,7 @@ export {
 } from './replica/replica-entity.js';
 export type { ReplicaDefinition } from './replica/replica-definition.js';
 export type { DeletionContext, ReplicaManager } from './replica/by-hand.js';
-export type { CreateContext, DeleteContext, HookContext, SaveContext } from './replica/replica-hooks.js';
+export type { CreateContext, DeleteContext, HookContext, SaveContext, UpdateContext } from './replica/replica-hooks.js';
 
 // Running
 export type { Consumer } from './inbox/consumer.js';

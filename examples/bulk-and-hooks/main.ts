@@ -3,6 +3,7 @@ import { Entity, PrimaryKey, Property } from '@mikro-orm/decorators/es';
 import { type EntityManager, MikroORM } from '@mikro-orm/pglite';
 import {
   type CreateContext,
+  type UpdateContext,
   Cqrs,
   type FieldsOf,
   MasterEntity,
@@ -70,7 +71,7 @@ class ArticleRef extends ReplicaEntity {
     return super.cqrsCreate(em as never, context);
   }
 
-  override async cqrsUpdate(em: EntityManager, context: CreateContext): Promise<void> {
+  override async cqrsUpdate(em: EntityManager, context: UpdateContext): Promise<void> {
     const before = context.previousData?.['price'];
     if (before)
       em.create(PriceChange, { article: this.id, text: `${String(before)} → ${String(context.mappedData['price'])}` });

@@ -175,6 +175,11 @@ export class HookPath {
     const { action, version } = decision;
     const { instanceData } = message.received.payload;
     if (action === 'remember') {
+      // Who overrides it may have written elsewhere, and made no row.
+      if (definition.overrides.has('cqrsDelete')) {
+        await this.#callDelete(em, message, { masterData: instanceData, replaced: false });
+        await em.flush();
+      }
       await this.#bury(em, [{ message, decision }]);
       return { kind: 'tombstone', version };
     }

@@ -36,9 +36,21 @@ export function previousValues(
   platform: Platform,
 ): Record<string, unknown> | null {
   if (previous === null) return null;
-  const known = definition.columns.filter((column) => column.wire.some((name) => Object.hasOwn(previous, name)));
-  const values = propertyValues(definition, known, previous, platform);
+  const named = withFieldNames(definition.columns, previous);
+  const known = definition.columns.filter((column) => column.wire.some((name) => Object.hasOwn(named, name)));
+  const values = propertyValues(definition, known, named, platform);
   return Object.keys(values).length > 0 ? values : null;
+}
+
+/** django-cqrs calls a foreign key `author` in `instance_data`, and `author_id` here. */
+function withFieldNames(columns: readonly ReplicaColumn[], previous: WireObject): WireObject {
+  const names = new Set(columns.flatMap(({ wire }) => wire));
+  const given = columns.flatMap(({ wire: [name] }): [string, WireValue][] => {
+    const spelt = `${name}_id`;
+    const isOther = Object.hasOwn(previous, name!) || !Object.hasOwn(previous, spelt) || names.has(spelt);
+    return isOther ? [] : [[name!, previous[spelt]!]];
+  });
+  return given.length === 0 ? previous : { ...previous, ...Object.fromEntries(given) };
 }
 
 function isJsonNull({ kind, property }: ReplicaColumn, text: string | undefined): boolean {

@@ -12,6 +12,7 @@ import {
   type ReplicaInstance,
   type ReplicaStatics,
   type SaveContext,
+  type UpdateContext,
 } from './replica-hooks.js';
 
 /** Master field → property of the replica: `static CQRS_MAPPING = { … } as const satisfies MappingOf<AccountRef>`. */
@@ -44,7 +45,7 @@ export interface ReplicaMembers extends ReplicaInstance {
    * nothing else with it. Messages of several rows may share `em`, and a call may be repeated when another one failed.
    * Default: assigns the mapped data to this entity.
    */
-  cqrsUpdate(em: EntityManager, context: CreateContext): Promise<void> | void;
+  cqrsUpdate(em: EntityManager, context: UpdateContext): Promise<void> | void;
 }
 
 // A constructor's arguments can be taken over only as `any[]`, and MikroORM asks for the same.
@@ -86,7 +87,8 @@ export interface ReplicaClass {
   /** Override it to create rows yourself. Default: makes and persists an entity. `em` is flushed afterwards. */
   cqrsCreate(em: EntityManager, context: CreateContext): Promise<object | void>;
   /**
-   * Override it to delete rows yourself. `em` is flushed afterwards. Default: deletes by key, but not with
+   * Override it to delete rows yourself; it is called for every deletion that counts, of rows that are not there, too. `em`
+   * is flushed afterwards. Default: deletes by key, but not with
    * `context.replaced`: then the row is written over by what `cqrsCreate` makes.
    */
   cqrsDelete(em: EntityManager, context: DeleteContext): Promise<void>;
@@ -134,7 +136,7 @@ function mix(base: AbstractConstructor, name: string): AbstractConstructor<Repli
     static cqrsCreate = defaults.cqrsCreate;
     static cqrsDelete = defaults.cqrsDelete;
 
-    cqrsUpdate(em: EntityManager, context: CreateContext): Promise<void> | void {
+    cqrsUpdate(em: EntityManager, context: UpdateContext): Promise<void> | void {
       em.assign(this as object, context.mappedData as never);
     }
   }
@@ -185,7 +187,7 @@ export interface ReplicaOptions<Entity> extends Partial<Pick<ReplicaClass, 'shou
   onlyDirectSyncs?: boolean;
   cqrsSave?: (em: EntityManager, masterData: WireObject, context?: SaveContext) => Promise<Outcome | void>;
   cqrsCreate?: (em: EntityManager, context: CreateContext) => Promise<object | void>;
-  cqrsUpdate?: (entity: Entity, em: EntityManager, context: CreateContext) => Promise<void> | void;
+  cqrsUpdate?: (entity: Entity, em: EntityManager, context: UpdateContext) => Promise<void> | void;
   cqrsDelete?: (em: EntityManager, context: DeleteContext) => Promise<void>;
 }
 

@@ -21,6 +21,9 @@ export interface CreateContext extends HookContext {
   readonly mappedData: Record<string, unknown>;
 }
 
+/** What `cqrsUpdate` is told: the same as `cqrsCreate`. */
+export type UpdateContext = CreateContext;
+
 export interface DeleteContext {
   /** What came: `id`, `cqrs_revision`, `cqrs_updated`, and the master's `custom` data, if any. */
   readonly masterData: Readonly<WireObject>;
@@ -63,7 +66,7 @@ export interface ReplicaStatics {
 
 /** The instance method that a replica's class may override. */
 export interface ReplicaInstance {
-  cqrsUpdate(em: EntityManager, context: CreateContext): Promise<void> | void;
+  cqrsUpdate(em: EntityManager, context: UpdateContext): Promise<void> | void;
 }
 
 export type HookName = 'cqrsSave' | 'cqrsCreate' | 'cqrsUpdate' | 'cqrsDelete';

@@ -241,10 +241,13 @@ describe('hooks', () => {
     expect(await logged()).toEqual(['create a', 'delete 1', 'create z']);
   });
 
-  test('are not called for the deletion of what never was', async () => {
-    expect(await handle(message({ id: 1 }, { signal: 'DELETE', revision: 1 }))).toEqual(['delete']);
-    expect(AccountRef.calls).toEqual([]);
+  test('are called once for the deletion of what is not there: they may have written elsewhere', async () => {
+    const gone = message({ id: 1 }, { signal: 'DELETE', revision: 1 });
+    expect(await handle(gone)).toEqual(['delete']);
+    expect(await handle(gone)).toEqual(['duplicate']);
+    expect(AccountRef.calls.map(([name]) => name)).toEqual(['delete']);
     expect(await handle(account('a'))).toEqual(['stale']);
+    expect(AccountRef.calls.map(([name]) => name)).toEqual(['delete']);
   });
 
   test('that throw fail alone, and leave nothing behind', async () => {
