@@ -31,12 +31,17 @@ export function isStored(property: EntityProperty): boolean {
     property.persist !== false &&
     property.fieldNames?.length > 0 &&
     !property.formula &&
-    !property.generated &&
+    (!property.generated || isIdentityKey(property)) &&
     !(property.kind === ReferenceKind.EMBEDDED && !property.object) &&
     property.kind !== ReferenceKind.ONE_TO_MANY &&
     property.kind !== ReferenceKind.MANY_TO_MANY &&
     !(property.kind === ReferenceKind.ONE_TO_ONE && !property.owner)
   );
+}
+
+/** A key that the database numbers only where none is given, as Django's AutoField since 4.1: replicas give theirs. */
+function isIdentityKey({ primary, generated }: EntityProperty): boolean {
+  return primary === true && typeof generated === 'string' && /^by default as identity$/i.test(generated);
 }
 
 /** Stored properties that may be replicated: all but the library's own, and the one that tells subclasses apart. */

@@ -111,7 +111,7 @@ class Flush {
   async update(data: readonly Row[]): Promise<number | undefined> {
     const { meta, table } = this.definition;
     if (meta.versionProperty || meta.concurrencyCheckKeys.size > 0) return undefined;
-    if (meta.props.some((property) => property.generated)) return undefined;
+    if (meta.props.some((property) => property.generated && !property.primary)) return undefined;
     const groups = this.#groups(data);
     if (!groups) return undefined;
     const session = new SqlSession(this.em);
