@@ -1,3 +1,4 @@
+import './core/supported-node.js';
 // Setting up
 export { Cqrs, type ConsumerOptions, type CqrsOptions } from './cqrs.js';
 export type { SyncOptions, SyncResult } from './master/row-sender.js';

@@ -1,3 +1,4 @@
+import '../core/supported-node.js';
 export { ApiProblem } from './api-problem.js';
 export { type Admin, createAdmin, type ItemKey } from './admin.js';
 export { type NodeRequest, toNodeHandler } from './node.js';

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './supported-node.js';
 import { VERSION } from '../core/version.js';
 import { COMMANDS } from './commands.js';
 import { run } from './run.js';

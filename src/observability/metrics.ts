@@ -1,3 +1,4 @@
+import '../core/supported-node.js';
 import { Counter, Gauge, Histogram, register as defaultRegister, type Registry } from 'prom-client';
 import type { CqrsEventName, CqrsEvents, Events } from '../core/events.js';
 import { METRICS, type MetricDescription } from './metric-list.js';

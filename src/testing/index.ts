@@ -1,1 +1,2 @@
+import '../core/supported-node.js';
 export { transportContract, type TransportContractCase, type TransportHarness } from './transport-contract.js';

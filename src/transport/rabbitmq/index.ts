@@ -1,3 +1,4 @@
+import '../../core/supported-node.js';
 export { KombuTransport } from './kombu-transport.js';
 export type { RabbitMQOptions } from './options.js';
 export { RabbitMQTransport } from './rabbitmq-transport.js';
