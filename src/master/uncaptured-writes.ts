@@ -68,7 +68,8 @@ export class UncapturedWrites {
       return made instanceof Promise ? made.then((one) => this.#hearDialect(one)) : this.#hearDialect(made);
     };
     const execute = connection.execute.bind(connection);
-    connection.execute = (query, ...rest) => this.#named(textOf(query), wayOf(query), () => execute(query, ...rest));
+    connection.execute = (query, ...rest) =>
+      this.#named(textOf(query), wayOf(query, rest[3]), () => execute(query, ...rest));
     const dump = connection.executeDump.bind(connection);
     connection.executeDump = (text) => this.#named(text, 'by executeDump()', () => dump(text));
     const stream = connection.stream.bind(connection);
@@ -178,7 +179,9 @@ function textOf(query: unknown): string {
   return typeof sql === 'string' ? sql : NATIVE;
 }
 
-function wayOf(query: unknown): string {
+function wayOf(query: unknown, loggerContext: unknown): string {
+  // A builder says which EntityManager it belongs to. It writes a master past capture in a common table expression only.
+  if (typeof loggerContext === 'object' && loggerContext && 'id' in loggerContext) return 'by a query builder, in WITH';
   return typeof query === 'string' || 'sql' in (query as object) ? 'as raw SQL' : 'as a native query';
 }
 
@@ -187,10 +190,10 @@ const NATIVE = 'update';
 
 const CURES: Readonly<Record<SqlWrite['verb'], string>> = {
   insert:
-    'Use the EntityManager or run a query builder, or announce the rows in the same transaction by callPostBulkCreate().',
+    'Use the EntityManager or a query builder of its own, or announce the rows in the same transaction by callPostBulkCreate().',
   update:
-    'Use the EntityManager or run a query builder, or announce the rows in the same transaction by callPostUpdate().',
-  delete: 'Use nativeDelete() or run a query builder; cqrs reconcile finds rows that replicas have too many.',
+    'Use the EntityManager or a query builder of its own, or announce the rows in the same transaction by callPostUpdate().',
+  delete: 'Use nativeDelete() or a query builder of its own; cqrs reconcile finds rows that replicas have too many.',
   merge: 'Use em.upsertMany() and nativeDelete(); cqrs reconcile finds rows that differ.',
   truncate: 'Use nativeDelete(); cqrs reconcile finds rows that replicas have too many.',
   copy: 'Use bulkCreate(), or send the rows by cqrs sync afterwards.',

@@ -102,6 +102,17 @@ test.each<[what: string, write: (em: SqlEntityManager) => Promise<unknown>, reas
     (em) => em.execute('with gone as (delete from account returning id) select count(*) from gone'),
     'DELETE of its table was sent as raw SQL',
   ],
+  [
+    'a CTE of a builder',
+    (em) =>
+      em
+        .createQueryBuilder(Account, 'a')
+        .with('gone', em.createQueryBuilder(Account).delete({ id: 7 }).returning('*'))
+        .select('*')
+        .where({ id: 8 })
+        .execute(),
+    'DELETE of its table was sent by a query builder, in WITH',
+  ],
   ['TRUNCATE', (em) => em.execute('truncate plain, account'), 'TRUNCATE of its table was sent as raw SQL'],
   [
     'MERGE',
