@@ -57,7 +57,12 @@ describe('row security by session context', () => {
 
   test.each<[string, (em: SqlEntityManager) => Promise<unknown>, unknown, { id: number; text: string }[]]>([
     ['em.insert', (em) => em.insert(Note, { id: 3, tenant: 'a', text }), 3, [{ id: 3, text }]],
-    ['em.insertMany', (em) => em.insertMany(Note, [{ id: 3, tenant: 'a', text }]), [3], [{ id: 3, text }]],
+    [
+      'em.insertMany',
+      async (em) => void (await em.insertMany(Note, [{ id: 3, tenant: 'a', text }])),
+      undefined,
+      [{ id: 3, text }],
+    ],
     ['em.upsert', async (em) => (await em.upsert(Note, { id: 1, tenant: 'a', text })).id, 1, [{ id: 1, text }]],
     ['em.nativeUpdate', (em) => em.nativeUpdate(Note, {}, { text }), 1, [{ id: 1, text }]],
     ['em.nativeDelete', (em) => em.nativeDelete(Note, {}), 1, []],
