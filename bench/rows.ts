@@ -44,6 +44,13 @@ export const rows: readonly Row[] = [
     goal: 0.6,
   },
   {
+    name: 'flush-update',
+    work: 'one flush of 10,000 changed rows',
+    against: 'the same flush of plain MikroORM',
+    unit: 'rows/s',
+    goal: 0.6,
+  },
+  {
     name: 'relay',
     work: 'relay of a backlog',
     against: 'raw claim + pipelined confirms + delete, in order per row beside another relay',
@@ -181,6 +188,7 @@ export const rows: readonly Row[] = [
 export const shortRows: readonly string[] = [
   'bulk-create',
   'bulk-update',
+  'flush-update',
   'relay',
   'consume-create-classic',
   'grow-bodies',

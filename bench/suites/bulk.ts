@@ -7,7 +7,7 @@ import { appendRaw, RETURNING, type RawProduct } from '../twins/outbox.ts';
 
 /** Many rows in one transaction. */
 export const bulk: Suite = {
-  rows: rowsOf('bulk-create', 'bulk-update'),
+  rows: rowsOf('bulk-create', 'bulk-update', 'flush-update'),
   async run(bench) {
     const size = bench.size(10_000, 5_000);
     await using ours = await openWriter('ours', 1);
@@ -21,6 +21,19 @@ export const bulk: Suite = {
           () => creates(plain, size),
         );
         if (round >= 0) bench.record('bulk-create', measured);
+      }
+    }
+    if (bench.wants('flush-update')) {
+      for (const writer of [ours, plain]) await writer.clear();
+      for (const writer of [ours, plain]) await creates(writer, size);
+      for (let round = -1; round < bench.rounds; round++) {
+        await ours.orm.em.getConnection().execute('truncate cqrs_outbox');
+        const measured = await pair(
+          round + 1,
+          () => flushes(ours, size, round),
+          () => flushes(plain, size, round),
+        );
+        if (round >= 0) bench.record('flush-update', measured);
       }
     }
     if (bench.wants('bulk-update')) {
@@ -64,6 +77,14 @@ function creates({ orm, entity }: Writer, count: number): Promise<number> {
 
 function updates({ orm }: Writer, count: number, round: number): Promise<number> {
   return perSecond(count, () => Product.cqrs(orm.em.fork()).bulkUpdate({}, { quantity: 1_000_000 + round } as never));
+}
+
+/** The entities are loaded before the clock runs. */
+async function flushes({ orm, entity }: Writer, count: number, round: number): Promise<number> {
+  const em = orm.em.fork();
+  const products = await em.find(entity, {}, { limit: count });
+  for (const product of products as { quantity: number }[]) product.quantity = 2_000_000 + round;
+  return perSecond(count, () => em.flush());
 }
 
 function rawUpdates(client: pg.Client, count: number, round: number): Promise<number> {

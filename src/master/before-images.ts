@@ -91,11 +91,26 @@ export async function readByColumns(
   lock: RowLock,
 ): Promise<BeforeImages> {
   if (values.length === 0) return new Map();
+  const sql = `select ${place.table.returning} from ${from} where ${among(fields, values)} for ${lock}`;
+  return read(place, sql, values.flat());
+}
+
+/** Changes these rows; answers with them as they then are. */
+export function updateByColumns(
+  place: Place,
+  name: string,
+  fields: readonly string[],
+  values: readonly (readonly unknown[])[],
+  assignments: string,
+): Promise<BeforeImages> {
+  const sql = `update ${name} set ${assignments} where ${among(fields, values)} returning ${place.table.returning}`;
+  return read(place, sql, values.flat());
+}
+
+function among(fields: readonly string[], values: readonly (readonly unknown[])[]): string {
   const one = fields.map(() => '?').join(', ');
   const tuple = fields.length === 1 ? one : `(${one})`;
-  const columns = fields.map((field) => quoted(field)).join(', ');
-  const sql = `select ${place.table.returning} from ${from} where (${columns}) in (${values.map(() => tuple).join(', ')})`;
-  return read(place, `${sql} for ${lock}`, values.flat());
+  return `(${fields.map((field) => quoted(field)).join(', ')}) in (${values.map(() => tuple).join(', ')})`;
 }
 
 async function read(place: Place, sql: string, params: readonly unknown[]): Promise<BeforeImages> {

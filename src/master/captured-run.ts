@@ -17,6 +17,7 @@ const FORMER = 'cqrs:former';
 /** One captured statement in its transaction, and what it did. */
 export class CapturedRun {
   readonly #replaced: ReplacedRow[] = [];
+  #undoneAtRead?: number;
   readonly #moved: [before: RowImage, image: RowImage][] = [];
 
   constructor(
@@ -50,14 +51,17 @@ export class CapturedRun {
     };
     const result = await log.capture(rows, statement);
     // Not seen on its connection: it belongs to a transaction that is not followed, or has another text there.
-    if (!rows.noted) rows.note(result.rows ?? [], apart ?? log.changesOf(this.place.transaction)!);
+    if (!rows.noted) rows.note(result.rows ?? [], this.#changes()!);
     return result;
   }
 
   /** Whether nothing was captured in the table yet, in this transaction; asked once, before the statement is compiled. */
   begins(): boolean {
-    const { log, apart } = this.parts;
-    return !apart && log.changesOf(this.place.transaction)!.begins(this.table);
+    return !this.parts.apart && this.#changes()!.begins(this.table);
+  }
+
+  #changes(): PendingChanges | undefined {
+    return this.parts.apart ?? this.parts.log.changesOf(this.place.transaction);
   }
 
   /** Whether rows are needed as they were before. */
@@ -84,7 +88,10 @@ export class CapturedRun {
     if (!write.target || !this.needsBefore(write)) return undefined;
     const { fields, values } = write.target;
     if (fields && values) {
-      return readByColumns(this.place, this.sqlName, fields, values, write.movesKeys ? 'update' : 'no key update');
+      const lock = write.movesKeys ? 'update' : 'no key update';
+      const found = await readByColumns(this.place, this.sqlName, fields, values, lock);
+      this.#undoneAtRead = this.#changes()?.undone;
+      return found;
     }
     if (!write.movesKeys) return new Map();
     throw new UnsupportedWriteError(
@@ -150,6 +157,8 @@ export class CapturedRun {
 
   #noteUpsert(write: NativeWrite, image: RowImage, { found, former }: Found, changes: PendingChanges): void {
     const { table, sqlName } = this;
+    // A nested transaction beside this one was rolled back since: the rows may never have been as they were read.
+    if (found && changes.undone !== this.#undoneAtRead) found = new Map();
     if (former) {
       const [same, ...key] = former;
       const before = found?.get(JSON.stringify(key));

@@ -1,17 +1,18 @@
 import { type AnyEntity, type EntityManager, helper } from '@mikro-orm/core';
-import type { SqlEntityManager } from '@mikro-orm/sql';
 import { ConfigurationError } from '../core/errors.js';
 import type { Registry } from '../core/registry.js';
 import type { SignalType } from '../core/payload.js';
 import { parseJson, type WireObject, type WireValue } from '../core/wire-values.js';
 import type { Announcer } from './announcer.js';
-import { readByColumns } from './before-images.js';
+import { type Place, readByColumns, updateByColumns } from './before-images.js';
 import { MasterManager } from './bulk.js';
 import { keyTexts } from './entity-keys.js';
 import { toDict, trackedData } from './entity-values.js';
 import type { MasterDefinition } from './master-definition.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
 import { inTransaction } from './in-transaction.js';
+import type { RowImage } from './master-table.js';
+import { nextOwnAssignments } from './own-columns.js';
 import { PendingChanges } from './pending-changes.js';
 import { keyJson } from './serializer.js';
 import { MasterSync } from './sync.js';
@@ -72,32 +73,44 @@ export class MasterRuntime {
     const { table, meta } = definition;
     const keys = rows.map((row) => keyOf(definition, row)).filter((key) => key !== undefined);
     if (keys.length === 0) return 0;
-    const fields = table.keyColumns.map((column) => column.field);
-    if (how === 'updated') {
-      const fork = em.fork() as SqlEntityManager;
-      return inTransaction(em, async (transaction) => {
-        fork.setTransactionContext(transaction);
-        const where = {
-          $or: keys.map((key) => Object.fromEntries(meta.primaryKeys.map((name, index) => [name, key[index]]))),
-        };
-        const builder = fork
-          .createQueryBuilder(meta.class as never)
-          .update({} as never)
-          .where(where as never);
-        return ((await builder.execute('run')) as { affectedRows: number }).affectedRows;
-      });
-    }
     const driver = em.getDriver() as unknown as CapturedDriver;
     return inTransaction(em, async (transaction) => {
       const sqlName = driver.getTableName(meta, {});
       const place = { driver, connection: driver.getConnection('write'), transaction, table };
-      const images = await readByColumns(place, sqlName, fields, keys, 'update');
       const followed = this.parts.log.changesOf(transaction);
       const pending = followed ?? new PendingChanges();
-      for (const image of images.values()) pending.inserted(table, sqlName, image);
+      let found = 0;
+      for (let start = 0; start < keys.length; start += PAGE) {
+        const images = await readKeys(place, sqlName, keys.slice(start, start + PAGE));
+        found += images.length;
+        if (how === 'created') for (const image of images) pending.inserted(table, sqlName, image);
+        else await this.#announceUpdated(place, sqlName, images, pending);
+      }
       if (!followed) (await this.parts.announcer.announce(transaction, pending.drain()))();
-      return images.size;
+      return found;
     });
+  }
+
+  /** Rows that capture has not seen in this transaction move by a step; what they were before is not known. */
+  async #announceUpdated(
+    place: Place,
+    sqlName: string,
+    images: readonly RowImage[],
+    pending: PendingChanges,
+  ): Promise<void> {
+    const { table } = place;
+    const isKnown = (image: RowImage): boolean => pending.find(table, table.keyOf(image))?.current !== undefined;
+    const unseen = images.filter((image) => !isKnown(image));
+    const moved =
+      unseen.length === 0
+        ? []
+        : await readKeys(
+            place,
+            sqlName,
+            unseen.map((image) => table.keyValues(image)),
+            nextOwnAssignments({ first: true }),
+          );
+    for (const image of [...images.filter(isKnown), ...moved]) pending.updated(table, sqlName, image);
   }
 
   /** What the open transaction of an EntityManager would announce if it committed now; nothing is written. */
@@ -132,4 +145,21 @@ function keyOf({ meta }: MasterDefinition, row: object): string[] | undefined {
   const values = meta.primaryKeys.map((name) => (row as Record<string, unknown>)[name]);
   if (values.some((value) => value === undefined || value === null)) return undefined;
   return keyTexts(meta, Object.fromEntries(meta.primaryKeys.map((name, index) => [name, values[index]])));
+}
+
+/** So many rows are read, or moved, by one statement. */
+const PAGE = 1_000;
+
+/** The rows with these keys, locked; with `assignments`, changed as well. */
+async function readKeys(
+  place: Place,
+  sqlName: string,
+  keys: readonly (readonly string[])[],
+  assignments?: string,
+): Promise<RowImage[]> {
+  const fields = place.table.keyColumns.map((column) => column.field);
+  const images = assignments
+    ? await updateByColumns(place, sqlName, fields, keys, assignments)
+    : await readByColumns(place, sqlName, fields, keys, 'update');
+  return [...images.values()];
 }
