@@ -78,8 +78,8 @@ export class Oracle {
     let rows = 0;
     let uncaptured = 0;
     let unknownBefore = 0;
-    for (const [name, lives] of livesOf(changes)) {
-      const table = byName.get(name)!;
+    for (const [tableName, lives] of livesOf(changes)) {
+      const table = byName.get(tableName)!;
       for (const [key, life] of lives) {
         rows++;
         steps.add((life.now ?? life.before)!['note']!.text!);
