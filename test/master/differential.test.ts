@@ -44,3 +44,18 @@ describe.each(GROUPS)('%s', (_, ways) => {
     10_000,
   );
 });
+
+// BEGIN travels with the first statement of its transaction, which saves a round trip.
+test('now() is the time of the first statement of a transaction, not of em.begin()', async () => {
+  const way: Way = {
+    ownTransactions: true,
+    run: async ({ em, other }) => {
+      await em.begin();
+      const [{ between }] = await other().execute('select clock_timestamp()::text as between');
+      const [{ later }] = await em.execute('select now() > ?::timestamptz as later', [between]);
+      await em.rollback();
+      return later;
+    },
+  };
+  expect([(await plain.observe(way)).result, (await masters.observe(way)).result]).toEqual([false, true]);
+});
