@@ -9,6 +9,22 @@ export interface Claim {
 export const CLAIMS: readonly Claim[] = [
   { id: 'atomic-capture', says: 'A change and its message commit together, or neither does.', faults: ['master.'] },
   {
+    id: 'every-write',
+    says: 'Whichever way of MikroORM writes a master (flush, native calls, upserts, query builders, streams, collections, bulk operations), each row that PostgreSQL changes has one message, with the row as it is at the end. What moves the key of a row ends the old one and begins a new one.',
+  },
+  {
+    id: 'savepoints',
+    says: 'What PostgreSQL keeps of a transaction is what is announced, whoever opens, releases or rolls back its savepoints. Where that cannot be told, the COMMIT fails.',
+  },
+  {
+    id: 'bounded-capture',
+    says: 'What a captured row costs does not grow with the rows that were written before it in its transaction.',
+  },
+  {
+    id: 'as-the-application',
+    says: 'An application that writes masters gets the results, errors and locks that MikroORM alone gives it, but for what the guide names.',
+  },
+  {
     id: 'at-least-once',
     says: 'A committed message reaches the broker at least once, whatever ends the relay.',
     faults: ['relay.', 'network.relay-', 'network.broker', 'network.database'],

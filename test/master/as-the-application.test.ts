@@ -30,6 +30,7 @@ const Line = defineEntity({
   properties: { id: p.integer().primary(), order: () => p.manyToOne(Order) },
 }) as never;
 
+// claims: as-the-application
 describe('locks are those of the statement itself', () => {
   const ways: [string, (em: Em, total: number) => Promise<unknown>][] = [
     ['nativeUpdate', (em, total) => em.nativeUpdate(Order, { id: 1 } as never, { total } as never)],
@@ -66,6 +67,7 @@ describe('locks are those of the statement itself', () => {
   });
 });
 
+// claims: as-the-application
 test('errors of the database keep the classes that MikroORM gives them, on statements of ours, too', async () => {
   await using service = await masterService([Order, Line]);
   await forkOf(service).insertMany(Order, [1, 2, 3, 4].map((id) => ({ id, total: 0 })) as never);

@@ -112,6 +112,7 @@ describe.each(Object.entries(masters))('a master with %s', (keys, entity) => {
   });
 });
 
+// claims: bounded-capture
 test('a hundred thousand rows in one flush cost what they cost ten at a time', async () => {
   const E = masters['one key'] as never;
   const measure = async (count: number): Promise<number> => {

@@ -237,42 +237,45 @@ const upsert = (em: Em, entity: Entity) =>
     .insert(rows() as never)
     .onConflict('id');
 
-describe.each([
-  ['a master', Plain],
-  ['a master with tracked fields', Tracked],
-] as [string, Entity][])('%s', (_name, entity) => {
-  const table = entity === Plain ? 'plain' : 'tracked';
-  const run = async (work: Work): Promise<string[]> =>
-    (await expectKept(service, table, () => work(service.orm.em.fork() as Em, entity))).toSorted();
+// claims: every-write
+describe('whatever is sent late is captured', () => {
+  describe.each([
+    ['a master', Plain],
+    ['a master with tracked fields', Tracked],
+  ] as [string, Entity][])('%s', (_name, entity) => {
+    const table = entity === Plain ? 'plain' : 'tracked';
+    const run = async (work: Work): Promise<string[]> =>
+      (await expectKept(service, table, () => work(service.orm.em.fork() as Em, entity))).toSorted();
 
-  test.each(statements)('%s', async (_, work, expected) => {
-    expect(await run(work)).toEqual(expected);
-  });
-  test.each(merges)('an upsert that merges %s', async (_, work, expected) => {
-    expect((await run(work)).toSorted()).toEqual(expected.toSorted());
-  });
+    test.each(statements)('%s', async (_, work, expected) => {
+      expect(await run(work)).toEqual(expected);
+    });
+    test.each(merges)('an upsert that merges %s', async (_, work, expected) => {
+      expect((await run(work)).toSorted()).toEqual(expected.toSorted());
+    });
 
-  test('a collection of its owner', async () => {
-    expect(
-      await run(async (em) => {
-        const builder = em
-          .createQueryBuilder(entity)
-          .update({ owner: null } as never)
-          .where({ owner: 2 } as never);
-        await builder.andWhere({ id: { $nin: [1] } } as never).execute();
-      }),
-    ).toEqual(lines('SAVE', 3, 5, 7));
-  });
+    test('a collection of its owner', async () => {
+      expect(
+        await run(async (em) => {
+          const builder = em
+            .createQueryBuilder(entity)
+            .update({ owner: null } as never)
+            .where({ owner: 2 } as never);
+          await builder.andWhere({ id: { $nin: [1] } } as never).execute();
+        }),
+      ).toEqual(lines('SAVE', 3, 5, 7));
+    });
 
-  test('a common table expression that writes a master is refused: nobody would see its rows', async () => {
-    const em = service.orm.em.fork() as Em;
-    const work = em
-      .createQueryBuilder(entity)
-      .with('gone', em.createQueryBuilder(entity).delete({ id: 7 }).getNativeQuery() as never)
-      .update({ v: 1 })
-      .where({ id: 1 })
-      .execute('run');
-    await expect(work).rejects.toThrow(UnsupportedWriteError);
-    await expect(work).rejects.toThrow(/Run it as a statement of its own/);
+    test('a common table expression that writes a master is refused: nobody would see its rows', async () => {
+      const em = service.orm.em.fork() as Em;
+      const work = em
+        .createQueryBuilder(entity)
+        .with('gone', em.createQueryBuilder(entity).delete({ id: 7 }).getNativeQuery() as never)
+        .update({ v: 1 })
+        .where({ id: 1 })
+        .execute('run');
+      await expect(work).rejects.toThrow(UnsupportedWriteError);
+      await expect(work).rejects.toThrow(/Run it as a statement of its own/);
+    });
   });
 });

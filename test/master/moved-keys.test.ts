@@ -8,6 +8,7 @@ import { type MasterService, masterService } from '../support/master-service.js'
 /** Keys that change, are spelt otherwise, or have texts of their own; and rows that change what they are. */
 type Em = SqlEntityManager;
 
+// claims: every-write
 describe('a key that an upsert changes', () => {
   const define = (name: string, tracked: boolean) =>
     master(

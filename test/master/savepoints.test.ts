@@ -48,6 +48,7 @@ const flush = async (em: Em, ids: number[], v: number): Promise<void> => {
   await em.flush();
 };
 
+// claims: savepoints
 describe('what PostgreSQL keeps is what is announced', () => {
   test.each<[string, (em: Em) => Promise<unknown>, string[]]>([
     [
