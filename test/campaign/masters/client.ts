@@ -59,8 +59,9 @@ export class Client {
     const { kind, run } = OPERATIONS.get(operation)!;
     const before = told();
     const random = Random.of(...program.path, number);
-    await run({ em, random, note: `${program.name}.${number}`, url, mode });
-    if (mode.tells.has(kind) && told() === before)
+    const rows = await run({ em, random, note: `${program.name}.${number}`, url, mode });
+    const changed = Array.isArray(rows) && rows.length > 0;
+    if (mode.tells.has(kind) && changed && told() === before)
       throw new Error(`${kind} is not captured, and nothing was told of it`);
   }
 

@@ -17,6 +17,7 @@ export interface Operation {
   readonly kind: WriteKind;
   /** How often it is chosen, compared with the others. */
   readonly weight: number;
+  /** Writes that MikroORM does not make answer with the rows that they changed. */
   run(step: Step): Promise<unknown>;
 }
 

@@ -19,14 +19,14 @@ function statement({ random, mode, note }: Step, kind: 'raw SQL' | 'psql'): stri
   const by = `'${kind === 'psql' ? 'psql' : 'raw'}:${note}'`;
   if (!mode.captures.has(kind)) {
     const [id, v] = [random.pick(LOOSE), number(random)];
-    if (random.chance(0.2)) return `delete from c_loose where id = ${id}`;
-    return `insert into c_loose as t (id, v, note) values (${id}, ${v}, ${by}) on conflict (id) do update set v = excluded.v, note = excluded.note, ${STEP}`;
+    if (random.chance(0.2)) return `delete from c_loose where id = ${id} returning id`;
+    return `insert into c_loose as t (id, v, note) values (${id}, ${v}, ${by}) on conflict (id) do update set v = excluded.v, note = excluded.note, ${STEP} returning id`;
   }
   const table = random.pick(LEAVES);
   const some = `hashtext(t::text || '${note}') % 4 = 0`;
   return random.chance(0.2)
-    ? `delete from ${table} t where ${some}`
-    : `update ${table} t set note = ${by} where ${some}`;
+    ? `delete from ${table} t where ${some} returning 1`
+    : `update ${table} t set note = ${by} where ${some} returning 1`;
 }
 
 export const announcedByHand = operations('MikroORM', {
