@@ -97,7 +97,7 @@ async function playRound(seed: number, { arena, writers, oracle, campaign }: Sce
   await arena.begin(seed);
   const judge = async (): Promise<void> => {
     for (const committed of await arena.decoded.take()) {
-      const verdict = oracle.judge(committed);
+      const verdict = oracle.judge(committed, (program) => writers.begun.get(program));
       if (verdict.rows > 0) campaign.transactions++;
       campaign.rows += verdict.rows;
       campaign.messages += verdict.messages;

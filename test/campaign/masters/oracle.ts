@@ -44,8 +44,6 @@ export interface Verdict {
   readonly steps: ReadonlySet<string>;
 }
 
-/** Longer than any transaction of a program lasts. */
-const MEANWHILE_MS = 5_000;
 const DELETE_OF_UNKNOWN = 'DELETE of a row that was not replicated before';
 /** Whether a problem is what an upsert does that did not know the row before. */
 const isMissedBefore = (problem: string): boolean =>
@@ -67,14 +65,20 @@ export class Oracle {
     this.#bornAt.clear();
   }
 
-  judge({ changes, at }: Committed): Verdict {
+  /** @param beganAt when a program began, in milliseconds since 1970 */
+  judge({ changes, at }: Committed, beganAt: (program: string) => number | undefined): Verdict {
     const problems: string[] = [];
     const messages = new Map<string, Message>();
     for (const change of changes)
       if (change.table === 'cqrs_outbox' && change.after) this.#read(change.after, messages, problems);
     const { size } = messages;
     const steps = new Set<string>();
-    for (const { body } of messages.values()) steps.add(String(member(body, 'correlation_id')));
+    let began = Infinity;
+    for (const { body } of messages.values()) {
+      const program = String(member(body, 'correlation_id'));
+      steps.add(program);
+      began = Math.min(began, beganAt(program) ?? Infinity);
+    }
     let rows = 0;
     let uncaptured = 0;
     let unknownBefore = 0;
@@ -85,7 +89,7 @@ export class Oracle {
         steps.add((life.now ?? life.before)!['note']!.text!);
         const found = this.#judgeRow(table, key, life, messages);
         const name = `${table.name} ${key}`;
-        const bornMeanwhile = at - (this.#bornAt.get(name) ?? -Infinity) < MEANWHILE_MS;
+        const bornMeanwhile = (this.#bornAt.get(name) ?? -Infinity) >= began;
         if (life.now && (!life.before || life.ended)) this.#bornAt.set(name, at);
         if (found.length > 0 && unseen(table, life, this.mode)) uncaptured++;
         else if (found.length > 0 && this.mode.upsertsMayMissRows && bornMeanwhile && found.every(isMissedBefore)) {

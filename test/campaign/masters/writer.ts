@@ -21,7 +21,7 @@ async function work({ seed, client, from, count }: Task): Promise<void> {
   for (let transaction = from; transaction < from + count; transaction++) {
     const program = programOf([seed, client, transaction], CHOICES);
     const began = performance.now();
-    say({ begun: { client, transaction } });
+    say({ begun: { client, transaction, at: Date.now() } });
     const end = await endOf(() => atWork.run(program.name, () => runner.run(program)));
     say({ ended: { client, transaction, milliseconds: performance.now() - began, ...end } });
     if (end.strange !== undefined) say({ strange: `${program.name} ${end.strange}\n    ${inWords(program)}` });

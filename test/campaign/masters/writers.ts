@@ -33,6 +33,7 @@ class Writer {
     private readonly settings: object,
     private readonly tally: Tally,
     private readonly strange: (problem: string) => void,
+    private readonly begun: Map<string, number>,
   ) {}
 
   async start(): Promise<void> {
@@ -104,7 +105,10 @@ class Writer {
   }
 
   #hear({ begun, ended, strange, finished }: FromWriter): void {
-    if (begun) this.#next.set(begun.client, begun.transaction);
+    if (begun) {
+      this.#next.set(begun.client, begun.transaction);
+      this.begun.set(`${begun.client}.${begun.transaction}`, begun.at);
+    }
     if (ended) {
       this.#next.set(ended.client, ended.transaction + 1);
       this.#count(ended);
@@ -133,6 +137,8 @@ export class Writers implements AsyncDisposable {
   readonly tally: Tally = { committed: 0, rolledBack: 0, failed: 0, refused: 0, killed: 0, whys: {} };
   /** Errors that no right program gets; taken by the round. */
   readonly strange: string[] = [];
+  /** When the programs of this round began, by their names; in milliseconds since 1970. */
+  readonly begun = new Map<string, number>();
   #writers: Writer[] = [];
 
   static async start(shape: { processes: number; clients: number }, settings: object): Promise<Writers> {
@@ -140,8 +146,13 @@ export class Writers implements AsyncDisposable {
     const all = new Writers();
     all.#writers = Array.from({ length: shape.processes }, (_, index) => {
       const clients = Array.from({ length: shape.clients }, (_unused, client) => index * shape.clients + client);
-      return new Writer(`${folder}/test/campaign/masters/writer.js`, clients, settings, all.tally, (problem) =>
-        all.strange.push(problem),
+      return new Writer(
+        `${folder}/test/campaign/masters/writer.js`,
+        clients,
+        settings,
+        all.tally,
+        (problem) => all.strange.push(problem),
+        all.begun,
       );
     });
     await Promise.all(all.#writers.map((writer) => writer.start()));
@@ -149,6 +160,7 @@ export class Writers implements AsyncDisposable {
   }
 
   async play(seed: number, count: number): Promise<void> {
+    this.begun.clear();
     await Promise.all(this.#writers.map((writer) => writer.play(seed, count)));
   }
 

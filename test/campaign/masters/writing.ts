@@ -19,7 +19,8 @@ export interface End {
 
 export interface FromWriter {
   readonly ready?: true;
-  readonly begun?: { readonly client: number; readonly transaction: number };
+  /** `at`: milliseconds since 1970. */
+  readonly begun?: { readonly client: number; readonly transaction: number; readonly at: number };
   readonly ended?: End & { readonly client: number; readonly transaction: number; readonly milliseconds: number };
   readonly strange?: string;
   readonly finished?: number;
