@@ -11,9 +11,9 @@ import type { TransactionContext } from './transaction-log.js';
  *
  *   update t set … where …    →    update t set … from (select key, row from t where … for no key update) old where t.key = old.key
  *
- * ON CONFLICT DO UPDATE takes no such source: the rows with the values of its target are read and locked before it. One that
- * another transaction inserts between these two is changed without a before image: its previous values are unknown, and
- * are sent as null.
+ * ON CONFLICT DO UPDATE takes no such source: the rows with the values of its target are locked before it, and read by a
+ * sub-query of its RETURNING, which does not see what the statement writes. A row that another transaction commits after the
+ * statement has begun is changed without a before image: its previous values are unknown, and are sent as null.
  */
 export type BeforeImages = ReadonlyMap<string, RowImage>;
 
@@ -50,7 +50,22 @@ export function bringBefore(
   };
 }
 
-/** Takes out of a returned row what `bringBefore` has added. */
+/** What an upsert returns of the row that it found: by its target where keys may move, else by its key. */
+export function formerOf(
+  table: MasterTable,
+  sqlName: string,
+  { qualifier, movesKeys, target }: { qualifier: string; movesKeys: boolean; target?: { fields?: readonly string[] } },
+): string {
+  const keys = table.keyColumns.map(({ field }) => field);
+  const equal = (fields: readonly string[]): string =>
+    fields.map((field) => `"cqrs:former".${quoted(field)} = ${qualifier}.${quoted(field)}`).join(' and ');
+  const found = `from ${sqlName} as "cqrs:former" where ${equal(movesKeys ? target!.fields! : keys)}`;
+  const image = table.returning.replace(/ as "[^"]*"$/, '');
+  const same = movesKeys ? `, exists (select ${found} and ${equal(keys)}) as "${SAME_KEY}"` : '';
+  return `(select ${image} ${found}) as "${BEFORE}"${same}`;
+}
+
+/** Takes out of a returned row what `bringBefore` or `formerOf` has added. */
 export function takeBefore(table: MasterTable, row: Row): { before?: RowImage; sameKey: boolean } {
   const text = row[BEFORE];
   const sameKey = row[SAME_KEY] === true;

@@ -141,7 +141,7 @@ export class CapturedBuilders {
     const { write, table, loggerContext, entityRow } = how;
     return this.host.run({ ...how, sqlName: write.sqlName }, async (run) => {
       refuseWritingCtes(write, table, (name) => this.host.isMasterTable(name));
-      const found = await run.readFound(write);
+      await run.lockFound(write);
       const { sql, params, returning: ours } = run.compile(write, native);
       const returning = new Returning(ours);
       const images: (readonly (string | null)[])[] = [];
@@ -149,7 +149,7 @@ export class CapturedBuilders {
       const result = await run.capture(
         () => connection.execute<QueryResult>(returning.apply(sql), params, 'run', transaction, loggerContext),
         (rows, changes) => {
-          for (const row of rows) images.push(run.note(write, row, found, changes));
+          for (const row of rows) images.push(run.note(write, row, changes));
         },
       );
       if (!entityRow) {

@@ -1,23 +1,17 @@
 import { UnsupportedWriteError } from '../core/errors.js';
-import { quoted } from '../core/identifiers.js';
-import { type BeforeImages, compileWithBefore, type Place, readByColumns, takeBefore } from './before-images.js';
+import { compileWithBefore, formerOf, type Place, readByColumns, takeBefore } from './before-images.js';
 import type { MasterTable, RowImage } from './master-table.js';
 import type { NativeQuery, Row } from './mikro-orm-internals.js';
 import type { NativeWrite } from './native-write.js';
 import { reveal } from './own-columns.js';
 import type { PendingChanges } from './pending-changes.js';
-import { readRecord } from './record-text.js';
 import { raiseReplaced, type ReplacedRow } from './replaced-rows.js';
 import type { CapturedRows } from './session-watch.js';
 import type { TransactionLog } from './transaction-log.js';
 
-/** What a statement answers of a key that may have moved, next to the row. */
-const FORMER = 'cqrs:former';
-
 /** One captured statement in its transaction, and what it did. */
 export class CapturedRun {
   readonly #replaced: ReplacedRow[] = [];
-  #undoneAtRead?: number;
   readonly #moved: [before: RowImage, image: RowImage][] = [];
 
   constructor(
@@ -74,50 +68,40 @@ export class CapturedRun {
     const { table } = this;
     write.settle(this.begins());
     if (write.kind === 'delete') return { ...native.compile(), returning: table.returningDeleted };
+    if (!this.needsBefore(write)) return { ...native.compile(), returning: table.returning };
     if (write.kind === 'insert') {
-      const former = write.movesKeys ? `, ${this.#formerKey(write)}` : '';
+      const former = write.target ? `, ${formerOf(table, this.sqlName, write)}` : '';
       return { ...native.compile(), returning: table.returning + former };
     }
-    if (!this.needsBefore(write)) return { ...native.compile(), returning: table.returning };
     const { returning, ...compiled } = compileWithBefore(native, table, write);
     return { ...compiled, returning: `${table.returning}, ${returning}` };
   }
 
-  /** The rows that an upsert will find, where somebody needs them as they were. */
-  async readFound(write: NativeWrite): Promise<BeforeImages | undefined> {
-    if (!write.target || !this.needsBefore(write)) return undefined;
+  /** Locks the rows that an upsert will find, where somebody needs them as they were. */
+  async lockFound(write: NativeWrite): Promise<void> {
+    if (!write.target || !this.needsBefore(write)) return;
     const { fields, values } = write.target;
     if (fields && values) {
-      const lock = write.movesKeys ? 'update' : 'no key update';
-      const found = await readByColumns(this.place, this.sqlName, fields, values, lock);
-      this.#undoneAtRead = this.#changes()?.undone;
-      return found;
+      await readByColumns(this.place, this.sqlName, fields, values, write.movesKeys ? 'update' : 'no key update');
+    } else if (write.movesKeys) {
+      throw new UnsupportedWriteError(
+        this.table.root.className,
+        'it may change the keys of rows that are there already, and does not say by columns and values which these are',
+        'Name the columns in onConflict(), give the values, or leave the key out of the merge.',
+      );
     }
-    if (!write.movesKeys) return new Map();
-    throw new UnsupportedWriteError(
-      this.table.root.className,
-      'it may change the keys of rows that are there already, and does not say by columns and values which these are',
-      'Name the columns in onConflict(), give the values, or leave the key out of the merge.',
-    );
-  }
-
-  /** The key that the row had: sub-queries of a statement do not see what it writes. */
-  #formerKey({ qualifier, target }: NativeWrite): string {
-    const keys = this.table.keyColumns.map(({ field }) => quoted(field));
-    const equal = (fields: readonly string[]): string =>
-      fields.map((field) => `"${FORMER}".${field} = ${qualifier}.${field}`).join(' and ');
-    const texts = keys.map((key) => `"${FORMER}".${key}::text`).join(', ');
-    return `(select row(${equal(keys)}, ${texts})::text from ${this.sqlName} as "${FORMER}" where ${equal(target!.fields!.map(quoted))}) as "${FORMER}"`;
   }
 
   /** Notes a row of a query builder's statement; answers with it, and takes what was ours out of what MikroORM sees. */
-  note(write: NativeWrite, row: Row, found: BeforeImages | undefined, changes: PendingChanges): RowImage {
+  note(write: NativeWrite, row: Row, changes: PendingChanges): RowImage {
     if (write.kind === 'update') return this.noteUpdated(row, changes);
-    const former = takeFormer(row);
+    const { before, sameKey } = takeBefore(this.table, row);
     const image = this.table.takeImage(row);
     if (write.kind === 'delete') changes.deleted(this.table, this.sqlName, image);
-    else if (write.target) this.#noteUpsert(write, image, { found, former }, changes);
-    else this.noteInserted(image, changes);
+    else if (before) this.#noteMoved(image, { before, sameKey }, changes);
+    else if (!write.target || this.#isNew(image, changes)) this.noteInserted(image, changes);
+    else if (write.movesKeys) throw this.#unknownKey(changes);
+    else changes.updated(this.table, this.sqlName, image);
     return image;
   }
 
@@ -153,20 +137,6 @@ export class CapturedRun {
     const moved = this.#moved.splice(0);
     for (const [before, image] of moved) changes.ended(table, sqlName, before, image);
     for (const [, image] of moved) this.noteInserted(image, changes);
-  }
-
-  #noteUpsert(write: NativeWrite, image: RowImage, { found, former }: Found, changes: PendingChanges): void {
-    const { table, sqlName } = this;
-    // A nested transaction beside this one was rolled back since: the rows may never have been as they were read.
-    if (found && changes.undone !== this.#undoneAtRead) found = new Map();
-    if (former) {
-      const [same, ...key] = former;
-      const before = found?.get(JSON.stringify(key));
-      if (!before) throw this.#unknownKey(changes);
-      this.#noteMoved(image, { before, sameKey: same === 't' }, changes);
-    } else if (this.#isNew(image, changes)) this.noteInserted(image, changes);
-    else if (write.movesKeys) throw this.#unknownKey(changes);
-    else changes.updated(table, sqlName, image, found?.get(table.keyOf(image)));
   }
 
   // An update moves the revision, but for rows of this transaction; and those were noted.
@@ -212,15 +182,4 @@ export class CapturedRun {
       if (image) reveal(table, image, row);
     }
   }
-}
-
-interface Found {
-  readonly found: BeforeImages | undefined;
-  readonly former: readonly (string | null)[] | undefined;
-}
-
-function takeFormer(row: Row): readonly (string | null)[] | undefined {
-  const former = row[FORMER];
-  delete row[FORMER];
-  return typeof former === 'string' ? readRecord(former) : undefined;
 }

@@ -35,8 +35,6 @@ export interface PendingChange {
 export class PendingChanges {
   /** What is to be called once all this is committed; a savepoint that is rolled back forgets it, too. */
   readonly afterCommit: (() => void)[] = [];
-  /** How often something was undone: what was read before may have been undone since. */
-  undone = 0;
   /** Why it is not known what PostgreSQL keeps of the transaction: it must not be committed. */
   doubt?: string;
   /** Tables in which something may have been written, kept or not. */
@@ -133,7 +131,6 @@ export class PendingChanges {
   rollbackTo(name: string): boolean {
     const at = this.#savepoints.findLastIndex((one) => one.name === name);
     if (at < 0) return false;
-    this.undone++;
     const undone = this.#savepoints.splice(at);
     for (const { undo } of undone.toReversed()) this.#undo(undo);
     this.afterCommit.length = undone[0]!.afterCommit;
