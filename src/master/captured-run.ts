@@ -98,8 +98,8 @@ export class CapturedRun {
     const { before, sameKey } = takeBefore(this.table, row);
     const image = this.table.takeImage(row);
     if (write.kind === 'delete') changes.deleted(this.table, this.sqlName, image);
+    else if (!write.target || this.#isNew(image, before, changes)) this.noteInserted(image, changes);
     else if (before) this.#noteMoved(image, { before, sameKey }, changes);
-    else if (!write.target || this.#isNew(image, changes)) this.noteInserted(image, changes);
     else if (write.movesKeys) throw this.#unknownKey(changes);
     else changes.updated(this.table, this.sqlName, image);
     return image;
@@ -139,9 +139,12 @@ export class CapturedRun {
     for (const [, image] of moved) this.noteInserted(image, changes);
   }
 
-  // An update moves the revision, but for rows of this transaction; and those were noted.
-  #isNew(image: RowImage, changes: PendingChanges): boolean {
-    return this.table.revision(image) === 0 && !changes.find(this.table, this.table.keyOf(image))?.current;
+  // An update moves the revision, but for rows of this transaction; and those were noted. A row that was found when the
+  // statement began may have been deleted by another transaction since.
+  #isNew(image: RowImage, before: RowImage | undefined, changes: PendingChanges): boolean {
+    const { table } = this;
+    const isNoted = (row: RowImage): boolean => changes.find(table, table.keyOf(row))?.current !== undefined;
+    return table.revision(image) === 0 && !isNoted(image) && !(before && isNoted(before));
   }
 
   #unknownKey(changes: PendingChanges): Error {
