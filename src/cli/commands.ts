@@ -81,32 +81,6 @@ export const COMMANDS: readonly Command[] = [
     run: relay,
   }),
   command({
-    name: 'refused list',
-    summary: 'List messages that the broker refuses, with what it says.',
-    details: ['Of each row the first one: what follows of that row waits behind it. All other rows go on.'],
-    options: REFUSED_LIST_OPTIONS,
-    examples: [{ line: 'cqrs refused list --cqrs-id account', does: 'The oldest hundred of one entity.' }],
-    run: listRefusedMessages,
-  }),
-  command({
-    name: 'refused retry',
-    summary: 'Let the relay attempt refused messages now: once the reason is mended.',
-    options: REFUSED_RETRY_OPTIONS,
-    examples: [
-      { line: 'cqrs refused retry', does: 'All of them.' },
-      { line: 'cqrs refused retry --id 4711', does: 'One, by its id in the list.' },
-    ],
-    run: retryRefusedMessages,
-  }),
-  command({
-    name: 'refused drop',
-    summary: 'Drop refused messages for good, so that what waits behind them leaves.',
-    details: ['Replicas lack what a dropped message said, unless a later one of its row says it too.'],
-    options: REFUSED_DROP_OPTIONS,
-    examples: [{ line: 'cqrs refused drop --id 4711', does: 'One of them, after a question.' }],
-    run: dropRefusedMessages,
-  }),
-  command({
     name: 'status',
     summary: 'Show whether all is well and why not, what waits where, who runs and how fast.',
     details: [
@@ -277,6 +251,32 @@ export const COMMANDS: readonly Command[] = [
     options: DELETED_SYNC_REPLICA_OPTIONS,
     examples: [{ line: 'cqrs deleted-sync-replica < keys', does: 'The last of the pipe, on the replica.' }],
     run: deletedSyncReplicaCommand,
+  }),
+  command({
+    name: 'refused list',
+    summary: 'List messages that the broker refuses, with what it says.',
+    details: ['Of each row the first one: what follows of that row waits behind it. All other rows go on.'],
+    options: REFUSED_LIST_OPTIONS,
+    examples: [{ line: 'cqrs refused list --cqrs-id account', does: 'The oldest hundred of one entity.' }],
+    run: listRefusedMessages,
+  }),
+  command({
+    name: 'refused retry',
+    summary: 'Let the relay attempt refused messages now: once the reason is mended.',
+    options: REFUSED_RETRY_OPTIONS,
+    examples: [
+      { line: 'cqrs refused retry', does: 'All of them.' },
+      { line: 'cqrs refused retry --id 4711', does: 'One, by its id in the list.' },
+    ],
+    run: retryRefusedMessages,
+  }),
+  command({
+    name: 'refused drop',
+    summary: 'Drop refused messages for good, so that what waits behind them leaves.',
+    details: ['Replicas lack what a dropped message said, unless a later one of its row says it too.'],
+    options: REFUSED_DROP_OPTIONS,
+    examples: [{ line: 'cqrs refused drop --id 4711', does: 'One of them, after a question.' }],
+    run: dropRefusedMessages,
   }),
   command({
     name: 'dead-letters list',

@@ -15,7 +15,11 @@ export interface ReplacedRow {
 
 const CHUNK = 1_000;
 
-/** Makes such rows later than what they replace; answers with them as they then are, one text each. */
+/**
+ * Makes such rows later than what they replace; answers with them as they then are, one text each. What a nested
+ * transaction beside this one has rolled back meanwhile is left alone: the row with the key is then the former one again,
+ * of another incarnation.
+ */
 export async function raiseReplaced(
   { transaction, table }: Pick<Place, 'transaction' | 'table'>,
   sqlName: string,
@@ -31,7 +35,7 @@ export async function raiseReplaced(
   };
   const types = await keyTypes(session, { name: sqlName, keyColumns: table.keyColumns });
   const width = types.length;
-  const names = [...types.map((_, index) => `"cqrs:k${index}"`), '"cqrs:i"', '"cqrs:r"', '"cqrs:u"'];
+  const names = [...types.map((_, index) => `"cqrs:k${index}"`), '"cqrs:i"', '"cqrs:r"', '"cqrs:u"', '"cqrs:n"'];
   const arrays = names.map((_, index) => `$${index + 1}::text[]`).join(', ');
   const same = table.keyColumns
     .map(({ field }, index) => `"cqrs:row".${quoted(field)} = "cqrs:former"."cqrs:k${index}"::${types[index]}`)
@@ -43,16 +47,19 @@ export async function raiseReplaced(
   });
   const text =
     `update ${sqlName} as "cqrs:row" set ${assignments} from unnest(${arrays}) as "cqrs:former" (${names.join(', ')})` +
-    ` where ${same} returning ${table.returning} ${CAPTURED}`;
+    ` where ${same} and "cqrs:row".${quoted(INCARNATION)} = "cqrs:former"."cqrs:n"::bigint returning ${table.returning} ${CAPTURED}`;
   const answers: Record<string, unknown>[] = [];
   for (let start = 0; start < rows.length; start += CHUNK) {
     const chunk = rows.slice(start, start + CHUNK);
     const own = (field: string): (string | null)[] => chunk.map(({ deleted }) => table.value(deleted, field));
+    const incarnations = chunk.map(({ image }) => table.value(image, INCARNATION));
     const keys = keyArrays(
       chunk.map(({ image }) => table.keyValues(image)),
       types,
     );
-    answers.push(...(await run(text, [...keys.slice(0, width), own(INCARNATION), own(REVISION), own(UPDATED)])));
+    answers.push(
+      ...(await run(text, [...keys.slice(0, width), own(INCARNATION), own(REVISION), own(UPDATED), incarnations])),
+    );
   }
   return answers;
 }

@@ -125,6 +125,23 @@ describe('what PostgreSQL keeps is what is announced', () => {
       undefined as never, // whose savepoint is rolled back is a matter of their order
     ],
     [
+      'one deletes and inserts a row again, another one beside it is rolled back',
+      (em) =>
+        Promise.all([
+          em.transactional(async (inner) => {
+            await inner.nativeDelete(Item, { id: 6 });
+            await inner.insert(Item, { id: 6, v: 66 });
+          }),
+          swallow(
+            em.transactional(async (inner) => {
+              await set(inner as Em, 7, 7);
+              fails();
+            }),
+          ),
+        ]),
+      undefined as never,
+    ],
+    [
       'savepoints as SQL, released, rolled back and with one name',
       async (em) => {
         await em.execute('savepoint a');
