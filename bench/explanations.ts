@@ -63,6 +63,11 @@ export const explanations: Readonly<Record<string, Explanation>> = {
     profile: 'As for bulk creates.',
     lift: 'as for bulk creates.',
   },
+  'flush-update': {
+    profile:
+      'MikroORM’s own part is the same on both sides: comparing 10,000 entities and an UPDATE of 300 rows a statement. Ours stores a second row of 400 bytes with two indexes for each, reads every row back as text (RETURNING) to make its body, and does so in the transaction; nothing of it grows with the rows written before.',
+    lift: 'as for bulk creates.',
+  },
   relay: {
     profile:
       'Profile (`node --cpu-prof` of a backlog): sockets, amqplib and `pg` take three quarters, which the twin has as well; of ours no function is above 1.1 %. More than half of the time Node waits for the broker.',

@@ -8,10 +8,10 @@ export class Holder implements AsyncDisposable {
 
   constructor(private readonly client: pg.Client) {}
 
-  /** Resolves once somebody waits for it. */
-  async untilWaiting({ servers }: Stage): Promise<void> {
+  /** Resolves once somebody waits for it, with a statement like this one: others may wait, too. */
+  async untilWaiting({ servers }: Stage, statement = '%'): Promise<void> {
     const pid = (this.client as unknown as { processID: number }).processID;
-    const blocked = `select from pg_stat_activity where wait_event_type = 'Lock' and ${pid} = any(pg_blocking_pids(pid))`;
+    const blocked = `select from pg_stat_activity where wait_event_type = 'Lock' and ${pid} = any(pg_blocking_pids(pid)) and query like '${statement}'`;
     const found = await eventually(15_000, async () => (await servers.postgres.sql(blocked)).length > 0);
     if (!found) throw new Error('nobody waits for the lock');
   }

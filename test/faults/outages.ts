@@ -159,7 +159,7 @@ export const OUTAGES: readonly OutageCase[] = [
       await write();
       await replica.untilWaiting(stage);
       await using master = await holding(stage.scene.masterUrl, LOCK_OUTBOX);
-      await master.untilWaiting(stage);
+      await master.untilWaiting(stage, '%"committedAtMs"%'); // the relay reads; counts of what waits do, too
       const ended = await servers.postgres.sql(
         "select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'",
       );
