@@ -185,7 +185,14 @@ const upserts: Record<string, Run> = {
   'upsert animal': ({ em, random, note }) =>
     em.upsert(Animal, { id: random.pick(ANIMALS), kind: 'animal', name: text(random), v: number(random), note }),
   'upsert dog': ({ em, random, note }) =>
-    em.upsert(Dog, { id: random.pick(ANIMALS), name: text(random), v: number(random), barks: true, note } as never),
+    em.upsert(Dog, {
+      id: random.pick(ANIMALS),
+      kind: 'dog',
+      name: text(random),
+      v: number(random),
+      barks: true,
+      note,
+    } as never),
   'upsert days': ({ em, random, note }) =>
     em.upsertMany(
       Day,
