@@ -41,11 +41,17 @@ export async function endOf(work: () => Promise<boolean>): Promise<End> {
   }
 }
 
+/** MikroORM's own: after an upsert that ignores a row it reads this, which a neighbour may have rolled back or deleted. */
+function readOfNothing({ name, stack = '' }: Error): boolean {
+  return name === 'TypeError' && /ObjectHydrator\.hydrate.*EntityManager\.upsert/s.test(stack);
+}
+
 function classify(error: Error & { code?: string }): End {
   const name = error.constructor.name;
   if (error instanceof UnsupportedWriteError) return { end: 'refused', why: error.message.slice(0, 200) };
   const kind = error.code ? `${name} ${error.code}` : name;
   if (error.code && ORDINARY.has(error.code)) return { end: 'failed', why: kind };
+  if (readOfNothing(error)) return { end: 'failed', why: 'em.upsert() reads a row that is gone' };
   if (LOST.test(error.message) || LOST.test(String(error.code))) return { end: 'failed', why: 'connection lost' };
   return {
     end: 'failed',
