@@ -1,4 +1,4 @@
-import type { EntityManager, MikroORM } from '@mikro-orm/postgresql';
+import { type EntityManager, type MikroORM, TransactionContext } from '@mikro-orm/postgresql';
 import { Person } from './entities.ts';
 import type { CaptureMode } from './mode.ts';
 import { OPERATIONS } from './operations/index.ts';
@@ -71,12 +71,13 @@ export class Client {
       if (part.fails) throw new GivenUp();
     };
     try {
-      if (part.style === 'transactional') await em.transactional(body);
-      else if (part.style === 'by hand') {
+      if (part.style === 'by hand' && TransactionContext.getEntityManager() === undefined) {
         // of its own: the end of a transaction takes the context from the EntityManager that began it
         const inside = em.fork({ keepTransactionContext: true });
         await byHand(inside, () => body(inside));
-      } else await this.#rawSavepoint(em, () => body(em));
+      } else if (part.style !== 'raw savepoint') await em.transactional(body);
+      // inside em.transactional() a fork that begins by hand begins another transaction, on another connection
+      else await this.#rawSavepoint(em, () => body(em));
     } catch (error) {
       if (!(error instanceof GivenUp)) throw error;
     }
