@@ -169,8 +169,8 @@ export class Oracle {
         if (last && version.incarnation <= last.incarnation)
           problems.push('a new life whose incarnation is not greater');
       }
-      const last = former ?? this.#ended.get(name);
-      if (last && version.updated <= last.updated) problems.push('cqrs_updated did not grow');
+      // An INSERT that waited for the DELETE of its key has the time at which it began; its incarnation is what orders it.
+      if (former && version.updated <= former.updated) problems.push('cqrs_updated did not grow');
       this.#ended.delete(name);
     } else if (former) this.#ended.set(name, former);
     return problems;
