@@ -54,15 +54,16 @@ export class PendingChanges {
   inserted(table: MasterTable, sqlName: string, row: RowImage): void {
     const key = table.keyOf(row);
     const known = this.find(table, key);
-    this.#set({ ...known, table, sqlName, key, existedBefore: known?.existedBefore ?? false, current: row });
+    const existedBefore = known?.existedBefore ?? false;
+    const formerKind = known?.formerKind ?? kindLeft(table, existedBefore ? known?.deleted : undefined, row);
+    this.#set({ ...known, table, sqlName, key, existedBefore, current: row, ...(formerKind ? { formerKind } : {}) });
   }
 
   updated(table: MasterTable, sqlName: string, row: RowImage, before?: RowImage): void {
     const key = table.keyOf(row);
     const known = this.find(table, key);
     const existedBefore = known?.existedBefore ?? true;
-    const formerKind =
-      known?.formerKind ?? (existedBefore && before && table.changesKind(before, row) ? before : undefined);
+    const formerKind = known?.formerKind ?? kindLeft(table, existedBefore ? before : undefined, row);
     this.#set({
       ...known,
       table,
@@ -208,6 +209,11 @@ type UndoList = (Undone | UndoList)[];
 
 function isUndone(step: Undone | UndoList): step is Undone {
   return typeof step[0] === 'string';
+}
+
+/** The former row, if the discriminator is another one now. */
+function kindLeft(table: MasterTable, former: RowImage | undefined, row: RowImage): RowImage | undefined {
+  return former && table.changesKind(former, row) ? former : undefined;
 }
 
 function entryId(table: MasterTable, key: string): string {

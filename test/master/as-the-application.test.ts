@@ -341,6 +341,12 @@ describe('single-table inheritance', () => {
       await em.nativeUpdate(Animal, { id: 3 }, { kind: 'dog' });
     });
     expect(await brief(service)).toEqual(['SAVE cat 1 r3', 'DELETE cat 2 r2', 'SAVE dog 3 r0']);
+    // deleted as one, and made again as the other
+    await forkOf(service).transactional(async (em) => {
+      await em.nativeDelete(Animal, { id: 1 });
+      await em.insert(Dog, { id: 1, name: 'Rex', kind: 'dog' } as never);
+    });
+    expect(await brief(service)).toEqual(['DELETE cat 1 r4', 'SAVE dog 1 r4']);
   });
 
   test('a row whose discriminator says nothing travels under the id of the root', async () => {
