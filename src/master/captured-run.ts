@@ -99,7 +99,7 @@ export class CapturedRun {
     const image = this.table.takeImage(row);
     if (write.kind === 'delete') changes.deleted(this.table, this.sqlName, image);
     else if (!write.target || this.#isNew(image, before, changes)) this.noteInserted(image, changes);
-    else if (before) this.#noteMoved(image, { before, sameKey }, changes);
+    else if (before && this.#precedes(before, image)) this.#noteMoved(image, { before, sameKey }, changes);
     else if (write.movesKeys) throw this.#unknownKey(changes);
     else changes.updated(this.table, this.sqlName, image);
     return image;
@@ -145,6 +145,11 @@ export class CapturedRun {
     const { table } = this;
     const isNoted = (row: RowImage): boolean => changes.find(table, table.keyOf(row))?.current !== undefined;
     return table.revision(image) === 0 && !isNoted(image) && !(before && isNoted(before));
+  }
+
+  // Each transaction moves the revision by a step: otherwise another one has written the row since the statement began.
+  #precedes(before: RowImage, image: RowImage): boolean {
+    return this.table.revision(image) <= this.table.revision(before) + 1;
   }
 
   #unknownKey(changes: PendingChanges): Error {

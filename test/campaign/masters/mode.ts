@@ -13,8 +13,8 @@ export interface CaptureMode {
   /** Writes of these kinds are not captured, and `cqrs.master.uncaptured` says so. What is in neither is silent. */
   readonly tells: ReadonlySet<WriteKind>;
   /**
-   * An upsert knows what a row was before only if the row was there when it looked. One that another transaction inserts
-   * meanwhile has no former values: `previous_data` is null, and a DELETE may be sent though the row was not replicated.
+   * An upsert knows what a row was before only if the row was as it is when the statement began. One that another
+   * transaction inserts or changes meanwhile has no former values: `previous_data` is null, and a DELETE may be sent though the row was not replicated.
    */
   readonly upsertsMayMissRows: boolean;
 }

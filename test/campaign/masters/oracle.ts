@@ -54,7 +54,7 @@ export class Oracle {
   readonly #ended = new Map<string, { incarnation: bigint; updated: bigint }>();
   readonly #lastId = new Map<string, bigint>();
   /** When the present life of a key was committed. */
-  readonly #bornAt = new Map<string, number>();
+  readonly #writtenAt = new Map<string, number>();
 
   constructor(private readonly mode: CaptureMode) {}
 
@@ -62,7 +62,7 @@ export class Oracle {
   reset(): void {
     this.#ended.clear();
     this.#lastId.clear();
-    this.#bornAt.clear();
+    this.#writtenAt.clear();
   }
 
   /** @param beganAt when a program began, in milliseconds since 1970 */
@@ -89,10 +89,10 @@ export class Oracle {
         steps.add((life.now ?? life.before)!['note']!.text!);
         const found = this.#judgeRow(table, key, life, messages);
         const name = `${table.name} ${key}`;
-        const bornMeanwhile = (this.#bornAt.get(name) ?? -Infinity) >= began;
-        if (life.now && (!life.before || life.ended)) this.#bornAt.set(name, at);
+        const writtenMeanwhile = (this.#writtenAt.get(name) ?? -Infinity) >= began;
+        if (life.now) this.#writtenAt.set(name, at);
         if (found.length > 0 && unseen(table, life, this.mode)) uncaptured++;
-        else if (found.length > 0 && this.mode.upsertsMayMissRows && bornMeanwhile && found.every(isMissedBefore)) {
+        else if (found.length > 0 && this.mode.upsertsMayMissRows && writtenMeanwhile && found.every(isMissedBefore)) {
           unknownBefore++;
         } else problems.push(...found.map((problem) => `${describe(table, key, life)}: ${problem}`));
       }
