@@ -13,6 +13,7 @@ import type { CapturedDriver } from './mikro-orm-internals.js';
 import { inTransaction } from './in-transaction.js';
 import type { RowImage } from './master-table.js';
 import { nextOwnAssignments } from './own-columns.js';
+import { raiseReplaced } from './replaced-rows.js';
 import { PendingChanges } from './pending-changes.js';
 import { keyJson } from './serializer.js';
 import { MasterSync } from './sync.js';
@@ -83,12 +84,31 @@ export class MasterRuntime {
       for (let start = 0; start < keys.length; start += PAGE) {
         const images = await readKeys(place, sqlName, keys.slice(start, start + PAGE));
         found += images.length;
-        if (how === 'created') for (const image of images) pending.inserted(table, sqlName, image);
+        if (how === 'created') await this.#announceCreated(place, sqlName, images, pending);
         else await this.#announceUpdated(place, sqlName, images, pending);
       }
       if (!followed) (await this.parts.announcer.announce(transaction, pending.drain()))();
       return found;
     });
+  }
+
+  /** Rows with the keys of deleted ones become later than these. */
+  async #announceCreated(
+    place: Place,
+    sqlName: string,
+    images: readonly RowImage[],
+    pending: PendingChanges,
+  ): Promise<void> {
+    const { table } = place;
+    const replaced = images.flatMap((image) => {
+      const deleted = pending.find(table, table.keyOf(image))?.deleted;
+      return deleted ? [{ image, deleted }] : [];
+    });
+    for (const image of images) pending.inserted(table, sqlName, image);
+    if (replaced.length === 0) return;
+    for (const row of await raiseReplaced(place, sqlName, replaced)) {
+      pending.updated(table, sqlName, table.takeImage(row));
+    }
   }
 
   /** Rows that capture has not seen in this transaction move by a step; what they were before is not known. */

@@ -100,6 +100,25 @@ describe('a key that an upsert changes', () => {
     ).toHaveLength(4);
   });
 
+  test('a key that raw SQL uses again in the transaction that deleted its row begins a later life', async () => {
+    const entity = Bare as unknown as {
+      class: { callPostBulkCreate(rows: object[], options: object): Promise<number> };
+    };
+    await service.orm.em.fork().insert(Bare as never, { id: 500, mail: 'm500', v: 0 } as never);
+    await service.orm.em.fork().nativeUpdate(Bare as never, { id: 500 } as never, { v: 1 } as never);
+    expect(
+      await expectKept(service, 'bare', () =>
+        service.orm.em.fork().transactional(async (em) => {
+          await em.nativeDelete(Bare as never, { id: 500 } as never);
+          await em.execute("insert into bare (id, mail, v) values (500, 'm500', 2)");
+          await entity.class.callPostBulkCreate([{ id: 500 }], { em });
+        }),
+      ),
+    ).toEqual(['SAVE 500']);
+    const [row] = await service.sql('select cqrs_revision from bare where id = 500');
+    expect(row).toEqual({ cqrs_revision: 2 });
+  });
+
   test('is refused where nobody can say which row it was', async () => {
     const em = service.orm.em.fork() as Em;
     const work = em
