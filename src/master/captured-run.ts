@@ -100,7 +100,7 @@ export class CapturedRun {
     if (write.kind === 'delete') changes.deleted(this.table, this.sqlName, image);
     else if (!write.target || this.#isNew(image, before, changes)) this.noteInserted(image, changes);
     else if (before && this.#precedes(before, image)) this.#noteMoved(image, { before, sameKey }, changes);
-    else if (write.movesKeys) throw this.#unknownKey(changes);
+    else if (write.movesKeys || write.movesKind) throw this.#unknownFormer(changes);
     else changes.updated(this.table, this.sqlName, image);
     return image;
   }
@@ -152,11 +152,11 @@ export class CapturedRun {
     return this.table.revision(image) <= this.table.revision(before) + 1;
   }
 
-  #unknownKey(changes: PendingChanges): Error {
-    changes.doubt = 'a key was changed of a row that another transaction has written meanwhile';
+  #unknownFormer(changes: PendingChanges): Error {
+    changes.doubt = 'the key or discriminator was changed of a row that another transaction has written meanwhile';
     return new UnsupportedWriteError(
       this.table.root.className,
-      'it changed the key of a row that another transaction has written meanwhile, and which it was is not known',
+      'it changed the key or discriminator of a row that another transaction has written meanwhile, and what it was is not known',
       'Run the transaction again.',
     );
   }
