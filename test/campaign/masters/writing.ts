@@ -51,6 +51,8 @@ function classify(error: Error & { code?: string }): End {
   if (error instanceof UnsupportedWriteError) return { end: 'refused', why: error.message.slice(0, 200) };
   const kind = error.code ? `${name} ${error.code}` : name;
   if (error.code && ORDINARY.has(error.code)) return { end: 'failed', why: kind };
+  // a neighbour has rolled back what was to be read
+  if (name === 'NotFoundError') return { end: 'failed', why: name };
   if (readOfNothing(error)) return { end: 'failed', why: 'em.upsert() reads a row that is gone' };
   if (LOST.test(error.message) || LOST.test(String(error.code))) return { end: 'failed', why: 'connection lost' };
   return {
