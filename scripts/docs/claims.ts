@@ -112,6 +112,14 @@ export const CLAIMS: readonly Claim[] = [
     says: 'Changes of an entity whose last queue is gone wait for it, for `relay.unroutableWaitSeconds`; then they are told and settled.',
   },
   {
+    id: 'unroutable-told',
+    says: 'A master whose changes found no queue is degraded for `health.unroutableSeconds`, in `cqrs status`, on the page and in the metrics, whichever process sent them.',
+  },
+  {
+    id: 'renamed-queue',
+    says: 'A queue that is replaced by one with another name, as the page on operating has it, misses nothing, and the old one is gone.',
+  },
+  {
     id: 'dropped-kept',
     says: 'What the broker takes out of a quorum queue by itself (delivery limit, length, time to live, by whatever policy) is among the dead letters.',
   },

@@ -1,5 +1,5 @@
 import type { Row } from './activity-table.js';
-import { type EntityCounters, type MinuteRecord, noEntityCounters } from './records.js';
+import { ENTITY_COUNTS, ENTITY_INSTANTS, type EntityCounters, type MinuteRecord, noEntityCounters } from './records.js';
 import type { Lags, Tally } from './tally.js';
 
 /** Minutes that could not be written yet; older ones are given up. */
@@ -83,17 +83,11 @@ export class Minutes {
     const growth: Record<string, EntityCounters> = {};
     for (const [cqrsId, total] of this.tally.entities) {
       const before = this.#entities.get(cqrsId) ?? noEntityCounters();
-      const grown: EntityCounters = {
-        announced: total.announced - before.announced,
-        applied: total.applied - before.applied,
-        skipped: total.skipped - before.skipped,
-        retried: total.retried - before.retried,
-        deadLettered: total.deadLettered - before.deadLettered,
-        lastAnnouncedAt: total.lastAnnouncedAt,
-        lastAppliedAt: total.lastAppliedAt,
-      };
-      const { announced, applied, skipped, retried, deadLettered } = grown;
-      if (announced + applied + skipped + retried + deadLettered > 0) growth[cqrsId] = grown;
+      const grown = mapEntity(
+        (name) => total[name] - before[name],
+        (name) => total[name],
+      );
+      if (ENTITY_COUNTS.some((name) => grown[name] > 0)) growth[cqrsId] = grown;
       this.#entities.set(cqrsId, { ...total });
     }
     return growth;
@@ -148,17 +142,23 @@ function addEntities(
   const sum = { ...before };
   for (const [cqrsId, grown] of Object.entries(growth)) {
     const old = before[cqrsId] ?? noEntityCounters();
-    sum[cqrsId] = {
-      announced: old.announced + grown.announced,
-      applied: old.applied + grown.applied,
-      skipped: old.skipped + grown.skipped,
-      retried: old.retried + grown.retried,
-      deadLettered: old.deadLettered + grown.deadLettered,
-      lastAnnouncedAt: grown.lastAnnouncedAt ?? old.lastAnnouncedAt,
-      lastAppliedAt: grown.lastAppliedAt ?? old.lastAppliedAt,
-    };
+    sum[cqrsId] = mapEntity(
+      (name) => old[name] + grown[name],
+      (name) => grown[name] ?? old[name],
+    );
   }
   return sum;
+}
+
+function mapEntity(
+  count: (name: (typeof ENTITY_COUNTS)[number]) => number,
+  instant: (name: (typeof ENTITY_INSTANTS)[number]) => string | null,
+): EntityCounters {
+  return {
+    ...noEntityCounters(),
+    ...Object.fromEntries(ENTITY_COUNTS.map((name) => [name, count(name)])),
+    ...Object.fromEntries(ENTITY_INSTANTS.map((name) => [name, instant(name)])),
+  };
 }
 
 function greater(one: number | null, other: number | null | undefined): number | null {

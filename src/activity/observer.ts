@@ -4,7 +4,7 @@ import { Deaths } from './deaths.js';
 import { type Depths, Minutes } from './minutes.js';
 import { Notes } from './notes.js';
 import { Tally } from './tally.js';
-import type { Backlog, HeldBacklog } from './verdict.js';
+import { type Backlog, type HeldBacklog, unroutableOf } from './verdict.js';
 
 /** What waits, just looked at; null where it could not be. */
 export interface Look extends Depths {
@@ -67,6 +67,7 @@ export class Observer {
       applyLagMs: this.#lags.length === 0 ? null : Math.max(...this.#lags.map(({ lagMs }) => lagMs)),
       outboxDepths: looks.map((look) => look?.outboxDepth ?? null),
       queueDepths: looks.map((look) => look?.queueDepth ?? null),
+      unroutable: unroutableOf(this.tally.entities, Date.now()),
     };
   }
 

@@ -2,6 +2,8 @@ import { CompiledQuery } from 'kysely';
 import type { Executor } from './activity-table.js';
 import type { Expiring } from './deaths.js';
 import {
+  ENTITY_COUNTS,
+  ENTITY_INSTANTS,
   type EntityCounters,
   type MinuteRecord,
   type NoteRecord,
@@ -148,9 +150,8 @@ function historySql(table: string): string {
 }
 
 function entitiesSql(table: string): string {
-  const names = ['announced', 'applied', 'skipped', 'retried', 'deadLettered'];
-  const sums = names.map((name) => `coalesce(sum((value->>'${name}')::float8), 0) as "${name}"`);
-  const latest = ['lastAnnouncedAt', 'lastAppliedAt'].map((name) => `max(value->>'${name}') as "${name}"`);
+  const sums = ENTITY_COUNTS.map((name) => `coalesce(sum((value->>'${name}')::float8), 0) as "${name}"`);
+  const latest = ENTITY_INSTANTS.map((name) => `max(value->>'${name}') as "${name}"`);
   return `select key as "cqrsId", ${[...sums, ...latest].join(', ')}
     from ${table}, jsonb_each(data->'entities')
    where kind = 'minute' and at >= clock_timestamp() - make_interval(secs => $1) group by key`;

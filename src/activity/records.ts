@@ -38,11 +38,17 @@ export const entityCountersSchema = z.object({
   skipped: count,
   retried: count,
   deadLettered: count,
+  /** For every replica, and no queue took it. */
+  unroutable: count,
   /** ISO 8601; null when it has not happened since the process began. */
   lastAnnouncedAt: instant,
   lastAppliedAt: instant,
+  lastUnroutableAt: instant,
 });
 export type EntityCounters = z.output<typeof entityCountersSchema>;
+/** What is added up of an entity, and of what the latest counts. */
+export const ENTITY_COUNTS = ['announced', 'applied', 'skipped', 'retried', 'deadLettered', 'unroutable'] as const;
+export const ENTITY_INSTANTS = ['lastAnnouncedAt', 'lastAppliedAt', 'lastUnroutableAt'] as const;
 
 /** What a process knows to be out of order; every time is ISO 8601, null where all is well. */
 export const conditionsSchema = z.object({

@@ -42,7 +42,14 @@ export class Tally {
         totals.published += count;
         this.#relayLagMs = Math.max(this.#relayLagMs ?? 0, lagMs);
       }),
-      on('cqrs.relay.unroutable', () => void totals.unroutable++),
+      on('cqrs.relay.unroutable', ({ cqrsId, queue }) => {
+        totals.unroutable++;
+        if (queue !== null) return;
+        this.#update(cqrsId, (entity) => {
+          entity.unroutable++;
+          entity.lastUnroutableAt = new Date().toISOString();
+        });
+      }),
       on('cqrs.relay.failed', () => void totals.failed++),
       on('cqrs.inbox.failed', () => void totals.failed++),
       on('cqrs.inbox.applied', ({ cqrsId }) => {

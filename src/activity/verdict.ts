@@ -1,5 +1,5 @@
 import type { Settings } from '../core/settings.js';
-import type { Conditions, ProcessRole } from './records.js';
+import type { Conditions, EntityCounters, ProcessRole } from './records.js';
 
 /**
  * Whether a process, or a whole service, is well.
@@ -23,6 +23,7 @@ export interface Reason {
     | 'not-started'
     | 'broker-away'
     | 'publish-refused'
+    | 'unroutable'
     | 'database-away'
     | 'keys-held'
     | 'blocked'
@@ -56,6 +57,16 @@ export interface Backlog {
   /** The depth at the end of each of the last minutes, oldest first; null where nobody looked. */
   readonly outboxDepths: readonly (number | null)[];
   readonly queueDepths: readonly (number | null)[];
+  /** Entities of which changes have found no queue. */
+  readonly unroutable: readonly Unroutable[];
+}
+
+/** Changes of one entity for which no queue was bound. */
+export interface Unroutable {
+  readonly cqrsId: string;
+  readonly count: number;
+  /** Since the last of them. */
+  readonly agoMs: number;
 }
 
 /** How many messages are held, and what the broker says of the oldest. */
@@ -80,10 +91,13 @@ export const NO_BACKLOG: Backlog = {
   applyLagMs: null,
   outboxDepths: [],
   queueDepths: [],
+  unroutable: [],
 };
 
 /** A backlog grows when it did so in each of so many minutes. */
 const GROWING_MINUTES = 5;
+/** So many entities are named. */
+const MOST_NAMED = 5;
 
 /** The verdict about one process. */
 export function decide({ missing, busy, conditions, backlog }: Signs, limits: Settings['health']): Health {
@@ -135,7 +149,8 @@ export function badConditions(conditions: Conditions): Reason[] {
   return reasons;
 }
 
-export function badBacklog(backlog: Backlog, { backlogSeconds, growthMessages }: Settings['health']): Reason[] {
+export function badBacklog(backlog: Backlog, limits: Settings['health']): Reason[] {
+  const { backlogSeconds, growthMessages, unroutableSeconds } = limits;
   const reasons: Reason[] = [];
   const degraded = (code: Reason['code'], where: Place, text: string): void =>
     void reasons.push({ code, severity: 'degraded', where, text, since: null });
@@ -145,6 +160,8 @@ export function badBacklog(backlog: Backlog, { backlogSeconds, growthMessages }:
     const text = `${held.held} ${held.held === 1 ? 'message is' : 'messages are'} held; the oldest is of ${cqrsId}: ${reason} See cqrs refused list`;
     reasons.push({ code: 'publish-refused', severity: 'degraded', where: 'outbox', text, since });
   }
+  const nowhere = backlog.unroutable.filter(({ agoMs }) => agoMs < unroutableSeconds * 1_000);
+  if (nowhere.length > 0) degraded('unroutable', 'queue', unroutableText(nowhere));
   if (outboxOldestMs !== null && outboxOldestMs > backlogSeconds * 1_000) {
     degraded('backlog-old', 'outbox', `the oldest message of the outbox has waited for ${span(outboxOldestMs)}`);
   }
@@ -164,6 +181,24 @@ export function badBacklog(backlog: Backlog, { backlogSeconds, growthMessages }:
     }
   }
   return reasons;
+}
+
+function unroutableText(nowhere: readonly Unroutable[]): string {
+  const named = nowhere.slice(0, MOST_NAMED).map(({ cqrsId, count }) => `${cqrsId} (${count})`);
+  const others = nowhere.length > MOST_NAMED ? [`${nowhere.length - MOST_NAMED} others`] : [];
+  return `changes went to no queue, since none is bound for ${[...named, ...others].join(', ')}: is the exchange the one of the replicas, and does a worker run? Then run cqrs reconcile`;
+}
+
+/** What the counters of entities say of it. */
+export function unroutableOf(
+  entities: Iterable<readonly [cqrsId: string, EntityCounters]>,
+  now: number,
+): readonly Unroutable[] {
+  return [...entities].flatMap(([cqrsId, { unroutable, lastUnroutableAt }]) =>
+    lastUnroutableAt === null
+      ? []
+      : [{ cqrsId, count: unroutable, agoMs: Math.max(0, now - Date.parse(lastUnroutableAt)) }],
+  );
 }
 
 /** More in each of the last minutes than in the one before, and by so many in all. */

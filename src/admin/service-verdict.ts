@@ -9,6 +9,8 @@ const RECENT_MINUTES = 15;
 const CURES: Partial<Readonly<Record<Reason['code'], string>>> = {
   'broker-away': 'Nothing is lost: changes wait in the outbox and go on by themselves once it is back.',
   'publish-refused': 'Mend what the broker says, then retry; or drop the messages: see Outbox.',
+  unroutable:
+    'Start the replica, on the same exchange; then run cqrs reconcile for what it has missed. While no replica is wanted: CQRS_PRODUCE = false, or health.unroutableSeconds = 0.',
   blocked: 'Free its memory or disk.',
   stuck: 'Start it again.',
 };

@@ -271,6 +271,14 @@ const health = z.strictObject({
     .min(1)
     .default(1_000)
     .describe('How much a backlog may grow, minute after minute for five of them, before it counts as degraded.'),
+  unroutableSeconds: z
+    .number()
+    .min(0)
+    .max(3_600)
+    .default(300)
+    .describe(
+      'How long a master counts as degraded after it has sent a change for which no queue is bound. 0 = never, for services whose replicas come and go.',
+    ),
 });
 
 export const settingsSchema = z.strictObject({

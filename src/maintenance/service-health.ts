@@ -1,6 +1,15 @@
 import type { Activity, Period, ProcessActivity } from '../activity/read-activity.js';
 import type { ProcessRole } from '../activity/records.js';
-import { badBacklog, type Health, healthOf, type Place, placeOf, type Reason, span } from '../activity/verdict.js';
+import {
+  badBacklog,
+  type Health,
+  healthOf,
+  type Place,
+  placeOf,
+  type Reason,
+  span,
+  unroutableOf,
+} from '../activity/verdict.js';
 import type { Settings } from '../core/settings.js';
 import type { Status } from './status.js';
 
@@ -11,13 +20,17 @@ const CLOCKS_MS = 5_000;
 /** How many minutes of the past are asked whether a backlog grows. */
 const MINUTES = 10;
 
+/** What a process says of it is a part of what all of them have counted. */
+const JUDGED_TOGETHER: readonly string[] = ['backlog-old', 'backlog-growing', 'unroutable'] satisfies Reason['code'][];
+
 type Known = Pick<Status, 'database' | 'broker' | 'outbox' | 'queues'>;
 
 /**
  * The verdict about a whole service, from what waits and from what its processes have said.
  *
  *   dead      nobody does what the service needs: no relay while messages wait, no worker for its queue; or all who do are stuck
- *   degraded  one of its processes is not well, or is lost; the broker or the database is away; a backlog is old or grows
+ *   degraded  one of its processes is not well, or is lost; the broker or the database is away; a backlog is old or grows;
+ *             changes of the last minutes went to no queue
  */
 export function decideService(
   known: Known,
@@ -41,6 +54,7 @@ export function decideService(
         ),
         outboxDepths: byMinute(activity, (period) => period.outboxDepth),
         queueDepths: byMinute(activity, (period) => period.queueDepth),
+        unroutable: unroutableOf(Object.entries(activity.entities), Date.parse(activity.now)),
       },
       limits,
     ),
@@ -82,7 +96,9 @@ function unreachable({ database, broker }: Known): Reason[] {
 function told(running: readonly ProcessActivity[]): Reason[] {
   const all = running.flatMap((process) =>
     process.reasons
-      .filter(({ code, where }) => !code.startsWith('backlog') && !(code === 'publish-refused' && where === 'outbox'))
+      .filter(
+        ({ code, where }) => !JUDGED_TOGETHER.includes(code) && !(code === 'publish-refused' && where === 'outbox'),
+      )
       .map((reason) => ({ reason, process })),
   );
   return [...Map.groupBy(all, ({ reason }) => reason.code).values()].map((same) => {

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { decide, isGrowing, NO_BACKLOG, type Backlog, type Signs } from '../../src/activity/verdict.js';
 
-const limits = { stuckSeconds: 300, backlogSeconds: 60, growthMessages: 1_000 };
+const limits = { stuckSeconds: 300, backlogSeconds: 60, growthMessages: 1_000, unroutableSeconds: 300 };
 const since = '2030-01-01T10:00:00.000Z';
 const well = {
   brokerAwaySince: null,
@@ -55,6 +55,18 @@ test.each<[string, Partial<Signs>, string, readonly string[]]>([
     ['publish-refused'],
   ],
   ['no messages held', backlog({ held: { held: 0, refusal: null } }), 'healthy', []],
+  [
+    'changes that lately found no queue',
+    backlog({ unroutable: [{ cqrsId: 'account', count: 127, agoMs: 299_000 }] }),
+    'degraded',
+    ['unroutable'],
+  ],
+  [
+    'changes that once did',
+    backlog({ unroutable: [{ cqrsId: 'account', count: 127, agoMs: 300_000 }] }),
+    'healthy',
+    [],
+  ],
   ['an outbox that waits', backlog({ outboxOldestMs: 61_000 }), 'degraded', ['backlog-old']],
   ['an outbox that is young', backlog({ outboxOldestMs: 59_000 }), 'healthy', []],
   ['old changes applied', backlog({ applyLagMs: 61_000 }), 'degraded', ['backlog-old']],
@@ -82,6 +94,17 @@ test.each<[readonly (number | null)[], boolean]>([
   [[], false],
 ])('%j grows: %s', (depths, grows) => {
   expect(isGrowing(depths, 1_000)).toBe(grows);
+});
+
+test('a master that may be without replicas says nothing of it', () => {
+  const nowhere = backlog({ unroutable: [{ cqrsId: 'account', count: 127, agoMs: 0 }] });
+  expect(decide(signs(nowhere), { ...limits, unroutableSeconds: 0 }).reasons).toEqual([]);
+});
+
+test('of many entities whose changes find no queue some are named', () => {
+  const unroutable = Array.from({ length: 40 }, (_, index) => ({ cqrsId: `entity${index}`, count: 2, agoMs: 1_000 }));
+  const { reasons } = decide(signs(backlog({ unroutable })), limits);
+  expect(reasons[0]!.text).toContain('entity0 (2), entity1 (2), entity2 (2), entity3 (2), entity4 (2), 35 others');
 });
 
 test('reasons say since when, and what', () => {

@@ -98,8 +98,10 @@ test('retiring the last replica ends the wait; while it is at work it is refused
   await retireQueue(cqrs, services.queue, { force: true });
   expect(await told).toMatchObject({ cqrsId: 'thing', queue: null });
   while ((await cqrs.outboxState())!.held > 0);
+  await cqrs.recordActivity();
   const { reasons } = await readStatus(cqrs);
-  expect(reasons).toEqual([]);
+  // It wrote for nobody; a replica that comes back has to be told.
+  expect(reasons).toMatchObject([{ code: 'unroutable', text: expect.stringContaining('thing (1)') }]);
   expect(await cqrs.transport.inspect(`dead_letter_${services.queue}`)).toBeUndefined();
 });
 

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { NO_ACTIVITY, type Activity, type Period, type ProcessActivity } from '../../src/activity/read-activity.js';
-import { processSchema } from '../../src/activity/records.js';
+import { noEntityCounters, processSchema } from '../../src/activity/records.js';
 import { decideService } from '../../src/maintenance/service-health.js';
 
 const now = '2030-01-01T10:10:30.000Z';
-const limits = { stuckSeconds: 300, backlogSeconds: 60, growthMessages: 1_000 };
+const limits = { stuckSeconds: 300, backlogSeconds: 60, growthMessages: 1_000, unroutableSeconds: 300 };
 const at = (secondsAgo: number): string => new Date(Date.parse(now) - secondsAgo * 1_000).toISOString();
 
 const process = (id: string, more: Partial<ProcessActivity>): ProcessActivity => ({
@@ -129,6 +129,18 @@ test.each<[string, Scene, string, string[]]>([
     { activity: { history: [5, 4, 3, 2, 1, 0].map((ago) => period(ago, { queueDepth: (6 - ago) * 1_000 })) } },
     'degraded',
     ['backlog-growing'],
+  ],
+  [
+    'changes found no queue, by a relay that has ended since',
+    { activity: { entities: { account: { ...noEntityCounters(), unroutable: 127, lastUnroutableAt: at(120) } } } },
+    'degraded',
+    ['unroutable'],
+  ],
+  [
+    'they did so half an hour ago',
+    { activity: { entities: { account: { ...noEntityCounters(), unroutable: 127, lastUnroutableAt: at(1_800) } } } },
+    'healthy',
+    [],
   ],
 ])('%s', (_, scene, state, codes) => {
   const health = verdict(scene);
