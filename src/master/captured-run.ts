@@ -1,5 +1,12 @@
 import { UnsupportedWriteError } from '../core/errors.js';
-import { compileWithBefore, formerOf, type Place, readByColumns, takeBefore } from './before-images.js';
+import {
+  type BeforeImages,
+  compileWithBefore,
+  formerOf,
+  type Place,
+  readByColumns,
+  takeBefore,
+} from './before-images.js';
 import type { MasterTable, RowImage } from './master-table.js';
 import type { NativeQuery, Row } from './mikro-orm-internals.js';
 import type { NativeWrite } from './native-write.js';
@@ -13,6 +20,8 @@ import type { TransactionLog } from './transaction-log.js';
 export class CapturedRun {
   readonly #replaced: ReplacedRow[] = [];
   readonly #moved: [before: RowImage, image: RowImage][] = [];
+  /** The rows that were locked before the statement, and how often savepoints had been rolled back by then. */
+  #locked?: { readonly found: BeforeImages; readonly rollbacks: number };
 
   constructor(
     readonly place: Place,
@@ -82,7 +91,9 @@ export class CapturedRun {
     if (!write.target || !this.needsBefore(write)) return;
     const { fields, values } = write.target;
     if (fields && values) {
-      await readByColumns(this.place, this.sqlName, fields, values, write.movesKeys ? 'update' : 'no key update');
+      const { rollbacks } = this.#changes()!;
+      const lock = write.movesKeys ? 'update' : 'no key update';
+      this.#locked = { found: await readByColumns(this.place, this.sqlName, fields, values, lock), rollbacks };
     } else if (write.movesKeys) {
       throw new UnsupportedWriteError(
         this.table.root.className,
@@ -99,7 +110,7 @@ export class CapturedRun {
     const image = this.table.takeImage(row);
     if (write.kind === 'delete') changes.deleted(this.table, this.sqlName, image);
     else if (!write.target || this.#isNew(image, before, changes)) this.noteInserted(image, changes);
-    else if (before && this.#precedes(before, image)) this.#noteMoved(image, { before, sameKey }, changes);
+    else if (before && this.#precedes(before, image, changes)) this.#noteMoved(image, { before, sameKey }, changes);
     else if (write.movesKeys || write.movesKind) throw this.#unknownFormer(changes);
     else changes.updated(this.table, this.sqlName, image);
     return image;
@@ -147,16 +158,22 @@ export class CapturedRun {
     return table.revision(image) === 0 && !isNoted(image) && !(before && isNoted(before));
   }
 
-  // Each transaction moves the revision by a step: otherwise another one has written the row since the statement began.
-  #precedes(before: RowImage, image: RowImage): boolean {
-    return this.table.revision(image) <= this.table.revision(before) + 1;
+  // A row that is locked is what the statement has seen; a savepoint that is rolled back gives locks back. Without a lock:
+  // each transaction moves the revision by a step, and a row made anew has a later incarnation.
+  #precedes(before: RowImage, image: RowImage, changes: PendingChanges): boolean {
+    const { table } = this;
+    const locked = this.#locked;
+    if (locked?.rollbacks === changes.rollbacks && locked.found.has(table.keyOf(before))) return true;
+    const sameRow =
+      table.keyOf(before) === table.keyOf(image) && table.incarnation(before) === table.incarnation(image);
+    return sameRow && table.revision(image) <= table.revision(before) + 1;
   }
 
   #unknownFormer(changes: PendingChanges): Error {
-    changes.doubt = 'the key or discriminator was changed of a row that another transaction has written meanwhile';
+    changes.doubt = 'the key or discriminator was changed of a row that another transaction may have written meanwhile';
     return new UnsupportedWriteError(
       this.table.root.className,
-      'it changed the key or discriminator of a row that another transaction has written meanwhile, and what it was is not known',
+      'it changed the key or discriminator of a row that another transaction may have written meanwhile, and what it was is not known',
       'Run the transaction again.',
     );
   }

@@ -37,6 +37,8 @@ export class PendingChanges {
   readonly afterCommit: (() => void)[] = [];
   /** Why it is not known what PostgreSQL keeps of the transaction: it must not be committed. */
   doubt?: string;
+  /** How often savepoints were rolled back: what was locked before may not be locked any more. */
+  rollbacks = 0;
   /** Tables in which something may have been written, kept or not. */
   readonly #written = new Set<MasterTable>();
   #entries = new Map<string, PendingChange>();
@@ -136,6 +138,7 @@ export class PendingChanges {
     for (const { undo } of undone.toReversed()) this.#undo(undo);
     this.afterCommit.length = undone[0]!.afterCommit;
     this.savepoint(name);
+    this.rollbacks++;
     return true;
   }
 
