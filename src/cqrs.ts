@@ -185,11 +185,11 @@ export class Cqrs implements MasterHost, ReplicaHost {
    */
   async start(): Promise<void> {
     await this.check();
-    if (this.masters.size > 0 && !this.#started) this.#parts.activity.join('master');
+    const { master, activity } = this.#parts;
+    if (this.masters.size > 0 && !this.#started) await activity.joinAsMaster(master.sentFields);
     this.#started = true;
     if (this.masters.size > 0 && this.settings.relay.enabled) {
-      this.#relay ??= this.createRelay();
-      await this.#relay.start();
+      await (this.#relay ??= this.createRelay()).start();
     }
     if (this.replicas.size > 0 && this.#services.size === 0) {
       const purge = this.#parts.replica.createPurge();
@@ -333,7 +333,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     return this.#parts.activity.depths;
   }
 
-  /** Whether the id is one of the masters or replicas of this service. */
+  /** Whether this service has a master or replica of that id. */
   declares(cqrsId: string): boolean {
     return (this.masters.find(cqrsId) ?? this.replicas.find(cqrsId)) !== undefined;
   }

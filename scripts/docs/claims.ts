@@ -120,6 +120,14 @@ export const CLAIMS: readonly Claim[] = [
     says: 'A queue that is replaced by one with another name, as the page on operating has it, misses nothing, and the old one is gone.',
   },
   {
+    id: 'added-field',
+    says: 'A field that is added to an entity which is replicated already, in the order of the guide, reaches every row; the master says at start what earlier rows lack.',
+  },
+  {
+    id: 'existing-table',
+    says: 'An existing table becomes a master by the steps of the guide: no row is rewritten, and the replica has every row.',
+  },
+  {
     id: 'dropped-kept',
     says: 'What the broker takes out of a quorum queue by itself (delivery limit, length, time to live, by whatever policy) is among the dead letters.',
   },

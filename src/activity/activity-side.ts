@@ -2,7 +2,13 @@ import type { Problem } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { Pulse } from '../core/pulse.js';
 import type { Settings } from '../core/settings.js';
-import { checkActivityTable, type Executor, rememberBindings } from './activity-table.js';
+import {
+  checkActivityTable,
+  type Executor,
+  rememberBindings,
+  rememberFields,
+  type SentFields,
+} from './activity-table.js';
 import { deadLetterTimes, findExpiringByQueue } from './deaths.js';
 import type { Look } from './observer.js';
 import { type Activity, type ActivityOptions, NO_ACTIVITY, readActivity } from './read-activity.js';
@@ -80,6 +86,15 @@ export class ActivitySide {
   async newlyBound(queue: string, cqrsIds: readonly string[]): Promise<readonly string[]> {
     if (!this.isRecorded || cqrsIds.length === 0) return [];
     return rememberBindings(await this.parts.client(), this.parts.table(), queue, cqrsIds);
+  }
+
+  /** The process writes masters, which send these fields: others than when one last began to are told. */
+  async joinAsMaster(masters: readonly SentFields[]): Promise<void> {
+    this.join('master');
+    if (!this.isRecorded || masters.length === 0) return;
+    for (const changed of await rememberFields(await this.parts.client(), this.parts.table(), masters)) {
+      this.parts.events.emit('cqrs.master.fields-changed', changed);
+    }
   }
 
   /** @see Cqrs.activity */

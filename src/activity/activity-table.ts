@@ -16,6 +16,7 @@ import type { Problem } from '../core/errors.js';
  * | death   | hour, queue, process | the hour         | how many messages became dead letters |
  * | warning | what was warned of  | when it was       | nothing         |
  * | binding | queue and CQRS_ID   | when it was first bound | which queue; kept for good |
+ * | fields  | CQRS_ID of a master | when they last changed | the fields that it sends; kept for good |
  */
 
 /** Added to the entities of every service with masters or replicas, so that the schema generator and migrations know it. */
@@ -108,6 +109,49 @@ export async function rememberBindings(
     ) as CompiledQuery<{ id: string }>,
   );
   return rows.map(({ id }) => id);
+}
+
+/** The fields that a master sends, by their names on the wire. */
+export interface SentFields {
+  readonly cqrsId: string;
+  readonly fields: readonly string[];
+}
+
+/** How the fields that a master sends differ from those that were remembered of it. */
+export interface ChangedFields {
+  readonly cqrsId: string;
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+}
+
+/**
+ * Remembers which fields masters send. @returns those whose fields are others than remembered; of one that nothing is
+ * remembered of nothing is said.
+ */
+export async function rememberFields(
+  executor: Executor,
+  table: string,
+  masters: readonly SentFields[],
+): Promise<ChangedFields[]> {
+  const { rows } = await executor.executeQuery(
+    CompiledQuery.raw(
+      `with given as (select * from unnest($1::text[], $2::text[]) as g(name, data)),
+        stored as (insert into ${table} as a (kind, name, at, data)
+          select 'fields', name, clock_timestamp(), data::jsonb from given
+              on conflict (kind, name) do update set at = excluded.at, data = excluded.data where a.data <> excluded.data)
+       select name as "cqrsId", a.data->'fields' as fields from given join ${table} as a using (name)
+        where a.kind = 'fields' and a.data <> given.data::jsonb`,
+      [masters.map(({ cqrsId }) => cqrsId), masters.map(({ fields }) => JSON.stringify({ fields: fields.toSorted() }))],
+    ) as CompiledQuery<SentFields>,
+  );
+  return rows.map(({ cqrsId, fields: before }) => {
+    const { fields } = masters.find((master) => master.cqrsId === cqrsId)!;
+    return {
+      cqrsId,
+      added: fields.filter((field) => !before.includes(field)),
+      removed: before.filter((field) => !fields.includes(field)),
+    };
+  });
 }
 
 /** What is missing in the database; asked at start. */

@@ -10,6 +10,7 @@ export interface Note extends NoteRecord {
 /** What is worth a look later. What happens to every message is counted only; skipped ones are kept as samples. */
 const NOTEWORTHY = [
   'cqrs.master.uncaptured',
+  'cqrs.master.fields-changed',
   'cqrs.relay.started',
   'cqrs.relay.stopped',
   'cqrs.relay.unroutable',

@@ -18,6 +18,11 @@ export interface CqrsEvents {
    * trigger, a rule, a partition), or a pivot table does not travel.
    */
   'cqrs.master.uncaptured': { entity: string; reason: string; cure: string };
+  /**
+   * Said at start: a master sends other fields than when a process of its service last started. Rows that were written before lack
+   * what was added, at replicas, until `cqrs reconcile` has run.
+   */
+  'cqrs.master.fields-changed': { cqrsId: string; added: readonly string[]; removed: readonly string[] };
 
   'cqrs.relay.started': { owner: string };
   'cqrs.relay.stopped': { owner: string };

@@ -96,6 +96,13 @@ export class MasterSide {
     return this.keepsSent ? this.tableName(SentMessage.meta) : undefined;
   }
 
+  /** By the names on the wire; what a serializer makes is not known before there are rows. */
+  get sentFields(): { cqrsId: string; fields: string[] }[] {
+    return [...this.masters]
+      .filter(({ produce, serializer }) => produce && !serializer)
+      .map(({ cqrsId, announced }) => ({ cqrsId, fields: announced.map(({ wire }) => wire) }));
+  }
+
   /** An entity's table as SQL names it. */
   tableName(meta: EntityMetadata): string {
     return this.#driver.getTableName(meta, {});

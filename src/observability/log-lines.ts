@@ -44,7 +44,24 @@ export const WORDS: Words = {
     text: `not every write of ${entity} is replicated: ${reason}. ${cure}`,
     alike: `${entity} ${reason}`,
   }),
-
+  'cqrs.master.fields-changed': ({ cqrsId, added, removed }) => ({
+    level: 'warn',
+    text: [
+      ...(added.length > 0
+        ? [
+            `${cqrsId} sends ${added.join(', ')} from now on: replicas lack it of rows that were written before, or by processes of a ` +
+              `former release. When all masters and replicas run the new one: cqrs reconcile --cqrs-id ${cqrsId} --queue <queue of the replica>`,
+          ]
+        : []),
+      ...(removed.length > 0
+        ? [
+            `${cqrsId} no longer sends ${removed.join(', ')}: replicas keep what they have, and messages for those whose mapping names it, or ` +
+              'whose column must not be null and has no default, become dead letters',
+          ]
+        : []),
+    ].join('; '),
+    alike: cqrsId,
+  }),
   'cqrs.master.reconciled': ({ cqrsId, queue, missing, extra, stale, damaged, ahead, repaired, told, durationMs }) => ({
     level: missing + extra + stale + damaged + ahead > 0 ? 'warn' : 'info',
     text:

@@ -17,6 +17,13 @@ const EXAMPLES: Examples = {
     { entity: 'Account', reason: 'a cascade in the database', cure: 'Delete the rows yourself.' },
     'WARN  not every write of Account is replicated: a cascade in the database. Delete the rows yourself.',
   ],
+  'cqrs.master.fields-changed': [
+    { cqrsId: 'account', added: ['status'], removed: ['note', 'size'] },
+    'WARN  account sends status from now on: replicas lack it of rows that were written before, or by processes of a former release. ' +
+      'When all masters and replicas run the new one: cqrs reconcile --cqrs-id account --queue <queue of the replica>; ' +
+      'account no longer sends note, size: replicas keep what they have, and messages for those whose mapping names it, or ' +
+      'whose column must not be null and has no default, become dead letters',
+  ],
   'cqrs.master.reconciled': [
     {
       cqrsId: 'account',

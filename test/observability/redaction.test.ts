@@ -37,6 +37,8 @@ const QUOTING: Readonly<Record<string, Error>> = {
 const FIELDS = {
   holders: [],
   count: 1,
+  added: ['status'],
+  removed: [],
   cqrsIds: ['account'],
   entity: 'Account',
   reason: 'a reason',
