@@ -48,6 +48,8 @@ export type { OutboxState, Refusal, RefusedMessage, RefusedSelection } from './o
 export type { Service } from './core/service.js';
 
 // Repairing
+export { examineService, type CheckReport, type DoctorReport } from './maintenance/doctor/doctor.js';
+export type { Check, CheckResult } from './maintenance/doctor/check.js';
 export { retireQueue, type RetireResult } from './maintenance/retire.js';
 export { reconcile, type ReconcileOptions } from './maintenance/reconcile/reconcile.js';
 export type { ReconciledRow, ReconcileProgress, ReconcileReport } from './maintenance/reconcile/report.js';

@@ -131,6 +131,10 @@ export const CLAIMS: readonly Claim[] = [
     id: 'dropped-kept',
     says: 'What the broker takes out of a quorum queue by itself (delivery limit, length, time to live, by whatever policy) is among the dead letters.',
   },
+  {
+    id: 'policies-told',
+    says: 'Arguments and policies of queues that let the broker drop messages are told by `cqrs doctor`, each with its cure, where the management API or `rabbitmqctl` is at hand.',
+  },
   { id: 'poison-isolated', says: 'A message that can never work does not hold up the others.' },
   {
     id: 'bad-input',

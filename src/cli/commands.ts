@@ -30,6 +30,7 @@ import {
   diffReplicaCommand,
   diffSyncCommand,
 } from './diff.js';
+import { doctor, DOCTOR_OPTIONS } from './doctor.js';
 import { RECONCILE_OPTIONS, reconcileCommand } from './reconcile.js';
 import {
   dropRefusedMessages,
@@ -94,6 +95,21 @@ export const COMMANDS: readonly Command[] = [
       { line: 'cqrs status --json', does: 'The same for programs.' },
     ],
     run: status,
+  }),
+  command({
+    name: 'doctor',
+    summary: 'Look for what a service cannot see while it runs, and say what to do about it.',
+    details: [
+      'Tables and privileges; arguments and policies of its queues, by the management API of RabbitMQ or, on the machine of',
+      'the broker, by rabbitmqctl. Changes nothing. The exit code is 1 when there is a problem, or when a check failed; advice',
+      'and checks that cannot be made from here leave it at 0.',
+    ],
+    options: DOCTOR_OPTIONS,
+    examples: [
+      { line: 'cqrs doctor', does: 'A line a check, and each finding with its cure.' },
+      { line: 'cqrs doctor --json', does: 'The same for programs.' },
+    ],
+    run: doctor,
   }),
   command({
     name: 'admin',

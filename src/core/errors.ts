@@ -26,6 +26,11 @@ export interface Problem {
   readonly cure: string;
 }
 
+/** Something that was found by looking: a `problem` loses or stops something, `advice` may do so one day. */
+export interface Finding extends Problem {
+  readonly severity: 'problem' | 'advice';
+}
+
 /** Thrown at start, never later: lists every problem of every entity and setting at once. */
 export class ConfigurationError extends CqrsError {
   readonly code = 'configuration';

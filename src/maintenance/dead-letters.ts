@@ -17,7 +17,9 @@ export interface Letter {
   /** The key of the row, as the message names it. */
   readonly instancePk: string | null;
   readonly retries: number;
-  /** The name of the rule that made it a dead letter; null when its sender (django-cqrs) does not say. */
+  /**
+   * The name of the rule that made it a dead letter, or of the limit by which the broker itself took it out of the queue
+   * (`delivery-limit`, `message-ttl`, `max-length`); null when its sender (django-cqrs) does not say. */
   readonly reason: string | null;
   /** What went wrong, if it was told. */
   readonly error: string | null;
@@ -136,11 +138,17 @@ export function letterQueues(
 }
 
 /** A body and its headers → what an operator sees. */
-export function readLetter({ body, headers, cqrsId }: Pick<DeadLetter, 'body' | 'headers' | 'cqrsId'>): Letter {
+export function readLetter({
+  body,
+  headers,
+  cqrsId,
+  dropped,
+}: Pick<DeadLetter, 'body' | 'headers' | 'cqrsId' | 'dropped'>): Letter {
   const text = new TextDecoder().decode(body);
   const common = { id: createHash('sha256').update(body).digest('hex').slice(0, 12), body: text };
   const said = headers[Header.reason];
-  const reason = typeof said === 'string' ? said : null;
+  // The broker's is the last word: what a worker puts there has nothing of it.
+  const reason = dropped?.reason ?? (typeof said === 'string' ? said : null);
   let payload: TransportPayload;
   try {
     payload = TransportPayload.fromMessage(body);
@@ -155,12 +163,15 @@ export function readLetter({ body, headers, cqrsId }: Pick<DeadLetter, 'body' | 
     signalType: payload.signalType,
     instancePk: keyText(payload.instancePk),
     retries: payload.retries,
-    reason: textOf(notes?.['reason']) ?? reason,
-    error: textOf(notes?.['error']),
-    since: toDate(textOf(notes?.['failedAt'])) ?? new Date(payload.version.updated / 1000),
+    reason: dropped?.reason ?? textOf(notes?.['reason']) ?? reason,
+    error: dropped ? DROPPED_BY_BROKER : textOf(notes?.['error']),
+    since: dropped?.at ?? toDate(textOf(notes?.['failedAt'])) ?? new Date(payload.version.updated / 1000),
     payload,
   };
 }
+
+const DROPPED_BY_BROKER =
+  'No worker rejected it: the broker took it out of the queue, by an argument or policy of the queue. See: cqrs doctor';
 
 /** @see LetterSelection */
 export function isSelected(letter: Letter, selection: LetterSelection, now: number): boolean {

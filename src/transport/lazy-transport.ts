@@ -7,8 +7,10 @@ import type {
   Delivery,
   OutgoingMessage,
   PublishResult,
+  QueueExamination,
   QueueState,
   Respond,
+  ServiceQueues,
   Subscription,
   Transport,
   TransportContext,
@@ -62,6 +64,11 @@ export class LazyTransport implements Transport {
 
   async openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined> {
     return (await this.#transport()).openDeadLetters(options);
+  }
+
+  async examineQueues(queues: ServiceQueues): Promise<QueueExamination> {
+    const transport = await this.#transport();
+    return (await transport.examineQueues?.(queues)) ?? { findings: [], notExamined: null };
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { MessageRefusedError } from '../core/errors.js';
+import type { Finding, MessageRefusedError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 
 /**
@@ -54,6 +54,12 @@ export interface Transport {
   /** Opens dead letters for an operator to look through; undefined when there is no such queue. Makes nothing. */
   openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined>;
 
+  /**
+   * Looks for what would make the broker drop messages of a service by itself: its arguments, policies, limits. Changes nothing,
+   * needs no connection. A transport that has no such thing to look at has no such method.
+   */
+  examineQueues?(queues: ServiceQueues): Promise<QueueExamination>;
+
   /** Settles nothing: what is unsettled comes again elsewhere. May be called at any time, more than once. */
   close(): Promise<void>;
 }
@@ -95,6 +101,15 @@ export interface ConsumeOptions {
   readonly prefetch: number;
   /** How long a dead letter is kept; null = for ever. */
   readonly deadLetterTtlMs: number | null;
+}
+
+/** The queues of one service. */
+export type ServiceQueues = Pick<ConsumeOptions, 'queue' | 'deadLetterQueue' | 'unreadableQueue'>;
+
+export interface QueueExamination {
+  readonly findings: readonly Finding[];
+  /** Why it could not be looked at from here; null when it was. */
+  readonly notExamined: string | null;
 }
 
 export interface AskOptions {
@@ -169,6 +184,8 @@ export interface DeadLetter {
   readonly headers: Readonly<Record<string, unknown>>;
   /** The id in the routing key; null when the key has another form. */
   readonly cqrsId: string | null;
+  /** Set when the broker itself took it out of the queue, no worker: by which limit, and when if it says so. */
+  readonly dropped?: { readonly reason: string; readonly at: Date | null } | undefined;
   /** Sends it to its queue with this body. It leaves the dead letters only once the broker has confirmed the copy. */
   putBack(body: string, headers?: OutgoingMessage['headers']): Promise<void>;
   /** Drops it for good. */

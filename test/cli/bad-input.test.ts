@@ -90,6 +90,13 @@ const MATRIX: Record<string, Record<Input, Cell>> = {
     'broken pipe': ONE_RESULT,
     'broker away': 'it is what it reports: see below',
   },
+  doctor: {
+    'unknown id': 'it takes no id',
+    'bad filter': NO_FILTER,
+    'unreadable file': { typed: 'doctor --config nowhere.config.ts', says: /nowhere\.config\.ts/ },
+    'broken pipe': ONE_RESULT,
+    'broker away': 'it is what it reports: not checked',
+  },
   admin: {
     'unknown id': 'it takes no id',
     'bad filter': NO_FILTER,

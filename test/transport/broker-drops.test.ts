@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from 'amqplib';
 import { Events } from '../../src/core/events.js';
+import { readLetter } from '../../src/maintenance/dead-letters.js';
 import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
 import type { Delivery } from '../../src/transport/transport.js';
 import { OwnRabbitMQ } from '../faults/servers/own-rabbitmq.js';
@@ -55,7 +56,9 @@ describe('what the broker itself takes out of a quorum queue', () => {
     }
     await untilDead(transport, queue, name === 'max-length' ? 2 : 3);
     const letters = (await transport.openDeadLetters({ queue, deadLetterQueue: `dead_letter_${queue}` }))!;
-    const bodies = (await letters.take(3)).map(({ body }) => Buffer.from(body).toString());
+    const taken = await letters.take(3);
+    expect(taken.map((letter) => readLetter(letter).reason)).toEqual(taken.map(() => name));
+    const bodies = taken.map(({ body }) => Buffer.from(body).toString());
     expect(bodies.toSorted()).toEqual(name === 'max-length' ? ['a', 'b'] : ['a', 'b', 'c']);
     await letters[Symbol.asyncDispose]();
     await transport.close();

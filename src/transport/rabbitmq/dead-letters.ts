@@ -86,6 +86,7 @@ export class RabbitMQDeadLetters implements DeadLetters {
       body: content,
       headers: properties.headers ?? {},
       cqrsId,
+      dropped: droppedFrom(this.options.queue, properties.headers ?? {}),
       putBack: async (body: string, headers?: OutgoingMessage['headers']) => {
         this.#check(); // without its channel it lies there again, and a copy would be one too many
         await this.parts.settler.retry(this.options.queue, cqrsId, body, 0, headers);
@@ -119,4 +120,28 @@ export class RabbitMQDeadLetters implements DeadLetters {
         { cause: this.#lost },
       );
   }
+}
+
+const DROPPED: Readonly<Record<string, string>> = {
+  delivery_limit: 'delivery-limit',
+  expired: 'message-ttl',
+  maxlen: 'max-length',
+  rejected: 'rejected',
+};
+
+/** What the broker notes of a message that it took out of a queue. Of those that were put back by us it notes nothing. */
+function droppedFrom(queue: string, headers: Readonly<Record<string, unknown>>): DeadLetter['dropped'] {
+  const deaths: unknown = headers['x-death'];
+  const found = Array.isArray(deaths) ? deaths.find((death: Death | null) => death?.queue === queue) : undefined;
+  if (!found) return undefined;
+  const { reason, time } = found as Death;
+  const at = typeof time?.value === 'number' ? new Date(time.value * 1_000) : null;
+  return { reason: DROPPED[String(reason)] ?? String(reason), at };
+}
+
+/** As amqplib reads it. */
+interface Death {
+  readonly queue?: unknown;
+  readonly reason?: unknown;
+  readonly time?: { readonly value?: unknown };
 }

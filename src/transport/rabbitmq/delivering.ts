@@ -2,6 +2,7 @@ import type { Channel } from 'amqplib';
 import type { CqrsEvents, Events } from '../../core/events.js';
 import type { ConsumeOptions, Delivery } from '../transport.js';
 import type { BrokerConnection } from './broker-connection.js';
+import { keepingPolicy } from './queue-policies.js';
 import { RabbitMQDelivery } from './rabbitmq-delivery.js';
 import type { SubscriptionPlan } from './rabbitmq-subscription.js';
 import type { Settler } from './settler.js';
@@ -59,11 +60,9 @@ export function delivering(
 }
 
 function lacksDeadLetters(queue: string, deadLetterQueue: string): CqrsEvents['cqrs.replica.warned'] {
-  const pattern = `^${queue.replace(/[^\w-]/g, '\\$&')}$`;
-  const definition = JSON.stringify({ 'dead-letter-exchange': '', 'dead-letter-routing-key': deadLetterQueue });
   return {
     where: `the queue ${queue}`,
     what: 'was made without a dead-letter exchange, or with another: without a policy, what the broker drops of it is lost or goes elsewhere.',
-    cure: `Unless there is one: rabbitmqctl set_policy --apply-to queues '${queue}' '${pattern}' '${definition}'`,
+    cure: `Unless there is one: ${keepingPolicy(queue, deadLetterQueue)}`,
   };
 }

@@ -64,6 +64,12 @@ export const rabbitMQOptionsSchema = z.strictObject({
     .describe(
       'How often a worker makes its exchange and bindings again, which others may have removed while it was listening; it then hears again. What was sent meanwhile is not in its queue.',
     ),
+  managementUrl: filled
+    .nullable()
+    .optional()
+    .describe(
+      "RabbitMQ's management API, for `cqrs doctor`: `http://host:15672` or `https://…`, without user and password, which are those of the broker. Default: port 15672 of the first host, with TLS 15671; null: it is not asked.",
+    ),
   connectionName: filled.default('mikro-orm-cqrs').describe("How the connections are called in RabbitMQ's own tools."),
 });
 
@@ -92,6 +98,8 @@ export interface BrokerOptions {
   readonly dialect: Dialect;
   readonly prefetchLimit: number | null;
   readonly verifySeconds: number;
+  /** Undefined: where it is by default; null: nowhere. */
+  readonly managementUrl?: string | null | undefined;
 }
 
 /** @throws ConfigurationError listing every wrong option; never quoting one, as a URL holds a password. */
@@ -151,6 +159,13 @@ export function parseRabbitMQOptions(input: RabbitMQOptions): BrokerOptions {
       where: 'transportOptions.tls',
       what: 'its `cert` and `key` cannot be read, or do not belong together.',
       cure: 'Give the contents of the PEM files, not their paths, and the `passphrase` if the key has one.',
+    });
+  }
+  if (rest.managementUrl && !/^https?:\/\/[^/?#@\\]+\/?$/.test(rest.managementUrl)) {
+    problems.push({
+      where: 'transportOptions.managementUrl',
+      what: 'it is not the address of a server alone.',
+      cure: 'Write it as http://host:15672, without user, password and path.',
     });
   }
   if (problems.length > 0) throw new ConfigurationError(problems);

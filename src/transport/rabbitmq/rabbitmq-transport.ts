@@ -7,8 +7,10 @@ import type {
   Delivery,
   OutgoingMessage,
   PublishResult,
+  QueueExamination,
   QueueState,
   Respond,
+  ServiceQueues,
   Subscription,
   Transport,
   TransportContext,
@@ -22,6 +24,8 @@ import { RabbitMQDeadLetters } from './dead-letters.js';
 import { Deadline } from './deadline.js';
 import { delivering } from './delivering.js';
 import { messageProperties } from './message-properties.js';
+import { findQueueFacts } from './queue-facts.js';
+import { judgeQueues } from './queue-policies.js';
 import { parseRabbitMQOptions, type BrokerOptions, type RabbitMQOptions } from './options.js';
 import { RabbitMQSubscription, type SubscriptionPlan } from './rabbitmq-subscription.js';
 import { Settler } from './settler.js';
@@ -93,6 +97,12 @@ export class RabbitMQTransport implements Transport {
   async openDeadLetters(options: DeadLetterOptions): Promise<DeadLetters | undefined> {
     if (!this.#session) throw this.#notConnected();
     return this.#session.openDeadLetters(options);
+  }
+
+  async examineQueues(queues: ServiceQueues): Promise<QueueExamination> {
+    const found = await findQueueFacts(this.#options, queues);
+    if ('why' in found) return { findings: [], notExamined: found.why };
+    return { findings: judgeQueues(found.queues, queues, found), notExamined: null };
   }
 
   async close(): Promise<void> {

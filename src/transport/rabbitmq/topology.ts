@@ -92,7 +92,7 @@ export class Topology {
     if (this.queueType === 'classic') return {};
     // From RabbitMQ 4 on a quorum queue throws a message away after 20 deliveries unless told otherwise. How often a
     // message is tried is ours to decide, and a consumer that crashes often must lose nothing.
-    return { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000 };
+    return { 'x-queue-type': 'quorum', 'x-delivery-limit': ENOUGH_DELIVERIES };
   }
 
   #delayArguments(): Record<string, unknown> {
@@ -102,6 +102,9 @@ export class Topology {
     return { 'x-queue-type': 'quorum', 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish' };
   }
 }
+
+/** Nothing is delivered so often. */
+export const ENOUGH_DELIVERIES = 1_000_000;
 
 // A part of the declaration: RabbitMQ refuses to declare a waiting room that exists with another value.
 const DELAY_LEASE_MS = 300_000;

@@ -10,6 +10,8 @@ const {
   CLI_TEST_EXCHANGE,
   CLI_TEST_WITHOUT_CQRS,
   CLI_TEST_ONLY_FROM,
+  CLI_TEST_QUEUE_TYPE,
+  CLI_TEST_MANAGEMENT,
 } = process.env;
 
 /** A service as a user would have it: master of accounts, with replicas, the relay as a process of its own. */
@@ -21,7 +23,11 @@ export default defineConfig({
     ? []
     : [
         new Cqrs({
-          transport: new RabbitMQTransport({ url: CLI_TEST_AMQP! }),
+          transport: new RabbitMQTransport({
+            url: CLI_TEST_AMQP!,
+            queueType: CLI_TEST_QUEUE_TYPE === 'quorum' ? 'quorum' : 'classic',
+            ...(CLI_TEST_MANAGEMENT && { managementUrl: CLI_TEST_MANAGEMENT }),
+          }),
           exchange: CLI_TEST_EXCHANGE,
           queue: CLI_TEST_QUEUE,
           relay: { enabled: false },

@@ -19,16 +19,22 @@ export class OwnRabbitMQ implements AsyncDisposable {
     private readonly folder: string,
     private readonly bin: string,
     private readonly tls?: ServerTls,
+    private readonly managementPort?: number,
   ) {}
 
   /**
    * @param tls with it, it takes nobody without TLS and a certificate
+   * @param management with it, it has the management API
    * @throws with what to install where there is none
    */
-  static async create({ tls }: { readonly tls?: ServerTls } = {}): Promise<OwnRabbitMQ> {
+  static async create({
+    tls,
+    management = false,
+  }: { readonly tls?: ServerTls; readonly management?: boolean } = {}): Promise<OwnRabbitMQ> {
     const bin = findBinaries();
     const ports = { distribution: await freePort(), epmd: await freePort() };
-    const own = new OwnRabbitMQ(await freePort(), ports, ownFolder('rabbitmq'), bin, tls);
+    const managementPort = management ? await freePort() : undefined;
+    const own = new OwnRabbitMQ(await freePort(), ports, ownFolder('rabbitmq'), bin, tls, managementPort);
     own.#configure();
     own.#epmd = startServer(['epmd', '-port', String(ports.epmd), '-address', '127.0.0.1'], own.#log, {});
     await own.start();
@@ -37,6 +43,16 @@ export class OwnRabbitMQ implements AsyncDisposable {
 
   get url(): string {
     return `${this.tls ? 'amqps' : 'amqp'}://guest:guest@127.0.0.1:${this.port}`;
+  }
+
+  /** Of its management API. */
+  get managementUrl(): string {
+    return `http://127.0.0.1:${this.managementPort}`;
+  }
+
+  /** With it, `rabbitmqctl` means this broker. */
+  get ctlEnv(): Record<string, string> {
+    return { ...this.#env, PATH: `${this.bin}${delimiter}${process.env['PATH']}` };
   }
 
   /** Starts it with whatever it had on its disk. */
@@ -156,9 +172,14 @@ export class OwnRabbitMQ implements AsyncDisposable {
   #configure(): void {
     for (const name of ['mnesia', 'log']) mkdirSync(join(this.folder, name));
     writeFileSync(join(this.folder, 'env.conf'), '');
-    writeFileSync(join(this.folder, 'plugins'), '[].\n');
+    const plugins = this.managementPort === undefined ? '' : 'rabbitmq_management';
+    writeFileSync(join(this.folder, 'plugins'), `[${plugins}].\n`);
     const settings = {
       ...(this.tls ? this.#demandCertificates(this.tls) : { 'listeners.tcp.local': `127.0.0.1:${this.port}` }),
+      ...(this.managementPort !== undefined && {
+        'management.tcp.ip': '127.0.0.1',
+        'management.tcp.port': String(this.managementPort),
+      }),
       'log.file.level': 'warning',
       'disk_free_limit.absolute': '50MB',
     };
