@@ -1,5 +1,6 @@
 import { isNativeError } from 'node:util/types';
 import { CqrsError } from './errors.js';
+import { schemaText } from './schema-text.js';
 
 /** Facts of a database error that name parts of the schema, never a row. */
 const SCHEMA_FACTS = ['schema', 'table', 'column', 'constraint'] as const;
@@ -11,9 +12,9 @@ const QUOTES_NOTHING = /^Cannot (?:read|set) properties of (?:undefined|null)/;
 
 /**
  * An error in one line that may be logged, stored and sent: its name, its code and what it says, unless what it says
- * may quote a row. Errors of a database driver and of MikroORM's validation do; they are told by their code and by the
- * table, column or constraint they name. So do the errors of the JavaScript engine; they are told by the place in the
- * code.
+ * may quote a row. Errors of a database driver and of MikroORM's validation do; they are told by their code, by the table,
+ * column or constraint they name, and by their text where it is one that speaks of the schema alone (`schemaText`). So do
+ * the errors of the JavaScript engine; they are told by the place in the code.
  */
 export function describeError(error: unknown): string {
   if (!isNativeError(error)) return `thrown ${typeof error}`;
@@ -24,7 +25,10 @@ export function describeError(error: unknown): string {
       const value: unknown = Reflect.get(error, fact);
       return typeof value === 'string' ? [`${fact} ${value}`] : [];
     });
-    return oneLine(`${error.name} [${[`SQLSTATE ${state}`, ...facts].join(', ')}]`);
+    const text = schemaText(state, originOf(error, state));
+    return oneLine(
+      `${error.name} [${[`SQLSTATE ${state}`, ...facts].join(', ')}]${text === undefined ? '' : `: ${text}`}`,
+    );
   }
   if (/^(ValidationError|.*Exception)$/.test(error.name)) return oneLine(error.name);
   const code: unknown = Reflect.get(error, 'code');
@@ -45,6 +49,11 @@ export function sqlState(error: unknown): string | undefined {
       return code;
   }
   return undefined;
+}
+
+/** The error of the driver itself: MikroORM puts the statement and its parameters before the text. */
+function originOf(error: Error, state: string): Error {
+  return [...causes(error)].findLast((cause) => Reflect.get(cause, 'code') === state)!;
 }
 
 /** What was thrown, as an error. */
