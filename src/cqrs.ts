@@ -211,7 +211,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     }
     if (problems.length > 0) throw new ConfigurationError(problems);
     await master.warnOfUncaptured();
-    for (const warning of replica.warnings) this.events.emit('cqrs.replica.warned', warning);
+    replica.warn();
   }
 
   /** Ends what `start` began and closes the transport; MikroORM stays open. */
@@ -254,7 +254,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const answers = this.#parts.replica.createAnswers();
     return new Consumer({
       transport: this.transport,
-      connect: () => this.connect(),
+      connect: () => this.#parts.replica.checkOnce().then(() => this.connect()),
       handlers: [this.replicaRuntime],
       settings: this.settings,
       events: this.events,

@@ -146,7 +146,11 @@ export const CLAIMS: readonly Claim[] = [
   },
   {
     id: 'set-up-checked',
-    says: 'A wrong set-up fails at start, with one error that lists every problem and its cure.',
+    says: "A wrong set-up fails at start, with one error that lists every problem and its cure; so does a replica's table that no message could pass.",
+  },
+  {
+    id: 'lossy-told',
+    says: 'A value that a column of a replica rounds or cuts is stored with an event, or is a dead letter, as `replica.lossyValues` has it; a key is never rounded.',
   },
   { id: 'drains', says: 'SIGTERM lets a worker finish what it has in hand.' },
   { id: 'wire', says: 'Messages are those of django-cqrs; each difference has its reason in the docs.' },

@@ -38,6 +38,7 @@ const NOTEWORTHY = [
   'cqrs.replica.order-doubted',
   'cqrs.replica.keys-held',
   'cqrs.replica.warned',
+  'cqrs.replica.lossy-value',
   'cqrs.replica.query-timed-out',
   'cqrs.replica.compared',
 ] as const satisfies readonly CqrsEventName[];

@@ -114,6 +114,11 @@ export interface CqrsEvents {
   'cqrs.replica.order-doubted': MessageFields & { reason: 'tie' | 'beyond-lock-wait'; revision: number };
   /** Something in a replica's declaration that will hurt one day, said once, at start; or in what its master sends, at the first message. */
   'cqrs.replica.warned': { where: string; what: string; cure: string };
+  /**
+   * A column has rounded or cut what a message brought, which was applied all the same; told once a column and process.
+   * `cqrs reconcile` finds the rows. With `replica.lossyValues: 'dead-letter'` such messages are dead letters.
+   */
+  'cqrs.replica.lossy-value': { cqrsId: string; field: string; table: string; column: string; columnType: string };
   /** A statement took longer than `replica.queryTimeoutMs`; what it was doing, to which entity. The message is tried again. */
   'cqrs.replica.query-timed-out': { queue: string; cqrsId: string; doing: string; timeoutMs: number };
   /**

@@ -122,6 +122,12 @@ const replica = z.strictObject({
     .describe(
       'Whether a SYNC without incarnation may replace a newer row; `always` suits a Python master restored from a backup.',
     ),
+  lossyValues: z
+    .enum(['apply', 'dead-letter'])
+    .default('apply')
+    .describe(
+      'What happens to a message of which a column would round or cut a value (`numeric(10,0)`, `timestamptz(3)`, `real`): `apply` stores it and tells it once a column and process, `dead-letter` stores nothing. A key is never rounded: such a message is a dead letter in any case.',
+    ),
   tombstoneRetentionSeconds: seconds
     .default(2_592_000)
     .describe(

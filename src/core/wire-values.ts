@@ -200,13 +200,18 @@ export function wireKind(columnType: string): WireKind {
 
 /** The name of a column type without length, precision and brackets, in lower case. */
 export function bareType(columnType: string): { readonly name: string; readonly array: boolean } {
-  const bare = columnType
+  const bare = withoutCollation(columnType)
     .toLowerCase()
     .replace(/\(.*?\)/, '')
     .replace(/\s+/g, ' ')
     .trim();
   const name = bare.replace(/(\[\])+$/, '');
   return { name, array: name !== bare };
+}
+
+/** `varchar(20) collate "C"` → `varchar(20)`: a declaration may say how a column sorts. */
+export function withoutCollation(columnType: string): string {
+  return columnType.replace(/\s+collate\s.*$/is, '');
 }
 
 /** A column read as `::text` → the JSON fragment of the wire. Decimals become strings, so that nothing is rounded. */

@@ -152,6 +152,7 @@ class Load {
   async run(groups: AsyncIterable<readonly Line[]>, within?: EntityManager): Promise<LoadResult> {
     const { signal, onProgress } = this.options;
     const batchSize = this.options.batchSize ?? (this.#definition.path === 'rows' ? BATCH_SIZE : HOOKS_BATCH_SIZE);
+    await this.#copying.prepare(within);
     let copying = this.#copying.isWorthwhile(this.#definition);
     let batch: Row[] = [];
     let count = 0;

@@ -218,6 +218,11 @@ export const WORDS: Words = {
     alike: queue,
   }),
   'cqrs.replica.warned': ({ where, what, cure }) => ({ level: 'warn', text: `${where} ${what} ${cure}` }),
+  'cqrs.replica.lossy-value': ({ cqrsId, field, table, column, columnType }) => ({
+    level: 'warn',
+    text: `${cqrsId}: '${field}' brought more than ${column} of ${table} stores as ${columnType}; it was rounded or cut, and so may others be. Make the column wider, then run on the master: cqrs reconcile -c ${cqrsId}, with the queue of this replica`,
+    alike: `${cqrsId} ${field}`,
+  }),
   'cqrs.replica.query-timed-out': ({ cqrsId, doing, timeoutMs }) => ({
     level: 'warn',
     text: `${doing} ${cqrsId}: a statement was cancelled after ${duration(timeoutMs)} (replica.queryTimeoutMs)`,

@@ -63,6 +63,11 @@ export const METRICS = {
     'cqrs_id',
     'reason',
   ),
+  lossyColumns: counter(
+    'cqrs_replica_lossy_columns_total',
+    'Columns that have rounded or cut a value, each counted once a process.',
+    'cqrs_id',
+  ),
   unreadable: counter('cqrs_inbox_unreadable_messages_total', 'Bodies that could not be read.'),
   inboxFailures: counter('cqrs_inbox_failures_total', 'Attempts that found the broker or the database away.'),
   inboxLag: histogram(

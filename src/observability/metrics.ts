@@ -113,6 +113,8 @@ export function registerMetrics(cqrs: Measured, { register = defaultRegister }: 
     const messages = counter(description);
     on(event, ({ cqrsId, reason }) => messages.inc({ cqrs_id: idOf(cqrsId), reason: reasonOf(reason) }));
   }
+  const lossyColumns = counter(METRICS.lossyColumns);
+  on('cqrs.replica.lossy-value', ({ cqrsId }) => lossyColumns.inc({ cqrs_id: idOf(cqrsId) }));
   const unreadable = counter(METRICS.unreadable);
   on('cqrs.inbox.unreadable', () => unreadable.inc());
   const inboxFailures = counter(METRICS.inboxFailures);

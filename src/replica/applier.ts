@@ -12,16 +12,20 @@ import { mapKey } from './field-mapping.js';
 import { CopyPath } from './copy-path.js';
 import { callSave } from './hook-path.js';
 import { KeyLocks } from './key-locks.js';
+import type { KnownTables } from './known-tables.js';
+import { LossyValues } from './lossy-values.js';
 import type { Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { ReplicaRuntime } from './replica-entity.js';
 import { askForKeys, normalizeKey } from './row-keys.js';
+import { SUPPRESSED } from './row-path.js';
 import { SenderTimes } from './sender-times.js';
 import { inSavepointOf, SqlSession } from './sql-session.js';
 import { readStates } from './stored-states.js';
 import { StraightPath } from './straight-path.js';
 
-export interface ApplierParts extends Omit<BatchParts, 'straight' | 'times' | 'readsOthers' | 'committed'> {
+export interface ApplierParts extends Omit<BatchParts, 'straight' | 'times' | 'lossy' | 'readsOthers' | 'committed'> {
+  readonly tables: KnownTables;
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
 }
@@ -50,16 +54,18 @@ export class Applier implements Handler, ReplicaRuntime {
   private readonly parts: ApplierParts & BatchParts;
 
   constructor(parts: ApplierParts) {
-    const { tombstones } = parts;
+    const { tombstones, tables } = parts;
+    const lossy = new LossyValues(parts);
     const times = new SenderTimes(parts.settings.replica.senderTimezone, parts.events);
     this.parts = {
       ...parts,
       times,
-      straight: new StraightPath(tombstones),
+      lossy,
+      straight: new StraightPath(tombstones, (definition) => tables.of(definition)?.found.kind === PARTITIONED),
       readsOthers: new WeakSet(),
       committed: new WeakMap(),
     };
-    this.copying = new CopyPath({ ...parts, times });
+    this.copying = new CopyPath({ ...parts, times, lossy });
   }
 
   get cqrsIds(): readonly string[] {
@@ -91,6 +97,7 @@ export class Applier implements Handler, ReplicaRuntime {
   ): Promise<readonly Outcome[]> {
     // Who loads rows, or tries them out, has nothing else to do meanwhile.
     const keyWaitMs = within || rehearse || anyAge ? undefined : this.parts.settings.replica.keyWaitSeconds * 1_000;
+    await this.parts.tables.load(within ?? this.parts.em.fork());
     const work = new Batch(this.parts, batch, { anyAge, bySave: true, ownTransaction: !within, keyWaitMs });
     const stored = work.prepared.filter(({ definition }) => definition.path !== 'none');
     if (stored.length > 0) {
@@ -129,6 +136,7 @@ export class Applier implements Handler, ReplicaRuntime {
       }
     }
     work.reportDoubts();
+    if (!rehearse) this.#reportLossy(work);
     // Last: they cannot be taken back when the transaction fails.
     for (const message of work.prepared.filter(({ definition }) => definition.path === 'none')) {
       if (rehearse) work.settle(message, { kind: 'skipped', reason: 'no-database' });
@@ -167,6 +175,7 @@ export class Applier implements Handler, ReplicaRuntime {
       return callSave(definition, em, received);
     }
     const ownTransaction = !em.isInTransaction();
+    await this.parts.tables.load(em);
     const work = new Batch(this.parts, [received], { anyAge: true, bySave: false, ownTransaction });
     const [prepared] = work.prepared;
     if (prepared) {
@@ -177,6 +186,7 @@ export class Applier implements Handler, ReplicaRuntime {
       });
     }
     work.reportDoubts();
+    this.#reportLossy(work);
     const [outcome] = work.outcomes;
     if (outcome && 'error' in outcome && outcome.error) throw outcome.error;
     return outcome!;
@@ -193,6 +203,12 @@ export class Applier implements Handler, ReplicaRuntime {
     });
     const key = normalizeKey(definition, mapKey(definition, payload));
     await inTransaction(em, (inner) => new SqlSession(inner).run(table.deleteRows([key])));
+  }
+
+  #reportLossy(work: Batch): void {
+    for (const { row, definition, index } of work.prepared) {
+      if (row?.lossy && work.outcomes[index]?.kind === 'applied') this.parts.lossy.report(definition, row);
+    }
   }
 
   /** Whether the row that must (not) be there is, from now to the end of the transaction. */
@@ -254,11 +270,15 @@ function certainOutcome(error: unknown, { cqrsId, path }: ReplicaDefinition): Ou
   if (fault === 'foreign-key-missing') {
     return { kind: 'failed', error: toError(withoutValues(error)), reason: 'foreign-key' };
   }
+  if (fault === 'kept-back') return SUPPRESSED;
   if (fault !== 'bad-data' || path !== 'rows') return undefined;
   // Not as its cause: PostgreSQL quotes the value.
   const refused = new MappingError(cqrsId, `the database refuses its values (${describeError(error)})`);
   return { kind: 'dead-letter', reason: refused.code, error: refused };
 }
+
+/** A table's `relkind`. */
+const PARTITIONED = 'p';
 
 /** What a wait for a lock ends with at `lock_timeout`. */
 const LOCK_NOT_AVAILABLE = '55P03';

@@ -12,6 +12,7 @@ import { findHolders, KeysHeldError, lockName } from './held-keys.js';
 import { KeyLocks, type LockId } from './key-locks.js';
 import { type Look, lookWithCommit } from './look-with-commit.js';
 import { isOutcome, prepare, type Prepared } from './prepare.js';
+import type { LossyValues } from './lossy-values.js';
 import type { SenderTimes } from './sender-times.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import { isSameState, type RuleOptions, type Stored } from './revision-rules.js';
@@ -36,6 +37,7 @@ export interface BatchParts extends HookParts {
   readonly events: Events;
   readonly straight: StraightPath;
   readonly times: SenderTimes;
+  readonly lossy: LossyValues;
   /** What became of messages that were committed, but whose batch failed afterwards. */
   readonly committed: WeakMap<Received, Outcome>;
 }
@@ -95,6 +97,7 @@ export class Batch {
         retention,
         bySave: options.bySave,
         times: parts.times,
+        lossy: parts.lossy,
       });
       if (isOutcome(result)) return result;
       this.prepared.push(result);
@@ -335,8 +338,9 @@ export class Batch {
         this.settle(message, result.outcome);
       } catch (error) {
         if (endsTransaction(error)) throw error;
-        const reason = classifyDatabaseError(error) === 'foreign-key-missing' ? 'foreign-key' : undefined;
-        this.settle(message, { kind: 'failed', error: toError(error), reason });
+        const fault = classifyDatabaseError(error);
+        const reason = fault === 'foreign-key-missing' ? 'foreign-key' : undefined;
+        this.settle(message, fault === 'kept-back' ? SUPPRESSED : { kind: 'failed', error: toError(error), reason });
       }
     };
     const ordered = inVersionOrder(group);

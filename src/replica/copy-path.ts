@@ -13,6 +13,8 @@ import { DatabaseError } from './database-errors.js';
 import { mapKey, mapRow } from './field-mapping.js';
 import { KeyLocks } from './key-locks.js';
 import { discriminatorOf, type ReplicaColumn } from './replica-columns.js';
+import type { KnownTables } from './known-tables.js';
+import type { LossyValues } from './lossy-values.js';
 import type { SenderTimes } from './sender-times.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { Statement } from './replica-table.js';
@@ -31,6 +33,8 @@ export class CopyRow {
     readonly line: string,
     /** Microseconds since 1970. */
     readonly updated: number,
+    /** @see MappedRow.lossy */
+    readonly lossy?: readonly ReplicaColumn[],
   ) {}
 }
 
@@ -40,6 +44,8 @@ interface CopyParts {
   readonly settings: Settings;
   readonly events: Events;
   readonly times: SenderTimes;
+  readonly tables: KnownTables;
+  readonly lossy: LossyValues;
   /** The quoted table of `Tombstone`. */
   readonly tombstones: string;
 }
@@ -71,6 +77,11 @@ export class CopyPath {
 
   constructor(private readonly parts: CopyParts) {}
 
+  /** Comes first: `read` has to know the tables. @param within an EntityManager whose transaction is open. */
+  async prepare(within?: EntityManager): Promise<void> {
+    await this.parts.tables.load(within ?? this.parts.em.fork());
+  }
+
   /** Whether to try the next batch of an entity. */
   isWorthwhile(definition: ReplicaDefinition): boolean {
     if (definition.path !== 'rows') return false;
@@ -89,10 +100,13 @@ export class CopyPath {
     try {
       const data = this.parts.times.readRow(definition, came);
       const version = bornFrom(readVersion(definition.cqrsId, data, incarnation));
-      const key = mapKey(definition, { signalType: SignalType.SAVE, instanceData: data });
-      const { columns, values } = mapRow(definition, data, key, texts);
-      const line = copyLine(values, version, discriminatorOf(definition.meta)?.value);
-      return new CopyRow(rowKey(normalizeKey(definition, key)).text, columns, line, version.updated);
+      const checks = this.parts.lossy.checksOf(definition);
+      const key = mapKey(definition, { signalType: SignalType.SAVE, instanceData: data }, checks);
+      const row = mapRow(definition, data, key, { texts, checks });
+      if (this.parts.lossy.verdict(definition, row)) return undefined;
+      const line = copyLine(row.values, version, discriminatorOf(definition.meta)?.value);
+      const { text } = rowKey(normalizeKey(definition, key));
+      return new CopyRow(text, row.columns, line, version.updated, row.lossy);
     } catch (error) {
       if (error instanceof MappingError || error instanceof InvalidPayloadError) return undefined;
       throw error;
@@ -112,13 +126,14 @@ export class CopyPath {
     const seen = this.#of(definition);
     const look = seen.looking > 0;
     if (look) seen.looking--;
-    try {
-      return await this.#write(definition, rows, { within, look });
-    } catch (error) {
+    const left = await this.#write(definition, rows, { within, look }).catch((error: unknown) => {
       if (look || !isDuplicate(error)) throw error;
       seen.looking = LOOKING_BATCHES;
       return this.#write(definition, rows, { within, look: true });
-    }
+    });
+    const lossy = rows.filter((row) => row.lossy !== undefined && !left.includes(row));
+    for (const row of lossy) this.parts.lossy.report(definition, row);
+    return left;
   }
 
   async #write(

@@ -1,4 +1,5 @@
 import { causes, describeError, sqlState } from '../core/describe-error.js';
+import { schemaText } from '../core/schema-text.js';
 import { faultOf, isUnanswered } from '../inbox/faults.js';
 
 /**
@@ -7,9 +8,10 @@ import { faultOf, isUnanswered } from '../inbox/faults.js';
  * - `transient`: nothing; the same will work later.
  * - `foreign-key-missing`: the row it points to has not arrived, or a row still points to the one it deletes.
  * - `bad-data`: its values do not fit the columns, now and for ever.
+ * - `kept-back`: a policy of row security forbids the row.
  * - `other`: cannot be told.
  */
-export type DatabaseFault = 'transient' | 'foreign-key-missing' | 'bad-data' | 'other';
+export type DatabaseFault = 'transient' | 'foreign-key-missing' | 'bad-data' | 'kept-back' | 'other';
 
 /** SQLSTATEs, or their beginning, of values that no retry makes fit. */
 const BAD_DATA = [
@@ -18,6 +20,9 @@ const BAD_DATA = [
   '54000', // too long for an index
 ];
 
+/** Where PostgreSQL finds that a row violates a policy: it has no SQLSTATE of its own for that. */
+const POLICY_CHECK = 'ExecWithCheckOptions';
+
 /** @see DatabaseFault */
 export function classifyDatabaseError(error: unknown): DatabaseFault {
   const fault = faultOf(error);
@@ -25,6 +30,9 @@ export function classifyDatabaseError(error: unknown): DatabaseFault {
   const state = sqlState(error);
   // A referenced row that ON DELETE RESTRICT protects has a state of its own.
   if (fault === 'foreign-key' || state === '23001') return 'foreign-key-missing';
+  if (state === '42501' && [...causes(error)].some((cause) => Reflect.get(cause, 'routine') === POLICY_CHECK)) {
+    return 'kept-back';
+  }
   return state !== undefined && BAD_DATA.some((beginning) => state.startsWith(beginning)) ? 'bad-data' : 'other';
 }
 
@@ -50,6 +58,8 @@ export class DatabaseError extends Error {
     readonly constraint?: string,
     /** Which line of its data COPY stumbled over, from 1. Unknown where PostgreSQL speaks another language. */
     readonly copyLine?: number,
+    /** Where in PostgreSQL's source it was raised. */
+    readonly routine?: string,
   ) {
     super(message);
   }
@@ -62,18 +72,21 @@ export function withoutValues(error: unknown): unknown {
   const state = sqlState(error);
   const origin = [...causes(error)].at(-1);
   if (state === undefined || origin instanceof DatabaseError) return error;
-  const [table, column, constraint] = ['table', 'column', 'constraint'].map((fact): string | undefined => {
-    const value: unknown = Reflect.get(origin!, fact);
-    return typeof value === 'string' ? value : undefined;
-  });
+  const [table, column, constraint, routine] = ['table', 'column', 'constraint', 'routine'].map(
+    (fact): string | undefined => {
+      const value: unknown = Reflect.get(origin!, fact);
+      return typeof value === 'string' ? value : undefined;
+    },
+  );
   const copyLine = COPY_LINE.exec(String(Reflect.get(origin!, 'where')))?.[1];
   return new DatabaseError(
-    describeError(error),
+    schemaText(state, origin!) ?? describeError(error),
     state,
     'ERROR',
     table,
     column,
     constraint,
     copyLine === undefined ? undefined : Number(copyLine),
+    routine,
   );
 }

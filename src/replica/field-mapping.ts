@@ -2,6 +2,7 @@ import { MappingError } from '../core/errors.js';
 import { type ExactTexts, givenText } from '../core/exact-texts.js';
 import type { TransportPayload } from '../core/payload.js';
 import { jsonToText, type WireObject, type WireValue } from '../core/wire-values.js';
+import type { LossCheck } from './lossy-text.js';
 import type { ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 
@@ -10,12 +11,14 @@ export class MappedRow {
   constructor(
     readonly columns: readonly ReplicaColumn[],
     readonly values: readonly (string | null)[],
+    /** Those of the columns that store less than the message brings; undefined where there is none. */
+    readonly lossy?: readonly ReplicaColumn[],
   ) {}
 }
 
 /**
  * The data of a SAVE or SYNC → columns. Fields that the replica does not know are ignored.
- * @param key what `mapKey` made of the same message. @param texts those of the message.
+ * @param key what `mapKey` made of the same message. @param texts those of the message. @param checks one a column.
  * @throws MappingError when a field is missing that the mapping names or no row can do without, or is of a JSON type
  *   that cannot stand for its column.
  */
@@ -23,11 +26,15 @@ export function mapRow(
   definition: ReplicaDefinition,
   data: WireObject,
   key: readonly string[],
-  texts: ExactTexts | null,
+  {
+    texts,
+    checks,
+  }: { readonly texts: ExactTexts | null; readonly checks?: readonly (LossCheck | undefined)[] | undefined },
 ): MappedRow {
   const { columns, keyColumns } = definition;
   let complete = true;
-  const values = columns.map((column) => {
+  let lossy: ReplicaColumn[] | undefined;
+  const values = columns.map((column, index) => {
     const name = nameIn(data, column);
     if (name === undefined) {
       if (column.required) throw missing(definition, column);
@@ -35,13 +42,19 @@ export function mapRow(
       return undefined;
     }
     const at = keyColumns.indexOf(column);
-    return at >= 0 ? key[at]! : toText(definition, column, data[name]!, givenText(texts, name, column.kind));
+    if (at >= 0) return key[at]!;
+    const value = data[name]!;
+    const text = toText(definition, column, value, givenText(texts, name, column.kind));
+    const check = checks?.[index];
+    if (check !== undefined && text !== null && check(text, value)) (lossy ??= []).push(column);
+    return text;
   });
-  if (complete) return new MappedRow(columns, values as (string | null)[]);
+  if (complete) return new MappedRow(columns, values as (string | null)[], lossy);
   const present = columns.filter((_, index) => values[index] !== undefined);
   return new MappedRow(
     sharedSet(definition, present),
     values.filter((text) => text !== undefined),
+    lossy,
   );
 }
 
@@ -58,13 +71,14 @@ function sharedSet(definition: ReplicaDefinition, set: readonly ReplicaColumn[])
 /**
  * The parts of the key, as PostgreSQL reads them: from the columns of a SAVE or SYNC, from `id` of a DELETE (an array
  * when there are several).
- * @throws MappingError when it is missing, null, or has another number of parts.
+ * @throws MappingError when it is missing, null, rounded or cut, or has another number of parts.
  */
 export function mapKey(
   definition: ReplicaDefinition,
   payload: Pick<TransportPayload, 'signalType' | 'instanceData'>,
+  checks?: readonly (LossCheck | undefined)[],
 ): string[] {
-  const { keyColumns } = definition;
+  const { keyColumns, columns } = definition;
   const data = payload.instanceData;
   const id = payload.signalType === 'DELETE' ? data['id'] : undefined;
   const parts = id === undefined ? undefined : keyColumns.length === 1 ? [id] : id;
@@ -78,6 +92,11 @@ export function mapKey(
     const text = toText(definition, column, value);
     if (text === null)
       throw new MappingError(definition.cqrsId, `the key '${column.wire[0]}' is null`, { field: column.wire[0] });
+    // Blanks at the end mean nothing to such a key; all else would make one row of two.
+    if (column.cast !== 'bpchar' && checks?.[columns.indexOf(column)]?.(text, value)) {
+      const reason = `the key '${column.wire[0]}' holds more than its column ${column.field} stores without rounding or cutting`;
+      throw new MappingError(definition.cqrsId, reason, { field: column.wire[0] });
+    }
     return text;
   });
 }

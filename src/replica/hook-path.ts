@@ -179,7 +179,7 @@ export class HookPath {
       if (definition.overrides.has('cqrsDelete')) {
         await this.#callDelete(em, message, { masterData: instanceData, replaced: false });
         await em.flush();
-      }
+      } else if (await this.#exists(em, message)) throw new KeptBack(); // a policy lets it be read and not be locked
       await this.#bury(em, [{ message, decision }]);
       return { kind: 'tombstone', version };
     }

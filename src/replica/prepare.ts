@@ -3,6 +3,7 @@ import type { SignalType, Version } from '../core/payload.js';
 import type { Registry } from '../core/registry.js';
 import type { Outcome, Received } from '../inbox/handler.js';
 import { mapKey, type MappedRow, mapRow } from './field-mapping.js';
+import type { LossyValues } from './lossy-values.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { Incoming } from './revision-rules.js';
 import type { SenderTimes } from './sender-times.js';
@@ -43,6 +44,7 @@ export interface PrepareOptions {
   /** Whether the class's own `cqrsSave` is asked. */
   readonly bySave: boolean;
   readonly times: SenderTimes;
+  readonly lossy: LossyValues;
 }
 
 /** Maps a message, or says how it ends without any look at the database. */
@@ -65,14 +67,19 @@ export function prepare(
   const mapped =
     payload.signalType !== 'DELETE' && !bySave && !statics.CQRS_CUSTOM_SERIALIZATION && definition.path !== 'none';
   try {
-    const key = definition.path === 'none' ? [] : mapKey(definition, payload);
+    const checks = options.lossy.checksOf(definition);
+    const key = definition.path === 'none' ? [] : mapKey(definition, payload, checks);
+    const { texts } = payload;
+    const row = mapped ? mapRow(definition, payload.instanceData, key, { texts, checks }) : undefined;
+    const verdict = row && options.lossy.verdict(definition, row);
+    if (verdict) return verdict;
     return new Prepared(
       index,
       received,
       definition,
       new Arrived(payload.signalType, version, isTooOld(received, version.updated, options)),
       rowKey(definition.path === 'none' ? [] : normalizeKey(definition, key)),
-      mapped ? mapRow(definition, payload.instanceData, key, payload.texts) : undefined,
+      row,
       bySave,
     );
   } catch (error) {

@@ -1,5 +1,5 @@
 import { type EntityMetadata, type EntityProperty, ReferenceKind } from '@mikro-orm/core';
-import { wireKind, type WireKind } from '../core/wire-values.js';
+import { withoutCollation, wireKind, type WireKind } from '../core/wire-values.js';
 
 /** One replicated column: where its value comes from and how it is written. */
 export interface ReplicaColumn {
@@ -111,8 +111,11 @@ function isFixedDiscriminator(meta: EntityMetadata, property: EntityProperty): b
 const SERIAL: Readonly<Record<string, string>> = { smallserial: 'smallint', serial: 'integer', bigserial: 'bigint' };
 
 function castType(type: string): string {
-  const bare = type.toLowerCase() === type ? type.replace(/\s*\(.*?\)/, '').trim() : type;
-  if (bare in SERIAL) return SERIAL[bare]!;
+  // A collation belongs to the column; a length would cut. Names in capitals may be those of types.
+  const bare = withoutCollation(type)
+    .replace(/\s*\([\d\s,-]*\)/, '')
+    .trim();
+  if (bare.toLowerCase() in SERIAL) return SERIAL[bare.toLowerCase()]!;
   // Without a length these two mean a length of one.
-  return bare.replace(/^(character|char|bpchar)(?=$|\[)/, 'bpchar').replace(/^bit(?=$|\[)/, 'varbit');
+  return bare.replace(/^(character|char|bpchar)(?=$|\[)/i, 'bpchar').replace(/^bit(?=$|\[)/i, 'varbit');
 }

@@ -34,8 +34,6 @@ export interface DefinedReplicas {
   readonly definitions: ReplicaDefinition[];
   /** What keeps the service from starting. */
   readonly problems: Problem[];
-  /** What will hurt one day. */
-  readonly warnings: Problem[];
 }
 
 /** How the platform writes names in SQL. */
@@ -50,7 +48,6 @@ type Complain = (what: string, cure: string) => void;
 /** All replicas among the discovered entities, and everything that is wrong with their declarations. */
 export function defineReplicas(entities: readonly EntityMetadata[], names: SqlNames): DefinedReplicas {
   const problems: Problem[] = [];
-  const warnings: Problem[] = [];
   const definitions: ReplicaDefinition[] = [];
   const ids = new Map<string, string>();
   const orders = parentsFirst(entities);
@@ -60,17 +57,9 @@ export function defineReplicas(entities: readonly EntityMetadata[], names: SqlNa
     const cqrsId = checkId(meta, statics, ids, complain);
     if (cqrsId === undefined || !checkShape(meta, complain)) continue;
     const order = orders.get(meta.root.class) ?? 0;
-    const definition = define({ meta, statics, cqrsId, names, order }, complain);
-    definitions.push(definition);
-    for (const property of uniqueProperties(definition)) {
-      warnings.push({
-        where: meta.className,
-        what: `has a unique constraint over the replicated '${property}' that is checked at once: two rows that swap the value can never be applied.`,
-        cure: "Leave uniqueness to the master, or declare it deferred: { deferMode: 'deferred' }.",
-      });
-    }
+    definitions.push(define({ meta, statics, cqrsId, names, order }, complain));
   }
-  return { definitions, problems, warnings };
+  return { definitions, problems };
 }
 
 function isConcreteReplica(meta: EntityMetadata): boolean {
@@ -272,21 +261,6 @@ function checkUnmapped(meta: EntityMetadata, columns: readonly ReplicaColumn[], 
       'Map it, make it nullable, or give it a default in the database.',
     );
   }
-}
-
-/** Names of replicated properties under a unique constraint that PostgreSQL checks after each statement. */
-function uniqueProperties({ meta, columns, path }: ReplicaDefinition): string[] {
-  if (path === 'none') return [];
-  const replicated = new Set<string>(columns.filter((column) => !column.primary).map((column) => column.property.name));
-  const listed = [...meta.uniques, ...meta.indexes.filter((index) => (index as { type?: unknown }).type === 'unique')]
-    .filter((unique) => !('deferMode' in unique && unique.deferMode))
-    .map((unique) => [unique.properties ?? []].flat() as string[]);
-  const single = meta.props
-    .filter((property) => property.unique && !property.primary)
-    .map((property) => [property.name as string]);
-  return [...listed, ...single]
-    .filter((properties) => properties.some((name) => replicated.has(name)))
-    .map((properties) => properties.join(', '));
 }
 
 /** Columns that a row can do without. */

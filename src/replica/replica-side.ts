@@ -1,20 +1,22 @@
 import type { EntityManager, EntityMetadata, MikroORM } from '@mikro-orm/core';
-import type { Problem } from '../core/errors.js';
+import { ConfigurationError, type Problem } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import { ReplicaAnswers } from './answers.js';
 import { Applier } from './applier.js';
+import { KnownTables } from './known-tables.js';
 import { defineReplicas, type ReplicaDefinition } from './replica-definition.js';
 import { StampedFlush } from './stamped-flush.js';
-import { checkTables } from './table-check.js';
 import { Tombstone, TombstonePurge } from './tombstones.js';
 
 /** Everything that a service with replicas has, put together: definitions, the applier, the purge of tombstones. */
 export class ReplicaSide {
   readonly replicas = new Registry<ReplicaDefinition>();
-  /** What does not keep the service from starting, and will hurt one day. Filled by `discover`. */
-  readonly warnings: Problem[] = [];
+  /** What does not keep the service from starting, and will hurt one day. Filled by `checkTables`. */
+  warnings: readonly Problem[] = [];
+  readonly #tables = new KnownTables(this.replicas, () => this.tombstoneTable);
+  #warned = false;
   /** Wraps the driver, which MikroORM has only after it has found its entities. */
   #flushes?: StampedFlush;
 
@@ -24,12 +26,11 @@ export class ReplicaSide {
 
   /** Finds the replicas among the entities; answers what is wrong with them. */
   discover(entities: readonly EntityMetadata[]): Problem[] {
-    const { definitions, problems, warnings } = defineReplicas(entities, {
+    const { definitions, problems } = defineReplicas(entities, {
       quote: (identifier) => this.#quote(identifier),
       table: (meta) => this.#table(meta),
     });
     if (problems.length > 0) return problems;
-    this.warnings.push(...warnings);
     for (const definition of definitions) {
       this.replicas.add(definition);
       if (definition.path === 'none') hideFromSchema(definition.meta);
@@ -45,7 +46,14 @@ export class ReplicaSide {
   createApplier(): Applier {
     const flushes = (this.#flushes ??= new StampedFlush(this.#em));
     const tombstones = this.tombstoneTable;
-    return new Applier({ ...this.parts, em: this.#em, replicas: this.replicas, tombstones, flushes });
+    return new Applier({
+      ...this.parts,
+      em: this.#em,
+      replicas: this.replicas,
+      tables: this.#tables,
+      tombstones,
+      flushes,
+    });
   }
 
   /** Tells masters what they ask about the rows here. */
@@ -63,9 +71,27 @@ export class ReplicaSide {
     });
   }
 
-  /** What is missing in the database. */
-  checkTables(): Promise<Problem[]> {
-    return checkTables(this.#em, this.replicas, this.tombstoneTable);
+  /** What messages would founder on in the database. */
+  async checkTables(): Promise<readonly Problem[]> {
+    const { problems, warnings } = await this.#tables.check(this.#em.fork());
+    this.warnings = warnings;
+    return problems;
+  }
+
+  /** The same where nobody has done it: a worker may be started alone. @throws ConfigurationError */
+  async checkOnce(): Promise<void> {
+    if (this.#warned) return;
+    // Without a database messages wait for it, and so may this.
+    const problems = await this.checkTables().catch(() => undefined);
+    if (!problems) return;
+    if (problems.length > 0) throw new ConfigurationError(problems);
+    this.warn();
+  }
+
+  /** Tells what was found, once nothing keeps the service from starting. */
+  warn(): void {
+    this.#warned = true;
+    for (const warning of this.warnings) this.parts.events.emit('cqrs.replica.warned', warning);
   }
 
   get #em(): EntityManager {

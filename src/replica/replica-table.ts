@@ -1,5 +1,6 @@
 import { INCARNATION, type ReplicaColumn, REVISION, UPDATED } from './replica-columns.js';
 import type { Version } from '../core/payload.js';
+import { withoutCollation } from '../core/wire-values.js';
 import { shapeOf, stampColumns, type StampedRow, stampText } from './stamps.js';
 import { versionColumns, versionTexts } from './stored-version.js';
 import { SEPARATOR_SQL, type TextColumns, textColumns, transpose, unnest } from './text-columns.js';
@@ -87,7 +88,7 @@ export class ReplicaTable {
   /** Key parts as they came → as the database prints them: `n`, `k0`, `k1` … */
   normalizeKeys(keys: readonly (readonly string[])[]): Statement {
     const parts = this.#keys.map(
-      (column, index) => `${this.keyText(column, `u.c${index}::${column.type}`)} as k${index}`,
+      (column, index) => `${this.keyText(column, `u.c${index}::${withoutCollation(column.type)}`)} as k${index}`,
     );
     return {
       text: `select ${parts.join(', ')} from ${unnest(this.#keys.length)} order by u.n`,

@@ -30,10 +30,13 @@ export class StraightPath {
   constructor(
     /** The quoted table of `Tombstone`. */
     private readonly tombstones: string,
+    /** Of such a table PostgreSQL does not say whether a row is new. */
+    private readonly isPartitioned: (definition: ReplicaDefinition) => boolean,
   ) {}
 
   /** What to write; undefined when the messages have to go the long way, all of them. */
   plan(definition: ReplicaDefinition, messages: readonly Prepared[]): StraightPlan | undefined {
+    if (this.isPartitioned(definition)) return undefined;
     const wary = this.#wary.get(definition) ?? 0;
     const histories = wary > 0 ? undefined : planStraight(messages);
     if (!histories) {

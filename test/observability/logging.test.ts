@@ -159,6 +159,10 @@ const EXAMPLES: Examples = {
     { where: 'AccountRef', what: 'has a unique constraint.', cure: 'Leave it to the master.' },
     'WARN  AccountRef has a unique constraint. Leave it to the master.',
   ],
+  'cqrs.replica.lossy-value': [
+    { cqrsId: 'invoice', field: 'total', table: '"invoice_ref"', column: 'total', columnType: 'numeric(10,0)' },
+    `WARN  invoice: 'total' brought more than total of "invoice_ref" stores as numeric(10,0); it was rounded or cut, and so may others be. Make the column wider, then run on the master: cqrs reconcile -c invoice, with the queue of this replica`,
+  ],
   'cqrs.replica.query-timed-out': [
     { queue: 'shop', cqrsId: 'account', doing: 'writing', timeoutMs: 1_500 },
     'WARN  writing account: a statement was cancelled after 1.5 s (replica.queryTimeoutMs)',
