@@ -377,7 +377,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
   #discover(storage: MetadataStorage): void {
     const { master, replica } = this.#parts;
     const entities = [...storage].filter((meta) => meta.class);
-    const problems = [...master.discover(entities), ...replica.discover(entities)];
+    const problems = [...master.discover(entities, storage), ...replica.discover(entities)];
     if (problems.length > 0) throw new ConfigurationError(problems);
     // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
     for (const { meta } of this.masters.size > 0 ? [] : [OutboxMessage, HeldMessage, KnownRoute])

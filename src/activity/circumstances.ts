@@ -5,10 +5,12 @@ import type { Conditions } from './records.js';
 
 /** So long after the last message that waited for keys it is taken for over. */
 const HELD_MS = 60_000;
+/** So long it is said, or until the clock is where it was. */
+const CLOCK_BACK_MS = 900_000;
 
 interface Trouble {
   readonly since: string;
-  readonly with: 'broker' | 'database' | 'refused' | 'keys';
+  readonly with: 'broker' | 'database' | 'refused' | 'keys' | 'clock';
   readonly text: string;
   /** By the clock of `performance`. */
   until: number;
@@ -22,6 +24,7 @@ interface Trouble {
  *   either    well ──relay or worker fails──▶ away ──it works again, or has ended──▶ well
  *   broker    well ──blocked──▶ blocked ──unblocked, connected anew──▶ well
  *   database  well ──keys are held by another worker──▶ held ──for a while no more──▶ well
+ *   database  well ──its clock goes back──▶ back ──it is where it was, or a quarter of an hour later──▶ well
  *   database  well ──`databaseFailed`──▶ away ──`databaseAnswered`──▶ well
  */
 export class Circumstances {
@@ -64,6 +67,10 @@ export class Circumstances {
         // Only its silence says that it is over: the next messages may be of other keys.
         this.#set(`${queue} keys`, 'keys', holders.map(nameOf).join('; '), performance.now() + HELD_MS);
       }),
+      events.on('cqrs.relay.clock-back', ({ behindMs }) => {
+        const until = performance.now() + Math.min(behindMs, CLOCK_BACK_MS);
+        this.#set('clock', 'clock', `${Math.round(behindMs / 1_000)} s`, until);
+      }),
       events.on('cqrs.inbox.failed', ({ queue, error }) => failed(queue, error)),
       events.on('cqrs.inbox.recovered', ({ queue }) => over(queue)()),
       events.on('cqrs.consumer.stopped', ({ queue }) => over(queue)()),
@@ -82,6 +89,8 @@ export class Circumstances {
       publishRefusedReason: this.#textOf('refused'),
       keysHeldSince: earliest(this.#since('keys')),
       keysHeldBy: this.#textOf('keys'),
+      clockBackSince: earliest(this.#since('clock')),
+      clockBackBy: this.#textOf('clock'),
     };
   }
 

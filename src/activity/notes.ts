@@ -18,6 +18,8 @@ const NOTEWORTHY = [
   'cqrs.relay.resolved',
   'cqrs.relay.failed',
   'cqrs.relay.recovered',
+  'cqrs.relay.clock-back',
+  'cqrs.relay.lift-failed',
   'cqrs.transport.connected',
   'cqrs.transport.disconnected',
   'cqrs.transport.blocked',

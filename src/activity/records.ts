@@ -62,6 +62,8 @@ export const conditionsSchema = z.object({
   publishRefusedReason: z.string().nullable().catch(null).default(null),
   keysHeldSince: instant,
   keysHeldBy: z.string().nullable().catch(null).default(null),
+  clockBackSince: instant,
+  clockBackBy: z.string().nullable().catch(null).default(null),
 });
 export type Conditions = z.output<typeof conditionsSchema>;
 

@@ -26,6 +26,7 @@ export interface Reason {
     | 'unroutable'
     | 'database-away'
     | 'keys-held'
+    | 'clock-back'
     | 'blocked'
     | 'backlog-old'
     | 'backlog-growing'
@@ -120,6 +121,7 @@ export function healthOf(reasons: readonly Reason[]): Health {
 export function badConditions(conditions: Conditions): Reason[] {
   const { brokerAwaySince, databaseAwaySince, blockedSince, blockedReason } = conditions;
   const { publishRefusedSince, publishRefusedReason, keysHeldSince, keysHeldBy } = conditions;
+  const { clockBackSince, clockBackBy } = conditions;
   const reasons: Reason[] = [];
   const degraded = (code: Reason['code'], where: Place, since: string, text: string): void =>
     void reasons.push({ code, severity: 'degraded', where, text, since });
@@ -137,6 +139,11 @@ export function badConditions(conditions: Conditions): Reason[] {
   if (keysHeldSince !== null) {
     const who = keysHeldBy ?? 'another worker';
     degraded('keys-held', 'replica', keysHeldSince, `messages wait for keys that are held by ${who}`);
+  }
+  if (clockBackSince !== null) {
+    const by = clockBackBy ?? 'some time';
+    const text = `the database's clock is ${by} behind the incarnations that were given: check it`;
+    degraded('clock-back', 'database', clockBackSince, text);
   }
   if (blockedSince !== null) {
     degraded(

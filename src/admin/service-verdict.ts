@@ -12,6 +12,7 @@ const CURES: Partial<Readonly<Record<Reason['code'], string>>> = {
   unroutable:
     'Start the replica, on the same exchange; then run cqrs reconcile for what it has missed. While no replica is wanted: CQRS_PRODUCE = false, or health.unroutableSeconds = 0.',
   blocked: 'Free its memory or disk.',
+  'clock-back': 'Nothing is lost: incarnations go on from their sequence. Set the clock right.',
   stuck: 'Start it again.',
 };
 

@@ -53,6 +53,16 @@ export interface CqrsEvents {
   'cqrs.relay.failed': { error: Error; retryInMs: number };
   /** After failures it works again. */
   'cqrs.relay.recovered': { failures: number };
+  /**
+   * The database's clock is so far behind the incarnations that were given: it was set back, or another host has taken over
+   * whose clock is behind. Incarnations go on from their sequence. Told once, and again when it has gone back further.
+   */
+  'cqrs.relay.clock-back': { behindMs: number };
+  /**
+   * The sequence of incarnations cannot be kept ahead of the clock: should that go back now, a key that is used again is
+   * taken for older than its deletion. Tried every second; said once, until it works again.
+   */
+  'cqrs.relay.lift-failed': { error: Error };
 
   'cqrs.transport.connected': { broker: string };
   'cqrs.transport.disconnected': { broker: string; error?: Error };
@@ -107,11 +117,16 @@ export interface CqrsEvents {
   /** A sender's clock runs ahead; the revision alone decided. */
   'cqrs.replica.clock-distrusted': MessageFields & { aheadMs: number };
   /**
-   * The order of a message without incarnation cannot be known for certain. `tie`: two states of a row have one revision.
+   * The order of a message cannot be known for certain. `tie`: two states of a row without incarnation have one revision.
    * `beyond-lock-wait`: it has a higher revision than the row, but is older by more than `replica.lockWaitSeconds`, and was
-   * skipped as one of a former incarnation. `cqrs diff` tells whether the row is right.
+   * skipped as one of a former incarnation. `incarnation-behind`: it was committed after what is stored here and has a lower
+   * incarnation, since its master was restored or its clock set back; it was skipped, too. `cqrs diff` tells whether the row
+   * is right.
    */
-  'cqrs.replica.order-doubted': MessageFields & { reason: 'tie' | 'beyond-lock-wait'; revision: number };
+  'cqrs.replica.order-doubted': MessageFields & {
+    reason: 'tie' | 'beyond-lock-wait' | 'incarnation-behind';
+    revision: number;
+  };
   /** Something in a replica's declaration that will hurt one day, said once, at start; or in what its master sends, at the first message. */
   'cqrs.replica.warned': { where: string; what: string; cure: string };
   /**

@@ -13,6 +13,7 @@ const REPLICA = Symbol.for('mikro-orm-cqrs.replica');
 export function defineMasters(
   entities: readonly EntityMetadata[],
   quote: (identifier: string) => string,
+  nextIncarnation: string,
 ): { definitions: MasterDefinition[]; tables: MasterTable[]; problems: Problem[] } {
   const problems: Problem[] = [];
   const definitions: MasterDefinition[] = [];
@@ -39,7 +40,7 @@ export function defineMasters(
     classes.set(cqrsId, meta.className);
 
     const inTable = entities.filter((one) => one.root === meta.root && !one.abstract);
-    const table = tables.get(meta.root) ?? new MasterTable(meta.root, inTable, quote);
+    const table = tables.get(meta.root) ?? new MasterTable(meta.root, inTable, quote, nextIncarnation);
     tables.set(meta.root, table);
     const members = inTable.filter((one) => one === meta || idOwner(one, entities) === meta);
     const definition = define(meta, members, cqrsId, table, complain);

@@ -12,6 +12,7 @@ import { EXTENSION } from '../core/extension.js';
 import { ConfigurationError } from '../core/errors.js';
 import type { MetaContext } from '../core/settings.js';
 import type { WireObject, WireValue } from '../core/wire-values.js';
+import { nextIncarnation } from '../outbox/incarnations.js';
 import type { MasterManager } from './bulk.js';
 import { type CqrsSerializer, isMaster, MASTER, type MasterStatics } from './master-definition.js';
 import type { MasterRuntime } from './master-runtime.js';
@@ -39,8 +40,7 @@ export const masterProperties = {
     .bigint('number')
     .name('cqrs_incarnation')
     .hidden()
-    // to the letter as PostgreSQL prints it, else each `schema:update` would set it anew
-    .defaultRaw('((extract(epoch from clock_timestamp()) * (1000000)::numeric))::bigint'),
+    .defaultRaw(nextIncarnation('"cqrs_outbox_id_seq"')),
 };
 
 /** What a master's instances have besides their own columns. */

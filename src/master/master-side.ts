@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { EntityMetadata, MikroORM } from '@mikro-orm/core';
+import type { EntityMetadata, MetadataStorage, MikroORM } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { Problem } from '../core/errors.js';
 import type { Events } from '../core/events.js';
@@ -8,10 +8,12 @@ import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import type { SqlWrite } from '../core/sql-statements.js';
 import { HELD_VERSION, HeldMessage } from '../outbox/held-messages.js';
+import { nextIncarnation, sequenceOf } from '../outbox/incarnations.js';
 import { type Executor, OUTBOX_VERSION, OutboxMessage, type Tables } from '../outbox/outbox.js';
 import { KnownRoute, ROUTES_VERSION } from '../outbox/routes.js';
 import { SENT_VERSION, SentMessage } from '../outbox/sent-messages.js';
 import { Announcer } from './announcer.js';
+import { checkSequence } from './check-sequence.js';
 import { checkTables, type ExpectedTable, expectedTable } from './check-tables.js';
 import { learnDriverTypes } from './column-oids.js';
 import { databaseWrites } from './database-writes.js';
@@ -86,6 +88,11 @@ export class MasterSide {
     };
   }
 
+  /** Where incarnations come from, as SQL names it. */
+  get sequence(): string {
+    return sequenceOf(this.outboxTable);
+  }
+
   /** Whether it is remembered what was sent of each row. */
   get keepsSent(): boolean {
     return this.masters.size > 0 && this.parts.settings.relay.sentRetentionSeconds !== null;
@@ -109,12 +116,17 @@ export class MasterSide {
   }
 
   /** Finds the masters among the entities and starts to capture their writes; answers what is wrong with them. */
-  discover(entities: readonly EntityMetadata[]): Problem[] {
-    const { definitions, tables, problems } = defineMasters(entities, this.#quote);
+  discover(entities: readonly EntityMetadata[], storage: MetadataStorage): Problem[] {
+    const { definitions, tables, problems } = defineMasters(entities, this.#quote, nextIncarnation(this.sequence));
     if (problems.length > 0) return problems;
     for (const definition of definitions) this.masters.add(definition);
     this.#tables = tables;
-    if (tables.length > 0) this.#capture(entities, tables);
+    if (tables.length === 0) return [];
+    this.#capture(entities, tables);
+    // The schema generator makes what comes last first, and the defaults of masters need its sequence.
+    const outbox = storage.find(OutboxMessage.meta.class as never)!;
+    storage.reset(outbox.class as never);
+    storage.set(outbox.class as never, outbox);
     return [];
   }
 
@@ -142,8 +154,14 @@ export class MasterSide {
       ...(this.keepsSent ? [own('relay.sentRetentionSeconds', SentMessage, SENT_VERSION)] : []),
       ...this.#tables.map((table) => expectedTable(table, this.#driver.getTableName(table.root, {}))),
     ]);
+    if (problems.length === 0) problems.push(...(await this.#checkSequence(client)));
     const settings = this.#tables.map((table) => table.settings);
     return [...problems, ...(await checkSession(client, settings))];
+  }
+
+  #checkSequence(client: Executor): Promise<Problem[]> {
+    const tables = this.#tables.map((table) => this.tableName(table.root));
+    return checkSequence(client, { sequence: this.sequence, tables, lifts: this.parts.settings.relay.enabled });
   }
 
   /** Says what else than statements of MikroORM's writes masters, as the database and the metadata know it. */
@@ -195,7 +213,7 @@ export class MasterSide {
 
   #capture(entities: readonly EntityMetadata[], tables: readonly MasterTable[]): void {
     for (const meta of entities.filter((one) => tables.some((table) => table.root === one.root))) {
-      describeOwnProperties(meta);
+      describeOwnProperties(meta, nextIncarnation(this.sequence));
     }
     const driver = this.#driver;
     const connection = driver.getConnection('write');

@@ -81,6 +81,8 @@ export class MasterTable {
     /** All entities that live in this table. */
     entities: readonly EntityMetadata[],
     private readonly quote: (identifier: string) => string,
+    /** A new incarnation, in SQL. */
+    readonly nextIncarnation: string,
   ) {
     this.name = root.schema ? `${root.schema}.${root.tableName}` : root.tableName;
     this.columns = collectColumns(entities);

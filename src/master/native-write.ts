@@ -48,7 +48,7 @@ export function prepareWrite(native: NativeQuery, table: MasterTable): NativeWri
   if (kind === 'delete') return { ...common, movesKeys: false, movesKind: false, settle: () => {} };
   const data = withoutOwnFields(options.data as Row);
   const moved = table.keyColumns.map(({ field }) => field).filter((field) => Object.hasOwn(data, field));
-  const incarnation = incarnationOfUpdated(moved, data);
+  const incarnation = incarnationOfUpdated(table, moved, data);
   const settle = (first: boolean): void => {
     const own = Object.entries(nextOwnColumns({ first })).map(([field, expression]) => [field, raw(expression)]);
     options.data = { ...data, ...Object.fromEntries(own), ...incarnation };
@@ -62,12 +62,12 @@ export function prepareWrite(native: NativeQuery, table: MasterTable): NativeWri
   };
 }
 
-function incarnationOfUpdated(moved: readonly string[], data: Row): Row {
+function incarnationOfUpdated(table: MasterTable, moved: readonly string[], data: Row): Row {
   if (moved.length === 0) return {};
   const condition = moved.map((field) => `${quoted(field)} is distinct from ?`).join(' or ');
   return {
     [INCARNATION]: raw(
-      newIncarnationWhen(condition),
+      newIncarnationWhen(condition, table),
       moved.map((field) => data[field]),
     ),
   };
@@ -174,7 +174,7 @@ function incarnationOfMoved(
   const of = (row: string): string => `(${keys.map((key) => `${row}.${key}`).join(', ')})`;
   // an assignment of the user's own may be any expression
   const condition = Array.isArray(merge) ? `${of('excluded')} is distinct from ${of(qualifier)}` : 'true';
-  return `${quoted(INCARNATION)} = ${newIncarnationWhen(condition, `${qualifier}.${quoted(INCARNATION)}`)}`;
+  return `${quoted(INCARNATION)} = ${newIncarnationWhen(condition, table, `${qualifier}.${quoted(INCARNATION)}`)}`;
 }
 
 function valuesOf(rows: readonly Row[], fields: readonly string[]): unknown[][] {

@@ -11,14 +11,13 @@ import {
 import type { Row } from './mikro-orm-internals.js';
 
 export const OWN_FIELDS: readonly string[] = Object.values(OWN_PROPERTIES);
-const NEW_INCARNATION = '(extract(epoch from clock_timestamp()) * 1000000)::bigint';
 
 /**
  * How the library's three columns move with a statement. Users cannot write them: what they give for them is dropped.
  *
  * - `cqrs_revision`: one step a row and transaction; rows already written in it keep theirs.
  * - `cqrs_updated`: the database's clock, always later than before.
- * - `cqrs_incarnation`: set by the column's default when a row is inserted; anew when its key changes.
+ * - `cqrs_incarnation`: set by the column's default when a row is inserted; anew, by the same function, when its key changes.
  *
  */
 export function nextOwnColumns({ qualifier, first }: OwnMove = {}): Readonly<Record<string, string>> {
@@ -45,8 +44,12 @@ export function nextOwnAssignments(move?: OwnMove): string {
 }
 
 /** The incarnation of a row whose key may have changed. `condition` says whether it has. */
-export function newIncarnationWhen(condition: string, former = quoted(INCARNATION)): string {
-  return `case when ${condition} then greatest(${NEW_INCARNATION}, ${former} + 1) else ${former} end`;
+export function newIncarnationWhen(
+  condition: string,
+  { nextIncarnation }: Pick<MasterTable, 'nextIncarnation'>,
+  former = quoted(INCARNATION),
+): string {
+  return `case when ${condition} then greatest(${nextIncarnation}, ${former} + 1) else ${former} end`;
 }
 
 /**
@@ -92,9 +95,9 @@ function ofRow(field: string): string {
 }
 
 /** A new life of a row that is already there: later than everything that was ever told of its key. */
-export function reborn(): string {
+export function reborn({ nextIncarnation }: Pick<MasterTable, 'nextIncarnation'>): string {
   return [
-    `${INCARNATION} = greatest(${NEW_INCARNATION}, ${INCARNATION} + 1)`,
+    `${INCARNATION} = greatest(${nextIncarnation}, ${INCARNATION} + 1)`,
     `${REVISION} = ${REVISION} + 1`,
     `${UPDATED} = ${nextUpdated(UPDATED)}`,
   ].join(', ');

@@ -10,10 +10,12 @@ import { OWN_PROPERTIES } from './master-table.js';
  * without their lock. MikroORM looks a property up by its name when data is assigned, and goes through lists of properties
  * for everything else, the schema of the database included. So what is only true of assigning stands under the name alone.
  */
-export function describeOwnProperties(meta: EntityMetadata): void {
+export function describeOwnProperties(meta: EntityMetadata, nextIncarnation: string): void {
   const properties = meta.properties as Record<string, EntityProperty & { version?: boolean }>;
   const names = Object.keys(OWN_PROPERTIES).filter((name) => name in properties);
   for (const name of names) properties[name]!.version = true;
+  // The sequence is in the schema of the outbox, which a base class does not know.
+  if ('cqrsIncarnation' in properties) properties['cqrsIncarnation']!.defaultRaw = nextIncarnation;
   meta.sync();
   for (const name of names) {
     // A getter without a setter is passed over; null is refused, before that is asked, for what is not nullable.

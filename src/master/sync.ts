@@ -231,7 +231,7 @@ export class MasterSync {
     if (!newIncarnation || images.size === 0) return images;
     // An UPDATE alone would lock in no order of its own, and two of them could wait for each other.
     return read(
-      `update ${name} set ${reborn()} where ${among} returning ${table.returning}`,
+      `update ${name} set ${reborn(table)} where ${among} returning ${table.returning}`,
       keyArrays(
         [...images.values()].map((image) => table.keyValues(image)),
         types,

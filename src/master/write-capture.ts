@@ -153,7 +153,9 @@ export class WriteCapture {
     const result = await run.capture(
       () =>
         statement.send(statement.where, statement.rows, (sql, params) => {
-          const own = [nextOwnAssignments({ first }), ...incarnationOf(moved, statement.rows[0]!, params)].join(', ');
+          const own = [nextOwnAssignments({ first }), ...incarnationOf(table, moved, statement.rows[0]!, params)].join(
+            ', ',
+          );
           const text = `${prefix}${own}, ${sql.slice(prefix.length)}`;
           if (!run.needsBefore({ movesKeys, movesKind }))
             return (returning = new Returning(table.returning)).apply(text);
@@ -264,7 +266,7 @@ export class WriteCapture {
 }
 
 /** The incarnation of the only row, as an assignment; its parameters come first. */
-function incarnationOf(moved: readonly EntityProperty[], row: Row, params: unknown[]): string[] {
+function incarnationOf(table: MasterTable, moved: readonly EntityProperty[], row: Row, params: unknown[]): string[] {
   if (moved.length === 0) return [];
   const parts = moved.flatMap(({ name, fieldNames }) =>
     fieldNames.map((field, index) => ({
@@ -274,7 +276,7 @@ function incarnationOf(moved: readonly EntityProperty[], row: Row, params: unkno
   );
   params.unshift(...parts.map(({ value }) => value));
   const condition = parts.map(({ field }) => `${quoted(field)} is distinct from ?`).join(' or ');
-  return [`${quoted(INCARNATION)} = ${newIncarnationWhen(condition)}`];
+  return [`${quoted(INCARNATION)} = ${newIncarnationWhen(condition, table)}`];
 }
 
 /** The text before and behind the last of these. */

@@ -108,6 +108,14 @@ export const WORDS: Words = {
     level: 'info',
     text: `publishing works again after ${plural(failures, 'failure')}`,
   }),
+  'cqrs.relay.clock-back': ({ behindMs }) => ({
+    level: 'warn',
+    text: `the database's clock is ${duration(behindMs)} behind the incarnations that were given: it was set back, or another host has taken over. Incarnations go on from their sequence; check the clock`,
+  }),
+  'cqrs.relay.lift-failed': ({ error }) => ({
+    level: 'warn',
+    text: `the sequence of incarnations is not kept ahead of the database's clock${because(error)}; a clock that is set back now could make rows older than the deletion of their key. It is tried again every second`,
+  }),
 
   'cqrs.transport.connected': ({ broker }) => ({ level: 'info', text: `connected to ${broker}` }),
   'cqrs.transport.disconnected': ({ broker, error }) => ({
@@ -205,11 +213,8 @@ export const WORDS: Words = {
     alike: fields.cqrsId,
   }),
   'cqrs.replica.order-doubted': (fields) => ({
-    level: 'warn',
-    text:
-      fields.reason === 'tie'
-        ? `${message(fields)}: another state of the row has the same revision, ${fields.revision}; the later time was taken`
-        : `${message(fields)}: revision ${fields.revision} is older than the row by more than replica.lockWaitSeconds and was skipped. If its master waited so long for a lock, raise the setting and repair the row: cqrs diff`,
+    level: fields.reason === 'incarnation-behind' ? 'error' : 'warn',
+    text: `${message(fields)}${doubt(fields)}`,
     alike: `${fields.cqrsId} ${fields.reason}`,
   }),
   'cqrs.replica.keys-held': ({ queue, count, waitMs, holders }) => ({
@@ -317,6 +322,17 @@ function duration(milliseconds: number): string {
   const seconds = milliseconds / 1_000;
   if (seconds < 120) return `${Number(seconds.toFixed(1))} s`;
   return seconds < 7_200 ? `${Math.round(seconds / 60)} min` : `${Number((seconds / 3_600).toFixed(1))} h`;
+}
+
+function doubt({ reason, revision }: CqrsEvents['cqrs.replica.order-doubted']): string {
+  switch (reason) {
+    case 'tie':
+      return `: another state of the row has the same revision, ${revision}; the later time was taken`;
+    case 'beyond-lock-wait':
+      return `: revision ${revision} is older than the row by more than replica.lockWaitSeconds and was skipped. If its master waited so long for a lock, raise the setting and repair the row: cqrs diff`;
+    default:
+      return `: it was committed after the state that is stored here, and has a lower incarnation; it was skipped. Its master was restored from a backup, or its clock set back: run cqrs reconcile there for this queue, then cqrs sync --new-incarnation`;
+  }
 }
 
 /** A sync would leave rows that were deleted meanwhile. */

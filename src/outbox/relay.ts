@@ -11,8 +11,10 @@ import type { OutgoingMessage, PublishResult, Transport } from '../transport/tra
 import { BUCKETS, claim, type Executor, fail, type OutboxRow, readWaiting, settle, type Tables } from './outbox.js';
 import { readOrigin } from './origin.js';
 import { Refused, type RefusedRow } from './refused.js';
+import { sequenceOf } from './incarnations.js';
 import { forgetRoutes, Routes } from './routes.js';
 import { settleAndKeep } from './sent-messages.js';
+import { SequenceLift } from './sequence-lift.js';
 
 /** One transaction carries at most so many batches: what a crash sends once more. */
 const MOST_BATCHES = 4;
@@ -39,6 +41,8 @@ const MOST_LEASE_MS = 2 ** 31 - 1;
  * or cut off without a word, loses them when it was silent for too long; what it then does is rolled back. A message is
  * published at least once: a crash between `publish` and `commit` sends the batch again.
  *
+ * Beside it `sequence-lift.ts` keeps the sequence of incarnations ahead of the clock, every second, idle or not.
+ *
  * It sleeps until a commit of this process wakes it, and looks by itself every `pollIntervalMs` for the messages of
  * other processes.
  */
@@ -47,6 +51,7 @@ export class Relay extends Service {
   readonly #pulse: Pulse;
   readonly #refused: Refused;
   readonly #routes: Routes;
+  readonly #lift: SequenceLift;
   #loop: Promise<void> = Promise.resolve();
   #wake?: () => void;
   #woken = false;
@@ -75,6 +80,7 @@ export class Relay extends Service {
     this.#pulse = parts.pulse ?? new Pulse('relay');
     this.#refused = new Refused(parts);
     this.#routes = new Routes(parts.tables.routes);
+    this.#lift = new SequenceLift({ ...parts, sequence: sequenceOf(parts.tables.outbox) });
   }
 
   /** Says that something was committed. Cheap; may be called at any time. */
@@ -86,11 +92,12 @@ export class Relay extends Service {
   protected override async onStart(): Promise<void> {
     this.parts.events.emit('cqrs.relay.started', { owner: this.owner });
     this.#loop = this.#run();
+    await this.#lift.start();
   }
 
   protected override async onStop(): Promise<void> {
     this.#wake?.();
-    await this.#loop;
+    await Promise.all([this.#loop, this.#lift.stop()]);
     this.parts.events.emit('cqrs.relay.stopped', { owner: this.owner });
   }
 

@@ -33,6 +33,7 @@ class Arrived implements Incoming {
     readonly signalType: SignalType,
     readonly version: Version,
     readonly tooOld: boolean,
+    readonly committed: number | undefined,
   ) {}
 }
 
@@ -77,7 +78,12 @@ export function prepare(
       index,
       received,
       definition,
-      new Arrived(payload.signalType, version, isTooOld(received, version.updated, options)),
+      new Arrived(
+        payload.signalType,
+        version,
+        isTooOld(received, version.updated, options),
+        received.committedAt === null ? undefined : received.committedAt.getTime() * 1000,
+      ),
       rowKey(definition.path === 'none' ? [] : normalizeKey(definition, key)),
       row,
       bySave,

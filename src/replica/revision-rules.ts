@@ -2,6 +2,7 @@ import type { SignalType, Version } from '../core/payload.js';
 import {
   bornFrom,
   compareVersions,
+  earliestBirth,
   floorOf,
   isNumbered,
   isSameVersion,
@@ -47,12 +48,19 @@ import {
  * | tombstone | r > 0             | u > su + ε: create, F = su; within ε: dead letter; else skip             |
  * | row, tombstone | SYNC, `syncDowngrade: 'always'` | writes, creates                                       |
  * | any       | u or su after now + ε | only one of them: the revision alone decides; both: as above         |
- * | numbered  | unnumbered        | as above with F = incarnation, which a row keeps                         |
+ * | numbered  | unnumbered        | as above with F = I − lead of its incarnation I, which a row keeps       |
+ *
+ * Incarnations are times that may be ahead of their clock by the lead (`core/incarnations.ts`). B, the earliest birth of a
+ * numbered row: I − lead, and not before min(I, u) if r = 0.
  *
  * | stored, unnumbered | numbered message, incarnation I                                                      |
  * |--------------------|--------------------------------------------------------------------------------------|
- * | row                | I > su + ε: new incarnation; I < F − ε: skip; else r ≥ s writes, and stores I        |
- * | tombstone          | I > su: create; I > su − ε: dead letter; else skip                                   |
+ * | row                | B > su + ε: new incarnation; I < F − ε: skip; else r ≥ s writes, and stores I        |
+ * | tombstone          | B > su, or I > su and u > su + ε: create, DELETE: tombstone; else DELETE:            |
+ * |                    | u < su − ε: skip, else the maxima; max(B, min(I, u)) > su − ε: dead letter; else skip |
+ *
+ * A numbered message of a lower incarnation that was committed after what is stored comes from a master whose numbers have
+ * gone back: it is skipped as any other, and said.
  *
  * What this decides wrong: a row that is created again within W of its deletion and whose messages are reordered; and a tie.
  */
@@ -67,6 +75,8 @@ export type Stored =
 export interface Incoming {
   readonly signalType: SignalType;
   readonly version: Version;
+  /** When it was committed by its master's clock, in microseconds since 1970; undefined: not known. */
+  readonly committed?: number | undefined;
   /** Older than tombstones are kept: nobody knows any more whether its row was deleted since. Default false. */
   readonly tooOld?: boolean;
 }
@@ -86,9 +96,11 @@ export type Doubt =
   /** Two states with one revision. */
   | 'tie'
   /** A higher revision, so much older than the row that it was taken for one of a former incarnation. */
-  | 'beyond-lock-wait';
+  | 'beyond-lock-wait'
+  /** Of a lower incarnation than what is stored, and committed after it. */
+  | 'incarnation-behind';
 
-export type SkipReason = 'stale' | 'duplicate' | 'former-incarnation' | 'beyond-lock-wait';
+export type SkipReason = 'stale' | 'duplicate' | 'former-incarnation' | 'beyond-lock-wait' | 'incarnation-behind';
 
 /**
  * `replace`: a new incarnation of the key over an old row. `version` is what is stored afterwards; of a message that is
@@ -111,7 +123,7 @@ export function decide(stored: Stored, incoming: Incoming, options: RuleOptions)
     return { action: 'create', version: bornFrom(version) };
   }
   const numbered = isNumbered(version);
-  if (numbered && isNumbered(stored.version)) return decideNumbered(stored, incoming);
+  if (numbered && isNumbered(stored.version)) return decideNumbered(stored, incoming, options);
   const horizon = options.now + options.tolerance;
   const latest = Math.max(version.updated, stored.version.updated);
   if (latest > horizon && Math.min(version.updated, stored.version.updated) <= horizon) {
@@ -120,13 +132,22 @@ export function decide(stored: Stored, incoming: Incoming, options: RuleOptions)
   return numbered ? decideNumbering(stored, incoming, options) : decideUnnumbered(stored, incoming, options);
 }
 
-function decideNumbered(stored: Known, { signalType, version }: Incoming): Decision {
+function decideNumbered(
+  stored: Known,
+  { signalType, version, committed }: Incoming,
+  { tolerance }: RuleOptions,
+): Decision {
   const order = compareVersions(version, stored.version);
   if (order > 0) {
     if (signalType === 'DELETE') return bury(stored, version);
     return write(stored, version, version.incarnation !== stored.version.incarnation);
   }
   if (order === 0 && signalType === 'SYNC' && stored.kind === 'row') return { action: 'update', version };
+  const isFormer =
+    version.incarnation! < stored.version.incarnation! && (stored.kind === 'row' || signalType !== 'DELETE');
+  if (isFormer && committed !== undefined && committed > stored.version.updated + tolerance) {
+    return { action: 'skip', reason: 'incarnation-behind', doubt: 'incarnation-behind' };
+  }
   return skip(stored, version);
 }
 
@@ -134,15 +155,18 @@ function decideNumbered(stored: Known, { signalType, version }: Incoming): Decis
 function decideNumbering(stored: Known, incoming: Incoming, { now, tolerance }: RuleOptions): Decision {
   const { signalType, version } = incoming;
   const incarnation = version.incarnation!;
+  const born = earliestBirth(version);
   const since = stored.version.updated;
   const deletes = signalType === 'DELETE';
   if (stored.kind === 'tombstone') {
-    if (incarnation > since) return deletes ? bury(stored, version) : write(stored, version, false);
+    const isLater = born > since || (incarnation > since && version.updated > since + tolerance);
+    if (isLater) return deletes ? bury(stored, version) : write(stored, version, false);
     if (deletes) return version.updated < since - tolerance ? skip(stored, version) : raise(stored, version);
-    if (incarnation > since - tolerance) return { action: 'dead-letter', reason: 'ambiguous-incarnation' };
+    const latestBirth = Math.max(born, Math.min(incarnation, version.updated));
+    if (latestBirth > since - tolerance) return { action: 'dead-letter', reason: 'ambiguous-incarnation' };
     return skip(stored, version);
   }
-  const startsAnew = incarnation > since + tolerance;
+  const startsAnew = born > since + tolerance;
   if (!startsAnew) {
     if (incarnation < floorOf(stored.version, now + tolerance) - tolerance) return former();
     if (version.revision < stored.version.revision) return skip(stored, version);

@@ -1,3 +1,4 @@
+import { INCARNATION_LEAD } from '../core/incarnations.js';
 import type { Version } from '../core/payload.js';
 import { formatMicroseconds } from '../core/wire-times.js';
 import { INCARNATION, REVISION, UPDATED } from './replica-columns.js';
@@ -35,10 +36,20 @@ export function toldVersion(version: Version): Version {
   return isNumbered(version) || version.incarnation === null ? version : { ...version, incarnation: null };
 }
 
-/** The floor of what is stored; incarnations are times, too. @param horizon a floor that lies after it is none. */
+/**
+ * The floor of what is stored. Incarnations are times, too, which may be ahead of their clock.
+ * @param horizon a floor that lies after it is none.
+ */
 export function floorOf({ incarnation }: Version, horizon = Infinity): number {
-  if (incarnation === null || Math.abs(incarnation) > horizon) return UNKNOWN_TIME;
-  return Math.abs(incarnation);
+  if (incarnation === null) return UNKNOWN_TIME;
+  const floor = incarnation < 0 ? -incarnation : incarnation - INCARNATION_LEAD;
+  return floor > horizon ? UNKNOWN_TIME : floor;
+}
+
+/** Since when at the earliest the row of a numbered message has been there: one with revision 0 tells the time itself. */
+export function earliestBirth({ incarnation, revision, updated }: Version): number {
+  const floor = incarnation! - INCARNATION_LEAD;
+  return revision === 0 ? Math.max(floor, Math.min(incarnation!, updated)) : floor;
 }
 
 /** The version of a message without an incarnation, with a floor. */

@@ -82,3 +82,11 @@ test('keys that another worker holds are told with their holder', () => {
   });
   expect(away()).toEqual([false, false, false]);
 });
+
+test('a clock that has gone back is told until it is where it was', async () => {
+  const { events, circumstances } = stage();
+  events.emit('cqrs.relay.clock-back', { behindMs: 60_000 });
+  expect(circumstances.conditions).toMatchObject({ clockBackSince: expect.any(String), clockBackBy: '60 s' });
+  events.emit('cqrs.relay.clock-back', { behindMs: 0 });
+  expect(circumstances.conditions.clockBackSince).toBeNull();
+});

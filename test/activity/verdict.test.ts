@@ -12,6 +12,8 @@ const well = {
   publishRefusedReason: null,
   keysHeldSince: null,
   keysHeldBy: null,
+  clockBackSince: null,
+  clockBackBy: null,
 };
 const signs = (more: Partial<Signs>): Signs => ({
   missing: [],
@@ -47,6 +49,12 @@ test.each<[string, Partial<Signs>, string, readonly string[]]>([
     { conditions: { ...well, keysHeldSince: since, keysHeldBy: 'PostgreSQL process 7' } },
     'degraded',
     ['keys-held'],
+  ],
+  [
+    'a clock that has gone back',
+    { conditions: { ...well, clockBackSince: since, clockBackBy: '60 s' } },
+    'degraded',
+    ['clock-back'],
   ],
   [
     'messages that the broker refuses',

@@ -72,6 +72,14 @@ const EXAMPLES: Examples = {
     { error: boom, retryInMs: 1_500 },
     'WARN  cannot publish: Error: boom; nothing is lost, next try in 1.5 s',
   ],
+  'cqrs.relay.clock-back': [
+    { behindMs: 60_000 },
+    "WARN  the database's clock is 60 s behind the incarnations that were given: it was set back, or another host has taken over. Incarnations go on from their sequence; check the clock",
+  ],
+  'cqrs.relay.lift-failed': [
+    { error: boom },
+    "WARN  the sequence of incarnations is not kept ahead of the database's clock: Error: boom; a clock that is set back now could make rows older than the deletion of their key. It is tried again every second",
+  ],
   'cqrs.relay.recovered': [{ failures: 3 }, 'INFO  publishing works again after 3 failures'],
   'cqrs.transport.connected': [{ broker: 'amqp://host:5672/' }, 'INFO  connected to amqp://host:5672/'],
   'cqrs.transport.disconnected': [

@@ -208,17 +208,33 @@ describe('one of both numbered', () => {
     ['tombstone F-9.3@0', 'SAVE I-1.5@9', 'skip stale'],
     ['tombstone F-9.3@0', 'DELETE I1.5@9', 'remember I1.5@9'],
     ['tombstone F-9.3@0', 'DELETE I-5.5@9', 'remember F-9.5@9'],
+    // numbers are up to two seconds ahead: Python changed the row that ours made at 0, our message comes behind
+    ['row ?.1@0.5', 'SAVE I2.0@0', 'skip stale'],
+    ['row ?.2@0.5', 'SAVE I2.1@0.2', 'skip stale'],
+    ['row ?.1@0.5', 'SAVE I2.2@1', 'update I2.2@1'],
+    // … and deleted it
+    ['tombstone ?.1@0.5', 'SAVE I2.0@0', 'dead-letter ambiguous-incarnation'],
+    ['tombstone ?.1@1.5', 'SAVE I2.0@0', 'skip stale'],
+    ['tombstone ?.2@0.5', 'SAVE I2.1@0.2', 'dead-letter ambiguous-incarnation'],
+    ['tombstone ?.3@9', 'SAVE I2.1@0.2', 'skip stale'],
+    // … and what ours made since, whatever their clock says
+    ['tombstone ?.3@9', 'SAVE I11.1.0@9.1', 'create I11.1.0@9.1'],
+    ['tombstone ?.3@9', 'SAVE I11.1.1@10.1', 'create I11.1.1@10.1'],
+    ['tombstone ?.3@9', 'SAVE I11.1.0@-51', 'create I11.1.0@-51'],
+    ['row ?.3@9', 'SAVE I13.0@-51', 'replace I13.0@-51'],
     // Python over what ours have left
+    ['row I2.0@0', 'SAVE ?.1@0.3', 'update I2.1@0.3'],
     ['row I-9.3@0', 'SAVE ?.4@-5', 'update I-9.4@-5'],
-    ['row I-9.3@0', 'SAVE ?.4@-10.1', 'skip former-incarnation'],
+    ['row I-9.3@0', 'SAVE ?.4@-12', 'update I-9.4@-12'],
+    ['row I-9.3@0', 'SAVE ?.4@-12.1', 'skip former-incarnation'],
     ['row I-9.3@0', 'SAVE ?.0@5', 'replace F5.0@5'],
     ['row I-9.3@0', 'SAVE ?.0@-5', 'skip stale'],
     ['row I-9.3@0', 'SAVE ?.2@50', 'update I-9.2@50'],
     ['row I-9.3@0', 'SYNC ?.3@-1', 'update I-9.3@0'],
-    ['row I-9.3@0', 'DELETE ?.1@4', 'delete F-9.3@4'],
+    ['row I-9.3@0', 'DELETE ?.1@4', 'delete F-11.3@4'],
     ['tombstone I-9.3@0', 'SAVE ?.0@5', 'create F5.0@5'],
     ['tombstone I-9.3@0', 'SAVE ?.0@-5', 'dead-letter ambiguous-incarnation'],
-    ['tombstone I-9.3@0', 'DELETE ?.4@1', 'remember F-9.4@1'],
+    ['tombstone I-9.3@0', 'DELETE ?.4@1', 'remember F-11.4@1'],
   ])('%s, %s → %s', (before, message, expected) => {
     expect(full(decide(stored(before), incoming(message), rules))).toBe(expected);
   });
@@ -302,3 +318,21 @@ function permutations<T>(items: readonly T[]): T[][] {
   if (items.length === 0) return [[]];
   return items.flatMap((item, index) => permutations(items.toSpliced(index, 1)).map((rest) => [item, ...rest]));
 }
+
+describe('a lower incarnation that was committed later', () => {
+  test.each([
+    ['tombstone 5.3@0', 'SAVE 4.0@-50', '1.1', 'skip incarnation-behind, incarnation-behind'],
+    ['tombstone 5.3@0', 'SYNC 4.0@-50', '1.1', 'skip incarnation-behind, incarnation-behind'],
+    ['row 5.3@0', 'SAVE 4.7@-50', '1.1', 'skip incarnation-behind, incarnation-behind'],
+    ['row 5.3@0', 'DELETE 4.7@-50', '1.1', 'skip incarnation-behind, incarnation-behind'],
+    // as far as clocks differ, and of what is gone in both
+    ['tombstone 5.3@0', 'SAVE 4.0@-50', '1', 'skip stale'],
+    ['tombstone 5.3@0', 'DELETE 4.0@-50', '9', 'skip stale'],
+    // its own
+    ['row 5.3@0', 'SAVE 5.2@-1', '9', 'skip stale'],
+    ['row 5.3@0', 'SAVE 6.0@-50', '9', 'replace 6.0@-50'],
+  ])('%s, %s at %s → %s', (before, message, committed, expected) => {
+    const decision = decide(stored(before), { ...incoming(message), committed: at(committed) }, rules);
+    expect(full(decision)).toBe(expected);
+  });
+});
