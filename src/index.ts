@@ -51,6 +51,7 @@ export type { Service } from './core/service.js';
 export { examineService, type CheckReport, type DoctorReport } from './maintenance/doctor/doctor.js';
 export type { Check, CheckResult } from './maintenance/doctor/check.js';
 export { retireQueue, type RetireResult } from './maintenance/retire.js';
+export { raiseIncarnations, type RaiseIncarnationsOptions } from './maintenance/raise-incarnations.js';
 export { reconcile, type ReconcileOptions } from './maintenance/reconcile/reconcile.js';
 export type { ReconciledRow, ReconcileProgress, ReconcileReport } from './maintenance/reconcile/report.js';
 export type { Difference } from './maintenance/reconcile/row-verdict.js';

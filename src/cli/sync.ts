@@ -1,6 +1,7 @@
 import { describeError } from '../core/describe-error.js';
 import { InputError } from '../core/errors.js';
 import { parseJson, type WireValue } from '../core/wire-values.js';
+import { raiseIncarnations } from '../maintenance/raise-incarnations.js';
 import type { SyncResult } from '../master/row-sender.js';
 import { type Options, UsageError, type Values, wholeNumber } from './arguments.js';
 import { watchBroker } from './broker-watch.js';
@@ -23,6 +24,12 @@ export const SYNC_OPTIONS = {
     type: 'boolean',
     help: 'Replace later states, too: after a restore of the master from a backup.',
   },
+  replica: {
+    type: 'string',
+    multiple: true,
+    value: '<queue>',
+    help: 'With --new-incarnation: ask this replica first what it has, and go above it; repeatable.',
+  },
   rate: { type: 'string', value: '<n>', help: 'Rows a second at most; default: as fast as the broker takes them.' },
   after: { type: 'string', value: '<key>', help: 'Begin behind this key, as JSON: where a stopped sync left off.' },
   ...STREAM_OPTIONS,
@@ -37,6 +44,8 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
   const newIncarnation = values['new-incarnation'];
   if (newIncarnation && queue !== undefined)
     throw new UsageError('--new-incarnation is for all replicas: leave out --queue.');
+  const replicas = values.replica ?? [];
+  if (replicas.length > 0 && !newIncarnation) throw new UsageError('--replica goes with --new-incarnation.');
   const rate = wholeNumber('rate', values.rate, 1);
   const after = parseAfter(values.after);
   const signal = onShutdown();
@@ -44,6 +53,7 @@ export async function sync(values: Values<typeof SYNC_OPTIONS>): Promise<number>
   await service.cqrs.check();
   // Told now: later on, a broker that is away is waited for.
   await service.cqrs.connect();
+  if (replicas.length > 0) await raiseIncarnations(service.cqrs, { cqrsId, queues: replicas, signal });
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
   let failed = 0;
   let lastKey: readonly string[] | undefined = after;

@@ -15,6 +15,8 @@ import { parseJson, type WireValue } from '../core/wire-values.js';
  *        ◀──────── key, version and checksum of each row       meanwhile the master reads its own
  *   keys: what have you of these keys now? ──────────────────▶
  *        ◀──────── the same of each, null where there is none   `each`: a checksum a field, to name those that differ
+ *   incarnations: which is the greatest that you have? ──────▶
+ *        ◀──────── that of a row or a deletion                  what the master makes anew is greater
  *   conclude: this is what has come of it ───────────────────▶
  *        ◀──────── heard                                        its operators can see it where the replica is
  *
@@ -63,6 +65,7 @@ const checksums = { checksums: z.array(name).max(MOST_FIELDS).nullable() };
 
 export const questionSchema = z.discriminatedUnion('ask', [
   z.strictObject({ ...common, ask: z.literal('describe') }),
+  z.strictObject({ ...common, ask: z.literal('incarnations') }),
   z.strictObject({
     ...common,
     ...hashing,
@@ -136,6 +139,7 @@ export const answerSchemas = {
     /** Whether user code fills the columns, so that they need not hold what was sent. */
     custom: z.boolean(),
   }),
+  incarnations: z.strictObject({ greatest: z.int().min(0).nullable() }),
   digests: z.strictObject({
     rows: z.int().min(0),
     /** For each group that was asked for, its slots as `SlotDigests` packs them. */

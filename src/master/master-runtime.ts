@@ -35,8 +35,14 @@ export class MasterRuntime {
       readonly masters: Registry<MasterDefinition>;
       readonly announcer: Announcer;
       readonly log: TransactionLog;
+      readonly raiseIncarnations: (over: number) => Promise<void>;
     },
   ) {}
+
+  /** Makes incarnations from now on greater than this one, which replicas know. */
+  raiseIncarnations(over: number): Promise<void> {
+    return this.parts.raiseIncarnations(over);
+  }
 
   manager<T extends object>(entity: abstract new (...args: never[]) => T, em: EntityManager): MasterManager<T> {
     this.#definition(entity);

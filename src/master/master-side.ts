@@ -8,7 +8,7 @@ import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import type { SqlWrite } from '../core/sql-statements.js';
 import { HELD_VERSION, HeldMessage } from '../outbox/held-messages.js';
-import { nextIncarnation, sequenceOf } from '../outbox/incarnations.js';
+import { nextIncarnation, raiseSequence, sequenceOf } from '../outbox/incarnations.js';
 import { type Executor, OUTBOX_VERSION, OutboxMessage, type Tables } from '../outbox/outbox.js';
 import { KnownRoute, ROUTES_VERSION } from '../outbox/routes.js';
 import { SENT_VERSION, SentMessage } from '../outbox/sent-messages.js';
@@ -71,7 +71,12 @@ export class MasterSide {
       },
       committed: () => failPoint(events, 'master.after-commit'),
     });
-    this.runtime = new MasterRuntime({ masters: this.masters, announcer: this.#announcer, log: this.#log });
+    this.runtime = new MasterRuntime({
+      masters: this.masters,
+      announcer: this.#announcer,
+      log: this.#log,
+      raiseIncarnations: (over) => this.#raiseIncarnations(over),
+    });
   }
 
   /** The outbox as SQL names it: by the same rules as every other table. */
@@ -190,6 +195,13 @@ export class MasterSide {
 
   withoutReplication<T>(work: () => Promise<T>): Promise<T> {
     return this.#muted.run(true, work);
+  }
+
+  async #raiseIncarnations(over: number): Promise<void> {
+    const connection = (this.parts.orm.em as SqlEntityManager).getConnection('write');
+    await connection.transactional((transaction) =>
+      raiseSequence(transaction as unknown as Executor, this.sequence, over),
+    );
   }
 
   sync(): MasterSync {

@@ -42,6 +42,8 @@ export class ReplicaAnswers {
       readonly em: EntityManager;
       readonly replicas: Registry<ReplicaDefinition>;
       readonly events: Events;
+      /** The quoted table. */
+      readonly tombstones: () => string;
     },
   ) {}
 
@@ -93,6 +95,8 @@ export class ReplicaAnswers {
         switch (question.ask) {
           case 'describe':
             return conversation.describe();
+          case 'incarnations':
+            return conversation.incarnations(this.parts.tombstones());
           case 'digests':
             return conversation.digests(question);
           case 'rows':
@@ -134,6 +138,15 @@ class Conversation {
       incarnations: row!['without'] === '0',
       custom: path === 'hooks' && this.definition.statics.CQRS_CUSTOM_SERIALIZATION === true,
     };
+  }
+
+  async incarnations(tombstones: string): Promise<Answer<'incarnations'>> {
+    const [row] = await this.session.run({
+      text: `select greatest((select max(t.${INCARNATION}) from ${this.#table.name} t),
+          (select max(incarnation) from ${tombstones} where cqrs_id = $1), -1)::text as greatest`,
+      parameters: [this.definition.cqrsId],
+    });
+    return { greatest: toldIncarnation(Number(row!['greatest'])) };
   }
 
   async digests(question: Asked<'digests'>): Promise<Answer<'digests'>> {

@@ -58,7 +58,12 @@ export class ReplicaSide {
 
   /** Tells masters what they ask about the rows here. */
   createAnswers(): ReplicaAnswers {
-    return new ReplicaAnswers({ em: this.#em, replicas: this.replicas, events: this.parts.events });
+    return new ReplicaAnswers({
+      em: this.#em,
+      replicas: this.replicas,
+      events: this.parts.events,
+      tombstones: () => this.tombstoneTable,
+    });
   }
 
   /** Forgets old deletions as long as the service runs. */

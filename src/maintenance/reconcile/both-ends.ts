@@ -6,6 +6,7 @@ import { InputError, ReplicaAnswerError } from '../../core/errors.js';
 import { formatMicroseconds } from '../../core/wire-times.js';
 import { parseJson } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
+import { greatestTold } from '../raise-incarnations.js';
 import { countRows, type Snapshot } from '../snapshot.js';
 import type { BrokerPresence } from './broker-presence.js';
 import { type Agreement, MasterEnd, type OwnRow } from './master-end.js';
@@ -107,6 +108,16 @@ export class BothEnds {
       checksums: compared.length > 0 ? compared : null,
     };
     return { replicaRows: described.rows };
+  }
+
+  /** The greatest incarnation that the replica has; null: none, or it runs a release that cannot tell. */
+  async greatestIncarnation(): Promise<number | null> {
+    try {
+      return await this.#broker.steadily(() => greatestTold(this.#replica));
+    } catch (error) {
+      if (error instanceof ReplicaAnswerError) return null;
+      throw error;
+    }
   }
 
   countOwn(): Promise<number> {

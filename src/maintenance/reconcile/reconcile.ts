@@ -114,6 +114,7 @@ class Reconciliation {
     await this.cqrs.connect();
     try {
       const { replicaRows } = await this.#ends.agree();
+      if (!this.options.dryRun) await this.#raiseIncarnations();
       if (wanted) await this.#lookAt(wanted);
       else await this.#sieve(replicaRows);
       await this.#settleCandidates();
@@ -122,6 +123,12 @@ class Reconciliation {
       if (!this.#stopped) throw error; // whoever stops it gives up the question in hand, too
     }
     return this.#report(startedAt);
+  }
+
+  /** What the replica has of a master that was restored, or whose clock was ahead, must not be greater than what follows. */
+  async #raiseIncarnations(): Promise<void> {
+    const greatest = await this.#ends.greatestIncarnation();
+    if (greatest !== null) await this.cqrs.masterRuntime.raiseIncarnations(greatest);
   }
 
   async #conclude(whole: boolean): Promise<void> {
