@@ -52,6 +52,15 @@ export const CLAIMS: readonly Claim[] = [
     says: 'A key that is used again begins a new incarnation, in whatever order the messages come. The row is replaced in place: foreign keys of other tables go on pointing to it.',
   },
   {
+    id: 'clock-back',
+    says: 'Deletions, and keys that are used again, arrive though the clock of the database goes back, by any time and any number of times, as long as a relay has run within the two seconds before. It is told.',
+    faults: ['clock.'],
+  },
+  {
+    id: 'two-masters-of-a-table',
+    says: 'While Django and MikroORM write one table, replicas end in its state, in the order of the commits and with our relay behind; a key that changes hands within three seconds and out of order may become a dead letter.',
+  },
+  {
     id: 'isolation-levels',
     says: 'An INSERT that waits for the DELETE of its key is announced right under READ COMMITTED and REPEATABLE READ.',
   },
