@@ -54,11 +54,6 @@ export const CLAIMS: readonly Claim[] = [
   {
     id: 'clock-back',
     says: 'Deletions, and keys that are used again, arrive though the clock of the database goes back, by any time and any number of times, as long as a relay has run within the two seconds before. It is told.',
-    faults: ['clock.'],
-  },
-  {
-    id: 'two-masters-of-a-table',
-    says: 'While Django and MikroORM write one table, replicas end in its state, in the order of the commits and with our relay behind; a key that changes hands within three seconds and out of order may become a dead letter.',
   },
   {
     id: 'isolation-levels',

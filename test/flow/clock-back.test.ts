@@ -49,7 +49,7 @@ beforeAll(async () => {
   there.cqrs.events.onAny((name, fields) => {
     if (!['cqrs.inbox.applied', 'cqrs.inbox.skipped', 'cqrs.inbox.dead-lettered'].includes(name)) return;
     ended++;
-    ends.push(`${name.replace('cqrs.inbox.', '')} ${'reason' in fields ? String(fields.reason) : ''}`);
+    ends.push(`${name.replace('cqrs.inbox.', '')} ${'reason' in fields ? fields.reason : ''}`);
   });
   worker = there.cqrs.createConsumer();
   await worker.start();

@@ -310,7 +310,9 @@ test('a process that only relays saves its round trips, too', async () => {
   for (const client of clients) client.release();
   await service.cqrs.start();
   expect((await together.promise).text).toMatch(/^start transaction/);
-  expect(alone).not.toContainEqual(expect.stringMatching(/^start transaction|pg_try_advisory_xact_lock\(\d+, bucket\)/));
+  expect(alone).not.toContainEqual(
+    expect.stringMatching(/^start transaction|pg_try_advisory_xact_lock\(\d+, bucket\)/),
+  );
 });
 
 // claims: refusal-isolated
