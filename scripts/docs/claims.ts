@@ -136,6 +136,14 @@ export const CLAIMS: readonly Claim[] = [
     says: 'What the broker takes out of a quorum queue by itself (delivery limit, length, time to live, by whatever policy) is among the dead letters.',
   },
   {
+    id: 'lost-binding-told',
+    says: 'Where the transport has a `managementUrl`, a worker that finds a binding of its queue gone, beside other queues that took the messages, says so by its id, and binds again.',
+  },
+  {
+    id: 'least-rights',
+    says: 'Each command works with the rights at the broker that the table in docs/operating.md has, and what a user may not make is used as it is.',
+  },
+  {
     id: 'policies-told',
     says: 'Arguments and policies of queues that let the broker drop messages are told by `cqrs doctor`, each with its cure, where the management API or `rabbitmqctl` is at hand.',
   },

@@ -69,6 +69,12 @@ export const METRICS = {
     'cqrs_id',
   ),
   unreadable: counter('cqrs_inbox_unreadable_messages_total', 'Bodies that could not be read.'),
+  gaps: counter(
+    'cqrs_inbox_gaps_total',
+    'Times that a queue or a binding was found missing: messages may have been missed.',
+    'cqrs_id',
+    'missing',
+  ),
   inboxFailures: counter('cqrs_inbox_failures_total', 'Attempts that found the broker or the database away.'),
   inboxLag: histogram(
     'cqrs_inbox_lag_seconds',

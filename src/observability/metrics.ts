@@ -115,6 +115,10 @@ export function registerMetrics(cqrs: Measured, { register = defaultRegister }: 
   }
   const lossyColumns = counter(METRICS.lossyColumns);
   on('cqrs.replica.lossy-value', ({ cqrsId }) => lossyColumns.inc({ cqrs_id: idOf(cqrsId) }));
+  const gaps = counter(METRICS.gaps);
+  on('cqrs.inbox.gap', ({ cqrsIds, missing }) => {
+    for (const id of cqrsIds) gaps.inc({ cqrs_id: idOf(id), missing });
+  });
   const unreadable = counter(METRICS.unreadable);
   on('cqrs.inbox.unreadable', () => unreadable.inc());
   const inboxFailures = counter(METRICS.inboxFailures);

@@ -16,11 +16,6 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => broker?.[Symbol.asyncDispose]());
 
-async function manage(method: 'PUT' | 'DELETE', path: string, body?: object): Promise<void> {
-  const headers = { authorization: `Basic ${btoa('guest:guest')}`, 'content-type': 'application/json' };
-  await fetch(`${broker.managementUrl}/api/${path}`, { method, headers, body: body ? JSON.stringify(body) : null });
-}
-
 const queuesOf = (queue: string) => ({
   queue,
   deadLetterQueue: `dead_letter_${queue}`,
@@ -60,9 +55,9 @@ async function type(cure: string): Promise<void> {
 describe('policies that let the broker drop messages', () => {
   let queue: string;
   const set = (definition: object, { what = 'policies', pattern = queue } = {}) =>
-    manage('PUT', `${what}/%2F/all`, { pattern, definition, 'apply-to': 'queues' });
+    broker.manage('PUT', `${what}/%2F/all`, { pattern, definition, 'apply-to': 'queues' });
   beforeEach(async () => {
-    for (const what of ['policies', 'operator-policies']) await manage('DELETE', `${what}/%2F/all`);
+    for (const what of ['policies', 'operator-policies']) await broker.manage('DELETE', `${what}/%2F/all`);
   });
 
   test.each([
@@ -155,7 +150,7 @@ describe('cqrs doctor', () => {
     const queue = await makeQueues('quorum');
     const env = { ...broker.ctlEnv, CLI_TEST_AMQP: broker.url, CLI_TEST_QUEUE: queue, CLI_TEST_QUEUE_TYPE: 'quorum' };
     const definition = { expires: 120_000, 'max-length': 3 };
-    await manage('PUT', 'policies/%2F/all', { pattern: queue, definition, 'apply-to': 'queues' });
+    await broker.manage('PUT', 'policies/%2F/all', { pattern: queue, definition, 'apply-to': 'queues' });
     const { findings } = await examine(queue);
     expect(findings.length).toBeGreaterThanOrEqual(6);
     const typed = await service.shell('cqrs doctor --json', { ...env, CLI_TEST_MANAGEMENT: 'http://127.0.0.1:1' });
@@ -170,7 +165,7 @@ describe('cqrs doctor', () => {
     ]);
     expect(checks[1]!.findings.toSorted(byText)).toEqual(findings.toSorted(byText));
 
-    await manage('DELETE', 'policies/%2F/all');
+    await broker.manage('DELETE', 'policies/%2F/all');
     const read = await service.shell('cqrs doctor', { ...env, CLI_TEST_MANAGEMENT: broker.managementUrl });
     expect(read).toEqual({
       code: 0,
@@ -181,7 +176,7 @@ describe('cqrs doctor', () => {
 
   test('what the broker took out of the queue says so among the dead letters', async () => {
     const queue = await makeQueues('quorum');
-    await manage('PUT', 'policies/%2F/all', {
+    await broker.manage('PUT', 'policies/%2F/all', {
       pattern: `^${queue}$`,
       definition: { 'message-ttl': 1 },
       'apply-to': 'queues',
@@ -191,7 +186,7 @@ describe('cqrs doctor', () => {
     const body = saveOf(42);
     await transport.publish([{ route: { cqrsId: 'author', queue }, body }]);
     while ((await transport.inspect(`dead_letter_${queue}`))!.messages < 1);
-    await manage('DELETE', 'policies/%2F/all');
+    await broker.manage('DELETE', 'policies/%2F/all');
     await transport.close();
     const env = { CLI_TEST_AMQP: broker.url, CLI_TEST_QUEUE: queue, CLI_TEST_QUEUE_TYPE: 'quorum' };
     const { out } = await service.shell('cqrs dead-letters list && cqrs dead-letters show', env);

@@ -38,6 +38,7 @@ test('what happens is counted under the names of the list', async () => {
   events.emit('cqrs.inbox.applied', { ...message, action: 'create', version, lagMs: 200 });
   events.emit('cqrs.inbox.skipped', { ...message, reason: 'stale' });
   events.emit('cqrs.inbox.dead-lettered', { ...message, reason: 'mapping' });
+  events.emit('cqrs.inbox.gap', { queue: 'shop', missing: 'binding', cqrsIds: ['account'] });
   events.emit('cqrs.inbox.batch-applied', { queue: 'shop', count: 2, applied: 1, durationMs: 30, lagMs: 200 });
   expect(await lines()).toEqual(
     expect.arrayContaining([
@@ -50,6 +51,7 @@ test('what happens is counted under the names of the list', async () => {
       'cqrs_inbox_lag_seconds_bucket{le="0.25",cqrs_id="account"} 1',
       'cqrs_inbox_skipped_messages_total{cqrs_id="account",reason="stale"} 1',
       'cqrs_inbox_dead_lettered_messages_total{cqrs_id="account",reason="mapping"} 1',
+      'cqrs_inbox_gaps_total{cqrs_id="account",missing="binding"} 1',
       'cqrs_inbox_batch_duration_seconds_sum 0.03',
       'cqrs_outbox_messages 12',
       'cqrs_outbox_held_messages 5',

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from 'amqplib';
-import { Events } from '../../src/core/events.js';
+import { type CqrsEvents, Events } from '../../src/core/events.js';
 import { readLetter } from '../../src/maintenance/dead-letters.js';
 import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
 import type { Delivery } from '../../src/transport/transport.js';
@@ -9,7 +9,7 @@ import { uniqueName } from '../support/broker.js';
 
 let broker: OwnRabbitMQ;
 beforeAll(async () => {
-  broker = await OwnRabbitMQ.create();
+  broker = await OwnRabbitMQ.create({ management: true });
 }, 120_000);
 afterAll(() => broker?.[Symbol.asyncDispose]());
 
@@ -93,4 +93,63 @@ test('a queue of an earlier release goes on, and the policy that it lacks is pri
   await channel.cancel(consumerTag);
   await looker.close();
   await model.close();
+});
+
+// claims: lost-binding-told
+describe('a binding that was removed beside another queue', () => {
+  const start = async (events: Events, queue: string, exchange: string): Promise<RabbitMQTransport> => {
+    const { url, managementUrl } = broker;
+    const transport = new RabbitMQTransport({ url, managementUrl, verifySeconds: 0.2 });
+    await transport.connect({ events, exchange, publishTimeoutMs: 10_000 });
+    await transport.consume({ ...optionsOf(queue), cqrsIds: ['author', 'book'] }, (delivery) => void delivery.ack());
+    return transport;
+  };
+  const unbind = async (queue: string, exchange: string): Promise<void> => {
+    const model = await connect(broker.url);
+    const channel = await model.createChannel();
+    await channel.assertQueue('other');
+    await channel.bindQueue('other', exchange, 'author');
+    await channel.unbindQueue(queue, exchange, 'author');
+    await model.close();
+  };
+
+  test.each(['while a worker listens', 'while none does'])('is told by its id, once: %s', async (when) => {
+    const [queue, exchange] = [uniqueName('lost'), uniqueName('lost')];
+    const events = new Events();
+    const gaps: CqrsEvents['cqrs.inbox.gap'][] = [];
+    const first = await start(events, queue, exchange);
+    if (when === 'while none does') await first.close();
+    events.on('cqrs.inbox.gap', (gap) => gaps.push(gap));
+    await unbind(queue, exchange);
+    const told = events.next('cqrs.inbox.gap');
+    const second = when === 'while none does' ? await start(events, queue, exchange) : first;
+    await told;
+    // It is bound again: the next looks find nothing, and changes come.
+    const results = await second.publish([message('x')]);
+    expect(results).toEqual(['confirmed']);
+    expect(gaps).toEqual([{ queue, missing: 'binding', cqrsIds: ['author'] }]);
+    await second.close();
+  });
+
+  test('a management API that does not answer is told once, and the binding is made again all the same', async () => {
+    const [queue, exchange] = [uniqueName('lost'), uniqueName('lost')];
+    const events = new Events();
+    const warnings: CqrsEvents['cqrs.replica.warned'][] = [];
+    events.on('cqrs.replica.warned', (warning) => warnings.push(warning));
+    const transport = new RabbitMQTransport({
+      url: broker.url,
+      managementUrl: 'http://127.0.0.1:1',
+      verifySeconds: 0.2,
+    });
+    await transport.connect({ events, exchange, publishTimeoutMs: 10_000 });
+    const { promise, resolve } = Promise.withResolvers<Delivery>();
+    await transport.consume(optionsOf(queue), resolve);
+    await unbind(queue, exchange);
+    const sending = setInterval(() => void transport.publish([message('x')]), 100);
+    await promise;
+    clearInterval(sending);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]!.what).toMatch(/whether a binding was lost cannot be seen: .*ECONNREFUSED/);
+    await transport.close();
+  });
 });

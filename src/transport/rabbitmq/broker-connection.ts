@@ -114,6 +114,39 @@ export class BrokerConnection {
     }
   }
 
+  /**
+   * Makes something, or, where the user may not, makes sure that it is there: on channels of its own, since every "no" of the
+   * broker closes one.
+   * @returns whether it may be made
+   */
+  async ensure(declare: (channel: Channel) => Promise<unknown>, check: Check): Promise<boolean> {
+    try {
+      await this.#onOwnChannel(declare);
+      return true;
+    } catch (error) {
+      if (replyCode(error) !== 403) throw error;
+      await this.#onOwnChannel(check).catch(() => {
+        throw error;
+      });
+      return false;
+    }
+  }
+
+  /** Whether the user has the right to it; other refusals are not looked at. */
+  async mayMake(declare: (channel: Channel) => Promise<unknown>): Promise<boolean> {
+    return this.#onOwnChannel(declare).then(
+      () => true,
+      (error: unknown) => replyCode(error) !== 403,
+    );
+  }
+
+  async #onOwnChannel(work: (channel: Channel) => Promise<unknown>): Promise<void> {
+    const model = await this.ready({ orBlocked: true });
+    const channel = await openChannel(() => model.createChannel());
+    await work(channel);
+    void closeChannel(channel);
+  }
+
   /** @returns false when there is none */
   async removeQueue(queue: string): Promise<boolean> {
     if ((await this.findQueue(queue)) === undefined) return false;
@@ -200,6 +233,9 @@ export class BrokerConnection {
     this.#changed = Promise.withResolvers();
   }
 }
+
+/** Fails unless what it asks for is there. */
+type Check = (channel: Channel) => Promise<unknown>;
 
 /** A channel that can be lost without harm: an `error` nobody listens to would end the process. */
 export async function openChannel<C extends Channel | ConfirmChannel>(open: () => Promise<C>): Promise<C> {

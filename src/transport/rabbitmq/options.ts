@@ -68,7 +68,7 @@ export const rabbitMQOptionsSchema = z.strictObject({
     .nullable()
     .optional()
     .describe(
-      "RabbitMQ's management API, for `cqrs doctor`: `http://host:15672` or `https://…`, without user and password, which are those of the broker. Default: port 15672 of the first host, with TLS 15671; null: it is not asked.",
+      "RabbitMQ's management API: `http://host:15672` or `https://…`, without user and password, which are those of the broker. Named, workers look there, every `verifySeconds`, whether a binding was lost. `cqrs doctor` looks there, by default at port 15672 of the first host, with TLS 15671; null: not at all.",
     ),
   connectionName: filled.default('mikro-orm-cqrs').describe("How the connections are called in RabbitMQ's own tools."),
 });

@@ -73,6 +73,23 @@ async function askManagement(
   };
 }
 
+/**
+ * The keys under which an exchange sends to a queue. Only by a management API that was named: workers ask again and again.
+ * @returns undefined where none was named
+ * @throws when it cannot be asked
+ */
+export async function findBindings(
+  { addresses, managementUrl, tls }: BrokerOptions,
+  { queue, exchange }: { readonly queue: string; readonly exchange: string },
+): Promise<ReadonlySet<string> | undefined> {
+  if (!managementUrl) return undefined;
+  const [address] = addresses;
+  const [vhost, from, to] = [address!.vhost, exchange, queue].map(encodeURIComponent);
+  const url = new URL(`api/bindings/${vhost}/e/${from}/q/${to}`, managementUrl);
+  const bindings = await getJson(url, address!, tls);
+  return new Set(listOf(bindings).map((binding) => asText(binding['routing_key'])));
+}
+
 function defaultUrl({ protocol, hostname }: BrokerAddress): string {
   const host = hostname.includes(':') ? `[${hostname}]` : hostname;
   return protocol === 'amqps' ? `https://${host}:15671/` : `http://${host}:15672/`;

@@ -24,7 +24,7 @@ import { RabbitMQDeadLetters } from './dead-letters.js';
 import { Deadline } from './deadline.js';
 import { delivering } from './delivering.js';
 import { messageProperties } from './message-properties.js';
-import { findQueueFacts } from './queue-facts.js';
+import { findBindings, findQueueFacts } from './queue-facts.js';
 import { judgeQueues } from './queue-policies.js';
 import { parseRabbitMQOptions, type BrokerOptions, type RabbitMQOptions } from './options.js';
 import { RabbitMQSubscription, type SubscriptionPlan } from './rabbitmq-subscription.js';
@@ -139,7 +139,7 @@ class Session {
     const { exchange, events, publishTimeoutMs } = context;
     this.#topology = new Topology(exchange, options.queueType);
     this.#publishing = new BrokerConnection(options, events);
-    this.#publisher = new ConfirmedPublisher(this.#publishing, (channel) => this.#topology.declareExchange(channel));
+    this.#publisher = new ConfirmedPublisher(this.#publishing, () => this.#topology.ensureExchange(this.#publishing));
     this.#settler = new Settler({
       connection: this.#publishing,
       topology: this.#topology,
@@ -166,7 +166,9 @@ class Session {
 
   consume(options: ConsumeOptions, onDelivery: (delivery: Delivery) => void): Promise<Subscription> {
     const prefetch = Math.min(options.prefetch, this.options.prefetchLimit ?? options.prefetch);
-    const parts = { topology: this.#topology, settler: this.#settler, events: this.context.events, prefetch };
+    const { exchange, events } = this.context;
+    const bindings = () => findBindings(this.options, { queue: options.queue, exchange });
+    const parts = { topology: this.#topology, settler: this.#settler, events, prefetch, bindings };
     return this.#subscribe(delivering(options, onDelivery, parts));
   }
 

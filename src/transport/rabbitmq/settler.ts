@@ -1,8 +1,9 @@
-import type { ConfirmChannel } from 'amqplib';
+import type { Channel, ConfirmChannel } from 'amqplib';
 import { MessageRefusedError, TransportError } from '../../core/errors.js';
 import { Header } from '../../core/headers.js';
 import type { ConsumeOptions, OutgoingMessage } from '../transport.js';
 import type { BrokerConnection } from './broker-connection.js';
+import { brokerText, replyCode } from './broker-error.js';
 import { ConfirmedPublisher, type PublishedMessage } from './confirmed-publisher.js';
 import { Deadline } from './deadline.js';
 import { messageProperties, passedOn } from './message-properties.js';
@@ -28,7 +29,7 @@ export class Settler {
       readonly timeoutMs: number;
     },
   ) {
-    this.#publisher = new ConfirmedPublisher(parts.connection, (channel) => parts.topology.declareExchange(channel));
+    this.#publisher = new ConfirmedPublisher(parts.connection, () => parts.topology.ensureExchange(parts.connection));
   }
 
   /** Back to the queue it came from, after the delay. */
@@ -64,8 +65,8 @@ export class Settler {
     const { topology, dialect } = this.parts;
     return this.#put(deadLetterQueue, async (channel, made) => {
       await made.once(`${deadLetterQueue} ${cqrsId}`, async () => {
-        await topology.declareQueue(channel, deadLetterQueue);
-        await topology.bindDirect(channel, deadLetterQueue, cqrsId);
+        await this.#make(channel, deadLetterQueue, (on) => topology.declareQueue(on, deadLetterQueue));
+        await this.#make(channel, deadLetterQueue, (on) => topology.bindDirect(on, deadLetterQueue, cqrsId));
       });
       return {
         exchange: topology.exchange,
@@ -80,7 +81,7 @@ export class Settler {
   unreadable(queue: string, body: Buffer, headers: Readonly<Record<string, unknown>>, reason: string): Promise<void> {
     const { topology, dialect } = this.parts;
     return this.#put(queue, async (channel, made) => {
-      await made.once(queue, () => topology.declareQueue(channel, queue));
+      await made.once(queue, () => this.#make(channel, queue, (on) => topology.declareQueue(on, queue)));
       const properties = { ...messageProperties(dialect), headers: { ...passedOn(headers), [Header.reason]: reason } };
       return { exchange: '', routingKey: queue, body, properties };
     });
@@ -99,7 +100,9 @@ export class Settler {
     const wait = Math.min(Math.ceil(delayMs), MAX_DELAY_MS);
     return this.#put(queue, async (channel, made) => {
       // An id that came by an old binding may have no way back; from a waiting room it would vanish without a word.
-      await made.once(`${queue} ${cqrsId}`, () => topology.bindDirect(channel, queue, cqrsId));
+      await made.once(`${queue} ${cqrsId}`, () =>
+        this.#make(channel, queue, (on) => topology.bindDirect(on, queue, cqrsId)),
+      );
       const exchange =
         wait <= 0
           ? topology.exchange
@@ -122,11 +125,21 @@ export class Settler {
       );
       if (result === 'confirmed') return;
       if (result === 'unroutable') continue;
-      if ('failed' in result) throw result.failed;
+      if ('failed' in result) throw refusedByRights(queue, result.failed);
       const { message, passing, data } = result.refused;
       throw new MessageRefusedError(`the queue '${queue}' takes no message: ${message.slice(0, -1)}`, passing, data);
     }
     throw new TransportError(`${broker} has no queue for the message`, { broker });
+  }
+
+  /**
+   * Makes a queue or a binding, unless the user may not and the queue is there. Tried on a channel of its own first: here, a
+   * refusal would be taken for one of the message.
+   */
+  async #make(channel: Channel, queue: string, declare: (channel: Channel) => Promise<unknown>): Promise<void> {
+    const { connection } = this.parts;
+    const may = await connection.ensure(declare, (own) => own.checkQueue(queue)).catch(() => true);
+    if (may) await declare(channel);
   }
 
   #madeOn(channel: ConfirmChannel, anew: boolean): Made {
@@ -159,4 +172,12 @@ class Made {
     this.#delays.set(what, declared);
     return declared.exchange;
   }
+}
+
+/** A right that is missing concerns the messages that need it; what only has to be acknowledged goes on. */
+function refusedByRights(queue: string, failed: Error): Error {
+  if (replyCode(failed) !== 403) return failed;
+  return new MessageRefusedError(`the queue '${queue}' takes no message: ${brokerText(failed)}`, false, {
+    replyCode: 403,
+  });
 }

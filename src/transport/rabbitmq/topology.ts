@@ -20,9 +20,12 @@ export class Topology {
     private readonly queueType: QueueType,
   ) {}
 
-  /** The only thing a publisher needs: queues belong to those who read them. */
-  async declareExchange(channel: Channel): Promise<void> {
-    await channel.assertExchange(this.exchange, 'topic', { durable: true });
+  /** The only thing a publisher needs: queues belong to those who read them. Who may not make it finds it made by others. */
+  async ensureExchange(connection: Ensuring): Promise<void> {
+    await connection.ensure(
+      (channel) => channel.assertExchange(this.exchange, 'topic', { durable: true }),
+      (channel) => channel.checkExchange(this.exchange),
+    );
   }
 
   /** Whether the broker keeps what it would drop of a work queue, in its dead letters. */
@@ -105,6 +108,14 @@ export class Topology {
 
 /** Nothing is delivered so often. */
 export const ENOUGH_DELIVERIES = 1_000_000;
+
+/** Makes something, or finds it made where it may not. */
+interface Ensuring {
+  ensure(
+    declare: (channel: Channel) => Promise<unknown>,
+    check: (channel: Channel) => Promise<unknown>,
+  ): Promise<boolean>;
+}
 
 // A part of the declaration: RabbitMQ refuses to declare a waiting room that exists with another value.
 const DELAY_LEASE_MS = 300_000;

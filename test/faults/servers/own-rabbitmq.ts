@@ -50,6 +50,14 @@ export class OwnRabbitMQ implements AsyncDisposable {
     return `http://127.0.0.1:${this.managementPort}`;
   }
 
+  /** By the management API, which is much faster than `rabbitmqctl`. @param path behind `/api/` */
+  async manage(method: 'PUT' | 'POST' | 'DELETE', path: string, body?: object): Promise<void> {
+    const headers = { authorization: `Basic ${btoa('guest:guest')}`, 'content-type': 'application/json' };
+    const url = `${this.managementUrl}/api/${path}`;
+    const { ok, status } = await fetch(url, { method, headers, body: body ? JSON.stringify(body) : null });
+    if (!ok && status !== 404) throw new Error(`${method} ${path}: ${status}`);
+  }
+
   /** With it, `rabbitmqctl` means this broker. */
   get ctlEnv(): Record<string, string> {
     return { ...this.#env, PATH: `${this.bin}${delimiter}${process.env['PATH']}` };
