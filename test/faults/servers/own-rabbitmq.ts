@@ -54,7 +54,9 @@ export class OwnRabbitMQ implements AsyncDisposable {
   async manage(method: 'PUT' | 'POST' | 'DELETE', path: string, body?: object): Promise<void> {
     const headers = { authorization: `Basic ${btoa('guest:guest')}`, 'content-type': 'application/json' };
     const url = `${this.managementUrl}/api/${path}`;
-    const { ok, status } = await fetch(url, { method, headers, body: body ? JSON.stringify(body) : null });
+    const answer = await fetch(url, { method, headers, body: body ? JSON.stringify(body) : null });
+    const { ok, status } = answer;
+    await answer.arrayBuffer(); // else the connection stays open
     if (!ok && status !== 404) throw new Error(`${method} ${path}: ${status}`);
   }
 
