@@ -56,6 +56,10 @@ export const CLAIMS: readonly Claim[] = [
     says: 'Deletions, and keys that are used again, arrive though the clock of the database goes back, by any time and any number of times, as long as a relay has run within the two seconds before. It is told.',
   },
   {
+    id: 'cyclic-references',
+    says: 'Rows that refer to each other by nullable foreign keys, in two tables or one, arrive, whatever the batch cut. Until the other row is there a row is stored without the reference, one microsecond below its version, and its message waits.',
+  },
+  {
     id: 'isolation-levels',
     says: 'An INSERT that waits for the DELETE of its key is announced right under READ COMMITTED and REPEATABLE READ.',
   },

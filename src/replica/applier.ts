@@ -7,7 +7,9 @@ import type { WireObject } from '../core/wire-values.js';
 import type { Handler, Outcome, Received, RetryRules } from '../inbox/handler.js';
 import { Batch, type BatchParts, type Conclude, HOOKS_AT_ONCE, type Straight } from './batch.js';
 import type { ByHand } from './by-hand.js';
-import { classifyDatabaseError, withoutValues } from './database-errors.js';
+import { applyCyclic } from './cyclic-batch.js';
+import { type CyclicReferences, isViolated, type KnownCycles } from './cyclic-references.js';
+import { classifyDatabaseError, endsTransaction, withoutValues } from './database-errors.js';
 import { mapKey } from './field-mapping.js';
 import { CopyPath } from './copy-path.js';
 import { callSave } from './hook-path.js';
@@ -26,8 +28,14 @@ import { StraightPath } from './straight-path.js';
 
 export interface ApplierParts extends Omit<BatchParts, 'straight' | 'times' | 'lossy' | 'readsOthers' | 'committed'> {
   readonly tables: KnownTables;
+  readonly cycles: CyclicReferences;
   /** Any EntityManager of the service; it is forked for every batch. */
   readonly em: EntityManager;
+}
+
+interface Attempt {
+  readonly within: EntityManager | undefined;
+  readonly rehearse: boolean;
 }
 
 interface HandleOptions {
@@ -105,23 +113,18 @@ export class Applier implements Handler, ReplicaRuntime {
       let open: readonly Prepared[] = stored;
       try {
         while (open.length > 0) {
-          const attempt = (): Promise<Conclude> =>
-            inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
-              const concluding = await work.apply(em, open, straight);
-              if (rehearse) await takeBack(em);
-              await failPoint(this.parts.events, 'replica.before-commit');
-              return concluding;
-            });
-          const conclude = await (keyWaitMs === undefined
-            ? attempt()
-            : attempt().catch(async (error: unknown): Promise<Conclude> => {
-                const others = await this.#withoutHeld(work, { error, open, keyWaitMs });
-                return () => others;
-              }));
+          const attempt = this.#attempt(work, open, { within, rehearse, straight });
+          const conclude = await attempt.catch(async (error: unknown): Promise<Conclude> => {
+            if (sqlState(error) !== LOCK_NOT_AVAILABLE || keyWaitMs === undefined)
+              return this.#attemptCyclic(work, open, { within, rehearse, error });
+            const others = await this.#withoutHeld(work, { error, open, keyWaitMs });
+            return () => others;
+          });
           await failPoint(this.parts.events, 'replica.after-commit');
           open = conclude();
           straight = 'no';
         }
+        await this.#tryHooksAgain(work, stored, within);
       } catch (thrown) {
         // A COMMIT brings errors of its own.
         const error = withoutValues(thrown);
@@ -145,12 +148,64 @@ export class Applier implements Handler, ReplicaRuntime {
     return work.outcomes as Outcome[];
   }
 
+  #attempt(
+    work: Batch,
+    open: readonly Prepared[],
+    { within, rehearse, straight, cycles }: Attempt & { straight: Straight; cycles?: KnownCycles },
+  ): Promise<Conclude> {
+    return inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
+      const concluding = cycles
+        ? await applyCyclic(em, work, open, { ...this.parts, cycles })
+        : await work.apply(em, open, straight);
+      if (rehearse) await takeBack(em);
+      await failPoint(this.parts.events, 'replica.before-commit');
+      return concluding;
+    });
+  }
+
+  /** Where it is rows that refer to each other that hold up the messages. @throws the error where it is not, or in vain */
+  async #attemptCyclic(
+    work: Batch,
+    open: readonly Prepared[],
+    { error, within, rehearse }: Attempt & { error: unknown },
+  ): Promise<Conclude> {
+    const cycles = await this.parts.cycles.violated(within ?? this.parts.em.fork(), [error]);
+    if (!cycles) throw error;
+    try {
+      return await this.#attempt(work, open, { within, rehearse, straight: 'no', cycles });
+    } catch (other) {
+      throw other instanceof TakenBack || endsTransaction(other) ? other : error;
+    }
+  }
+
+  /** The same for messages of hooks, which fail one by one without harm to the others. */
+  async #tryHooksAgain(work: Batch, messages: readonly Prepared[], within: EntityManager | undefined): Promise<void> {
+    const failed = messages.flatMap((message) => {
+      const outcome = work.outcomes[message.index];
+      return message.definition.path === 'hooks' && outcome?.kind === 'failed' ? [{ message, outcome }] : [];
+    });
+    const errors = failed.map(({ outcome }) => outcome.error);
+    const cycles = await this.parts.cycles.violated(within ?? this.parts.em.fork(), errors);
+    if (!cycles) return;
+    const held = failed.filter(({ outcome }) => isViolated(cycles, outcome.error));
+    const open = held.map(({ message }) => message);
+    try {
+      await this.#attempt(work, open, { within, rehearse: false, straight: 'no', cycles });
+    } catch (error) {
+      if (!endsTransaction(error)) {
+        for (const { message, outcome } of held) work.settle(message, outcome);
+        return;
+      }
+      this.#remember(work, messages, open);
+      throw error;
+    }
+  }
+
   /** The messages whose keys nobody else keeps, where an error is that of waiting for keys in vain. */
   async #withoutHeld(
     work: Batch,
     { error, open, keyWaitMs }: { error: unknown; open: readonly Prepared[]; keyWaitMs: number },
   ): Promise<readonly Prepared[]> {
-    if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
     const others = await this.parts.em.fork().transactional((em) => work.putAside(em, open, keyWaitMs));
     // All of them: it was another lock, or the holder has gone; the consumer tries again.
     if (others.length === open.length) throw error;

@@ -4,8 +4,10 @@ import type { Events } from '../core/events.js';
 import type { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import type { Outcome, Received } from '../inbox/handler.js';
+import type { KnownCycles } from './cyclic-references.js';
 import { classifyDatabaseError, endsTransaction } from './database-errors.js';
 import { DecisionNotes } from './decision-notes.js';
+import { deleteCyclic, deleteRows } from './deleting.js';
 import { type Carried, HookPath, type HookParts, inVersionOrder } from './hook-path.js';
 import type { Decided } from './hooks-together.js';
 import { findHolders, KeysHeldError, lockName } from './held-keys.js';
@@ -22,7 +24,6 @@ import { SqlSession, type TextRow } from './sql-session.js';
 import { readStates, readStatesAndRows } from './stored-states.js';
 import type { StraightPath, StraightPlan } from './straight-path.js';
 import { TimeLimits } from './time-limits.js';
-import { bury } from './tombstones.js';
 import type { WholeRows } from './whole-rows.js';
 
 /**
@@ -51,7 +52,7 @@ export type Straight = 'with-commit' | 'at-once' | 'no';
 /** Is called when the transaction is committed. @returns the messages that are still to be applied, in another one */
 export type Conclude = () => readonly Prepared[];
 
-const allDone: Conclude = () => [];
+export const allDone: Conclude = () => [];
 
 export interface BatchOptions {
   /** Also create rows from messages older than tombstones are kept. */
@@ -68,9 +69,9 @@ export interface BatchOptions {
 export class Batch {
   readonly prepared: Prepared[] = [];
   readonly outcomes: (Outcome | undefined)[];
-  readonly #rules: RuleOptions;
+  readonly rules: RuleOptions;
   readonly #limits: TimeLimits;
-  readonly #notes: DecisionNotes;
+  readonly notes: DecisionNotes;
 
   constructor(
     private readonly parts: BatchParts,
@@ -80,13 +81,13 @@ export class Batch {
     const { clockSkewToleranceSeconds, lockWaitSeconds, syncDowngrade, tombstoneRetentionSeconds } =
       parts.settings.replica;
     const now = Date.now() * 1000;
-    this.#rules = {
+    this.rules = {
       now,
       tolerance: Math.round(clockSkewToleranceSeconds * 1_000_000),
       lockWait: Math.round(lockWaitSeconds * 1_000_000),
       syncDowngrade,
     };
-    this.#notes = new DecisionNotes({ events: parts.events, queue: parts.settings.queue ?? '' });
+    this.notes = new DecisionNotes({ events: parts.events, queue: parts.settings.queue ?? '' });
     this.#limits = new TimeLimits(parts, options.ownTransaction);
     const retention = options.anyAge ? Infinity : tombstoneRetentionSeconds * 1_000_000;
     this.outcomes = batch.map((received, index) => {
@@ -109,8 +110,14 @@ export class Batch {
     this.outcomes[message.index] = outcome;
   };
 
-  async apply(em: EntityManager, messages: readonly Prepared[], how: Straight): Promise<Conclude> {
-    this.#notes.forget(messages);
+  /** @param cycles where messages were held up by rows that refer to each other: `cyclic-batch.ts` */
+  async apply(
+    em: EntityManager,
+    messages: readonly Prepared[],
+    how: Straight,
+    cycles?: KnownCycles,
+  ): Promise<Conclude> {
+    this.notes.forget(messages);
     const byDefinition = [...Map.groupBy(messages, (message) => message.definition)].toSorted(
       ([a], [b]) => a.order - b.order,
     );
@@ -128,7 +135,7 @@ export class Batch {
     }
     await this.#limits.lock(session, this.#locks(messages).all, { steady, waitMs: this.options.keyWaitMs });
     const groups = byDefinition.map(([definition, group]): Group => {
-      const straight = how !== 'no' && definition.path === 'rows';
+      const straight = how !== 'no' && !cycles && definition.path === 'rows';
       return {
         definition,
         messages: group,
@@ -137,17 +144,17 @@ export class Batch {
     });
     const all = groups.flatMap(({ straight }) => straight ?? []);
     if (withCommit && all.length === groups.length) return this.#writeWithCommit(session, all);
-    const plans = await this.#writeInOrder(em, session, groups);
-    for (const plan of plans.toReversed()) {
-      await this.#limits.watch('deleting', plan.definition, this.#deleteRows(session, plan));
-    }
+    const plans = (await this.#writeInOrder(em, session, groups)).toReversed();
+    const deleting = { tombstones: this.parts.tombstones, limits: this.#limits, settle: this.settle };
+    if (cycles) await deleteCyclic(em, plans, { ...deleting, cycles, alone: this.outcomes.length === 1 });
+    else await deleteRows(session, plans, deleting);
     return allDone;
   }
 
   /** Says which clocks were not trusted, and which orders are not known, but for messages that are to be handled anew. */
   reportDoubts(open: readonly Prepared[] = []): void {
-    this.#notes.forget(open);
-    this.#notes.report();
+    this.notes.forget(open);
+    this.notes.report();
   }
 
   /** Messages whose keys others have held for too long; they are put aside. @returns the others */
@@ -203,7 +210,7 @@ export class Batch {
     states: ReadonlyMap<string, Stored>,
     settle: Settle,
   ): RowPlan {
-    return planRows(definition, messages, states, { rules: this.#rules, settle, note: this.#notes.add });
+    return planRows(definition, messages, states, { rules: this.rules, settle, note: this.notes.add });
   }
 
   /**
@@ -289,28 +296,11 @@ export class Batch {
 
   /** Two states of one revision with the same content are no tie: a message that has come again. */
   async #dismissTies(session: SqlSession, definition: ReplicaDefinition, messages: readonly Prepared[]): Promise<void> {
-    const ties = this.#notes.ties.filter((message) => message.row && messages.includes(message));
+    const ties = this.notes.ties.filter((message) => message.row && messages.includes(message));
     for (const [columns, group] of Map.groupBy(ties, ({ row }) => row!.columns)) {
       const rows = group.map(({ row }) => row!.values);
       const same = keysOf(definition, await session.run(definition.table!.equalRows(columns, rows)));
-      this.#notes.forget(group.filter(({ key }) => same.has(key.text)));
-    }
-  }
-
-  async #deleteRows(session: SqlSession, { definition, deletes, burials }: RowPlan): Promise<void> {
-    if (deletes.length > 0) {
-      const gone = await session.run(definition.table!.deleteRows(deletes.map(({ key }) => key.parts)));
-      if (gone.length < deletes.length) await this.#settleKept(session, definition, deletes);
-    }
-    if (burials.length > 0) await session.run(bury(this.parts.tombstones, definition.cqrsId, burials));
-  }
-
-  /** Some of these may have gone with others already. */
-  async #settleKept(session: SqlSession, definition: ReplicaDefinition, deletes: RowPlan['deletes']): Promise<void> {
-    const keys = deletes.map(({ key }) => key);
-    const states = await readStates(session, definition, keys, this.parts.tombstones);
-    for (const { key, message } of deletes) {
-      if (states.get(key.text)!.kind === 'row') this.settle(message, SUPPRESSED);
+      this.notes.forget(group.filter(({ key }) => same.has(key.text)));
     }
   }
 
@@ -328,9 +318,9 @@ export class Batch {
     const path = new HookPath(definition, this.parts);
     const callAlone = async (message: Prepared): Promise<void> => {
       try {
-        const applying = path.apply(em, message, states.get(message.key.text)!, this.#rules);
+        const applying = path.apply(em, message, states.get(message.key.text)!, this.rules);
         const result = await this.#limits.watch('calling hooks of', definition, applying);
-        if (result.decision) this.#notes.add(message, result.decision);
+        if (result.decision) this.notes.add(message, result.decision);
         const stored = message.bySave
           ? await readStates(session, definition, [message.key], this.parts.tombstones)
           : undefined;
@@ -345,7 +335,7 @@ export class Batch {
     };
     const ordered = inVersionOrder(group);
     for (let at = 0; at < ordered.length;) {
-      const run = path.nextTogether(ordered, at, states, this.#rules);
+      const run = path.nextTogether(ordered, at, states, this.rules);
       // Later on they may have been changed by a hook.
       const carried = run.length > 1 ? await this.#callTogether(em, path, run, at === 0 ? rows : undefined) : [];
       for (const { message, outcome, stored } of carried) {
@@ -369,7 +359,7 @@ export class Batch {
     try {
       const carried = await path.applyTogether(em, run, rows);
       for (const { message, decision } of run.slice(0, carried.length)) {
-        this.#notes.add(message, decision);
+        this.notes.add(message, decision);
       }
       return carried;
     } catch (error) {

@@ -274,12 +274,12 @@ export class HookPath {
     return created;
   }
 
-  async #callSave(transaction: EntityManager, { received }: Prepared): Promise<Outcome> {
+  async #callSave(transaction: EntityManager, { received, awaited }: Prepared): Promise<Outcome> {
     const scope = transaction.fork({ clear: true, keepTransactionContext: true });
-    return scope.transactional((em) => callSave(this.definition, em, received));
+    return scope.transactional((em) => callSave(this.definition, em, received, awaited));
   }
 
-  #context(em: EntityManager, { received, row }: Prepared): CreateContext {
+  #context(em: EntityManager, { received, row, awaited }: Prepared): CreateContext {
     const { definition } = this;
     const { payload } = received;
     const platform = em.getPlatform();
@@ -295,6 +295,7 @@ export class HookPath {
         : copy(payload.instanceData),
       previousData: row ? previousValues(definition, payload.previousData, platform) : copy(payload.previousData),
       meta: definition.statics.CQRS_META ? payload.meta : undefined,
+      ...(awaited.length > 0 && { awaitedReferences: awaited }),
     };
   }
 
@@ -336,6 +337,7 @@ export async function callSave(
   { statics, overrides }: ReplicaDefinition,
   em: EntityManager,
   { payload }: Prepared['received'],
+  awaited: readonly string[] = [],
 ): Promise<Outcome> {
   const sync = payload.signalType === 'SYNC';
   const meta = statics.CQRS_META ? payload.meta : undefined;
@@ -343,7 +345,12 @@ export async function callSave(
   const previousData = copy(payload.previousData);
   if (overrides.has('cqrsSave')) {
     const { incarnation, texts } = payload;
-    const outcome = await statics.cqrsSave(em, masterData, { previousData, sync, meta, incarnation, texts });
+    const context = { previousData, sync, meta, incarnation, texts };
+    const outcome = await statics.cqrsSave(
+      em,
+      masterData,
+      awaited.length > 0 ? { ...context, awaitedReferences: awaited } : context,
+    );
     if (outcome) return outcome;
   } else {
     await statics.cqrsCreate(em, { sync, mappedData: masterData, previousData, meta });

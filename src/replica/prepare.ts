@@ -25,6 +25,8 @@ export class Prepared {
     readonly row: MappedRow | undefined,
     /** The class's own `cqrsSave` handles it, before any rule. */
     readonly bySave: boolean,
+    /** Properties that are left out, because the rows that they refer to have not come. */
+    readonly awaited: readonly string[] = [],
   ) {}
 }
 

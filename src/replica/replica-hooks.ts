@@ -19,6 +19,11 @@ export interface HookContext {
 export interface CreateContext extends HookContext {
   /** The replica's properties with their values; with CQRS_CUSTOM_SERIALIZATION, what came, untouched. */
   readonly mappedData: Record<string, unknown>;
+  /**
+   * Properties that are null here and not at the master: rows that refer to each other come one after another, and those
+   * that these refer to have not come. The same state is handed in again, to `cqrsUpdate`, when they are there. Default: none.
+   */
+  readonly awaitedReferences?: readonly string[];
 }
 
 /** What `cqrsUpdate` is told: the same as `cqrsCreate`. */
@@ -45,6 +50,11 @@ export interface SaveContext {
   readonly incarnation?: number | null;
   /** PostgreSQL's texts of fields whose JSON says less, as they came. Default null. */
   readonly texts?: ExactTexts | null;
+  /**
+   * Properties whose fields are null in the data and not at the master, as in `CreateContext`; the data are a microsecond
+   * older then, so that the same state can be saved again. Default: none.
+   */
+  readonly awaitedReferences?: readonly string[];
 }
 
 /** The statics that a replica's class may declare. */

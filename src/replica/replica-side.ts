@@ -6,6 +6,7 @@ import type { Settings } from '../core/settings.js';
 import { ReplicaAnswers } from './answers.js';
 import { Applier } from './applier.js';
 import { KnownTables } from './known-tables.js';
+import { CyclicReferences } from './cyclic-references.js';
 import { defineReplicas, type ReplicaDefinition } from './replica-definition.js';
 import { StampedFlush } from './stamped-flush.js';
 import { Tombstone, TombstonePurge } from './tombstones.js';
@@ -17,6 +18,7 @@ export class ReplicaSide {
   warnings: readonly Problem[] = [];
   readonly #tables = new KnownTables(this.replicas, () => this.tombstoneTable);
   #warned = false;
+  readonly #cycles = new CyclicReferences(this.replicas);
   /** Wraps the driver, which MikroORM has only after it has found its entities. */
   #flushes?: StampedFlush;
 
@@ -51,6 +53,7 @@ export class ReplicaSide {
       em: this.#em,
       replicas: this.replicas,
       tables: this.#tables,
+      cycles: this.#cycles,
       tombstones,
       flushes,
     });
@@ -79,7 +82,7 @@ export class ReplicaSide {
   /** What messages would founder on in the database. */
   async checkTables(): Promise<readonly Problem[]> {
     const { problems, warnings } = await this.#tables.check(this.#em.fork());
-    this.warnings = warnings;
+    this.warnings = problems.length > 0 ? warnings : [...warnings, ...(await this.#cycles.warnings(this.#em.fork()))];
     return problems;
   }
 

@@ -39,8 +39,9 @@ import {
  * |           |                   | s = 0 and u = su: SYNC writes; else skip, and if s > 0, F = max(F, u)    |
  * | row       | r > 0, u < F − ε  | skip: former incarnation                                                 |
  * | row       | r > s             | u ≥ su − W: write; else skip, and say so                                 |
+ * | row       | r = 0 = s, u = su + 1 µs | the same birth, stored without a reference: write, F = u          |
  * | row       | r = s             | SYNC writes and stores max(u, su); SAVE writes if u > su; else skip;     |
- * |           |                   | two times are a tie: say so                                              |
+ * |           |                   | two times are a tie: say so (not where u = su + 1 µs, as above)          |
  * | row       | r < s             | u > su + W: new incarnation or restored master, F = max(F, su);          |
  * |           |                   | else skip                                                                |
  * | tombstone | DELETE            | u < su − ε: skip; else take the maxima                                   |
@@ -112,6 +113,12 @@ export type Decision = { readonly aheadBy?: number; readonly doubt?: Doubt } & (
   | { readonly action: 'skip'; readonly reason: SkipReason; readonly version?: Version }
   | { readonly action: 'dead-letter'; readonly reason: 'too-old-to-create' | 'ambiguous-incarnation' }
 );
+
+/**
+ * A row that is stored without a reference is so many microseconds older than the message that it comes from, which is no
+ * tie with it (`cyclic-batch.ts`). Two states of one revision that really are so far apart are not told as one.
+ */
+const WITHOUT_REFERENCE = 1;
 
 type Known = Exclude<Stored, { kind: 'none' }>;
 
@@ -205,6 +212,7 @@ function decideBirth(
   { floor, always, tolerance }: { floor: number; always: boolean; tolerance: number },
 ): Decision {
   const later = version.updated - stored.version.updated;
+  if (later === WITHOUT_REFERENCE && stored.version.revision === 0) return over(stored, version, version.updated);
   // Its own birth, which comes again or late, may be later than a change by a host whose clock is behind.
   const anew = floor > UNKNOWN_TIME ? later > 0 && version.updated !== floor : later > tolerance;
   if (anew) return { action: 'replace', version: bornFrom(version) };
@@ -235,6 +243,7 @@ function decideChange(
     return over(stored, { ...version, updated: Math.max(version.updated, stored.version.updated) }, floor);
   }
   if (later === 0) return skip(stored, version);
+  if (later === WITHOUT_REFERENCE) return over(stored, version, floor);
   return { ...(later > 0 ? over(stored, version, floor) : skip(stored, version)), doubt: 'tie' };
 }
 

@@ -120,7 +120,11 @@ describe('neither numbered', () => {
     ['row F-9.3@0', 'SAVE ?.4@-10.000001', 'skip former-incarnation'],
     ['row F-90.3@0', 'SYNC ?.4@-3', 'update F-90.4@-3'],
     // the same revision
-    ['row ?.3@0', 'SAVE ?.3@0.000001', 'update ?.3@0.000001, tie'],
+    ['row ?.3@0', 'SAVE ?.3@0.000002', 'update ?.3@0.000002, tie'],
+    // it was stored without a reference, a microsecond older
+    ['row ?.3@0', 'SAVE ?.3@0.000001', 'update ?.3@0.000001'],
+    ['row F4.999999.0@4.999999', 'SAVE ?.0@5', 'update F5.0@5'],
+    ['row ?.0@4.999999', 'SYNC ?.0@5', 'update F5.0@5'],
     ['row ?.3@0', 'SAVE ?.3@0', 'skip duplicate'],
     ['row ?.3@0', 'SAVE ?.3@-1', 'skip stale, tie'],
     ['row ?.3@0', 'SYNC ?.3@0', 'update ?.3@0'],
