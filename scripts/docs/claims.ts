@@ -128,6 +128,10 @@ export const CLAIMS: readonly Claim[] = [
     says: 'A queue that is replaced by one with another name, as the page on operating has it, misses nothing, and the old one is gone.',
   },
   {
+    id: 'restored-replica',
+    says: 'A replica restored from a backup is right again after `cqrs reconcile --restored`: rows deleted since are gone, whatever tombstones the backup has, and so if the master was restored to another time.',
+  },
+  {
     id: 'added-field',
     says: 'A field that is added to an entity which is replicated already, in the order of the guide, reaches every row; the master says at start what earlier rows lack.',
   },

@@ -111,11 +111,11 @@ async function run({ cqrs }: AdminParts, job: JobHandle, what: What): Promise<st
 }
 
 function count(job: JobHandle, report: ReconcileReport): void {
-  const { masterRows, replicaRows, missing, extra, stale, damaged, ahead, unsettled, repaired, unrepaired, failed } =
-    report;
+  const { masterRows, replicaRows, missing, extra, stale, damaged, ahead } = report;
+  const { unsettled, changedLately, repaired, unrepaired, failed } = report;
   job.counts['masterRows'] = masterRows;
   job.counts['replicaRows'] = replicaRows;
-  const found = { missing, extra, stale, damaged, ahead, unsettled, repaired, unrepaired, failed };
+  const found = { missing, extra, stale, damaged, ahead, unsettled, changedLately, repaired, unrepaired, failed };
   for (const [name, value] of Object.entries(found)) job.add(name, value);
   job.counts['differences'] = missing + extra + stale + damaged + ahead;
 }

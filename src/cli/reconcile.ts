@@ -32,6 +32,10 @@ export const RECONCILE_OPTIONS = {
     value: '<names>',
     help: 'Compare the content of these fields only, by their names on the wire, with commas.',
   },
+  restored: {
+    type: 'boolean',
+    help: "The replica's database was restored from a backup: rows that it has later than the master begin a new life.",
+  },
   'dry-run': { type: 'boolean', help: 'Report only; repair nothing.' },
   every: { type: 'string', value: '<time>', help: 'Again and again, so long after the end of the last time: 15m, 1h.' },
   'settle-seconds': {
@@ -60,6 +64,7 @@ export async function reconcileCommand(values: ReconcileValues): Promise<number>
   const options = {
     keys,
     fields: values.fields?.split(',').map((name) => name.trim()),
+    restored: values.restored,
     dryRun: values['dry-run'],
     settleSeconds: seconds('settle-seconds', values['settle-seconds']),
     timeoutSeconds: durationSeconds('timeout', values.timeout),
@@ -72,13 +77,19 @@ export async function reconcileCommand(values: ReconcileValues): Promise<number>
   for (const cqrsId of cqrsIds) service.cqrs.masters.get(cqrsId);
   if (cqrsIds.length === 0) throw new UsageError('This service has no masters, so there is nothing to compare.');
   const pairs = queues.flatMap((queue) => cqrsIds.map((cqrsId) => ({ queue, cqrsId })));
-  const once = async (): Promise<boolean> => {
-    let clean = true;
-    for (const pair of pairs) {
-      if (signal.aborted) break;
-      clean = (await runOne(service, values, { ...pair, ...options, signal })) && clean;
+  const runAll = async (some: typeof pairs): Promise<End[]> => {
+    const ends: End[] = [];
+    for (const pair of some) {
+      if (!signal.aborted) ends.push(await runOne(service, values, { ...pair, ...options, signal }));
     }
-    return clean && !signal.aborted;
+    return ends;
+  };
+  const once = async (): Promise<boolean> => {
+    const first = await runAll(pairs);
+    // What waited for rows of another entity, which have been repaired since, is there now.
+    const stuck = pairs.filter((_, index) => first[index] === 'stuck');
+    const second = pairs.length > 1 ? await runAll(stuck) : first;
+    return !signal.aborted && !first.includes('unclean') && second.every((end) => end === 'clean');
   };
   if (everySeconds === undefined) return (await once()) ? Exit.done : Exit.failed;
   while (!signal.aborted) {
@@ -89,12 +100,14 @@ export async function reconcileCommand(values: ReconcileValues): Promise<number>
   return Exit.done;
 }
 
-/** Whether nothing is left to be done. */
+/** `stuck`: rows were sent, and the replica does not have them yet; `unclean`: something else is left to be done. */
+type End = 'clean' | 'stuck' | 'unclean';
+
 async function runOne(
   { cqrs }: Service,
   values: ReconcileValues,
   options: Parameters<typeof reconcile>[1],
-): Promise<boolean> {
+): Promise<End> {
   using progress = startProgress({ unit: 'rows', always: values.progress === true });
   using _ = watchBroker(cqrs.events, progress.say, () => RUN_AGAIN);
   const report = await reconcile(cqrs, {
@@ -104,18 +117,20 @@ async function runOne(
   });
   progress[Symbol.dispose]();
   console.log(values.json ? stringifyJson(report) : reportText(report, options.dryRun === true));
-  if (report.ahead > 0) {
+  const leftAlone = options.restored && !options.dryRun ? 0 : report.ahead;
+  if (leftAlone > 0) {
     console.error(
-      `cqrs: ${report.ahead} rows of ${report.queue} are later than their master's and were left alone. If the master was restored from a backup: cqrs sync --cqrs-id ${report.cqrsId} --new-incarnation`,
+      `cqrs: ${report.ahead} rows of ${report.queue} are later than their master's and were left alone. If the master was restored from a backup: cqrs sync --cqrs-id ${report.cqrsId} --new-incarnation; if the replica was: cqrs reconcile --restored`,
     );
   }
-  const stuck = report.unrepaired - (options.dryRun ? 0 : report.ahead);
+  const stuck = report.unrepaired - (options.dryRun ? 0 : leftAlone);
   if (stuck > 0)
     console.error(`cqrs: ${stuck} rows were sent and are still different; see the dead letters of ${report.queue}.`);
   if (report.failed > 0) console.error(`cqrs: ${report.failed} rows could not be compared: their serializer failed.`);
   if (report.stopped) console.error(`cqrs: stopped before the end; ${RUN_AGAIN}`);
   const left = differences(report) - report.repaired;
-  return left === 0 && report.failed === 0 && !report.stopped;
+  if (left === 0 && report.failed === 0 && !report.stopped) return 'clean';
+  return stuck > 0 && stuck === left && report.failed === 0 && !options.dryRun ? 'stuck' : 'unclean';
 }
 
 const KINDS = ['missing', 'extra', 'stale', 'damaged', 'ahead'] as const;
@@ -126,7 +141,7 @@ function differences(report: ReconcileReport): number {
 
 /** A report for people. */
 export function reportText(report: ReconcileReport, dryRun: boolean): string {
-  const { cqrsId, queue, masterRows, replicaRows, fieldsLeftOut, unsettled, traffic, sample } = report;
+  const { cqrsId, queue, masterRows, replicaRows, fieldsLeftOut, unsettled, changedLately, traffic, sample } = report;
   const found = differences(report);
   const lines = [
     `${cqrsId} → ${queue}: ${masterRows} rows here, ${replicaRows} there, compared in ${(report.durationMs / 1_000).toFixed(1)} s`,
@@ -135,6 +150,7 @@ export function reportText(report: ReconcileReport, dryRun: boolean): string {
       : `  ${KINDS.map((kind) => `${report[kind]} ${kind}`).join(', ')}; ${dryRun ? 'nothing was repaired' : `${report.repaired} repaired`}`,
     ...sample.map((row) => `  ${stringifyJson(row.key)}: ${row.difference}${details(row)}, ${row.outcome}`),
     ...(sample.length < found ? [`  … and ${found - sample.length} more`] : []),
+    ...(changedLately > 0 ? [`  ${changedLately} rows were changed a moment ago and not compared`] : []),
     ...(unsettled > 0 ? [`  ${unsettled} rows were in flight`] : []),
     ...(report.fields === null ? ['  compared by revision only'] : []),
     ...(report.fields !== null && fieldsLeftOut.length > 0

@@ -17,6 +17,8 @@ import { parseJson, type WireValue } from '../core/wire-values.js';
  *        ◀──────── the same of each, null where there is none   `each`: a checksum a field, to name those that differ
  *   incarnations: which is the greatest that you have? ──────▶
  *        ◀──────── that of a row or a deletion                  what the master makes anew is greater
+ *   deletions: which of these keys do you remember as deleted? ▶
+ *        ◀──────── the version of each deletion, null for others  a row that is missing there because of it cannot be sent
  *   conclude: this is what has come of it ───────────────────▶
  *        ◀──────── heard                                        its operators can see it where the replica is
  *
@@ -97,6 +99,7 @@ export const questionSchema = z.discriminatedUnion('ask', [
     /** Whether the checksums are those of single fields. */
     each: z.boolean(),
   }),
+  z.strictObject({ ...common, ask: z.literal('deletions'), keys: z.array(wire).max(MOST_KEYS) }),
   z.strictObject({
     ...common,
     ask: z.literal('conclude'),
@@ -147,6 +150,10 @@ export const answerSchemas = {
   }),
   rows: z.strictObject({ rows: z.array(row).max(MOST_ROWS) }),
   keys: z.strictObject({ rows: z.array(row.nullable()).max(MOST_KEYS) }),
+  /** Revision, incarnation, `cqrs_updated` in microseconds since 1970. */
+  deletions: z.strictObject({
+    versions: z.array(z.tuple([z.int(), z.int().nullable(), z.int()]).nullable()).max(MOST_KEYS),
+  }),
   conclude: z.strictObject({ heard: z.literal(true) }),
 } as const;
 

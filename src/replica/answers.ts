@@ -15,8 +15,10 @@ import { parseJson, stringifyJson, type WireValue } from '../core/wire-values.js
 import { type ContentColumn, contentColumns } from './content-columns.js';
 import { discriminatorOf, INCARNATION, REVISION, UPDATED } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
+import { rowKey } from './row-keys.js';
 import { SqlSession } from './sql-session.js';
 import { numberedSql, toldIncarnation } from './stored-version.js';
+import { readBurials } from './tombstones.js';
 
 /** What a replica says of one row. */
 type Row = Answer<'rows'>['rows'][number];
@@ -103,6 +105,8 @@ export class ReplicaAnswers {
             return conversation.rows(question);
           case 'keys':
             return conversation.keys(question);
+          case 'deletions':
+            return conversation.deletions(question, this.parts.tombstones());
         }
       },
       { isolationLevel: IsolationLevel.REPEATABLE_READ, readOnly: true },
@@ -188,6 +192,24 @@ class Conversation {
       rows: stored
         .map((values, index) => values && this.#row(keys[index]!, values, content, question))
         .map((row) => row ?? null),
+    };
+  }
+
+  async deletions(question: Asked<'deletions'>, tombstones: string): Promise<Answer<'deletions'>> {
+    const names = question.keys.map((key) => rowKey(readKey(this.#table, key)).text);
+    const burials = await this.session.run(readBurials(tombstones, this.#table.cqrsId, names));
+    const found = new Map(burials.map((burial) => [burial['key'], burial]));
+    return {
+      versions: names.map((name) => {
+        const burial = found.get(name);
+        if (!burial) return null;
+        const { revision, incarnation, updated } = burial;
+        return [
+          Number(revision),
+          incarnation === null || incarnation === undefined ? null : toldIncarnation(Number(incarnation)),
+          parseMicroseconds(updated) ?? 0,
+        ];
+      }),
     };
   }
 

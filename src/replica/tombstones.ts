@@ -50,6 +50,14 @@ export function bury(table: string, cqrsId: string, burials: readonly Burial[]):
   };
 }
 
+/** What is remembered of these keys; answers with `key`, `revision`, `incarnation` and `updated` as texts. */
+export function readBurials(table: string, cqrsId: string, keys: readonly string[]): Statement {
+  return {
+    text: `select key, revision::text, incarnation::text, updated::text from ${table} where cqrs_id = $1 and key = any($2::text[])`,
+    parameters: [cqrsId, keys],
+  };
+}
+
 /** Forgets the oldest tombstones beyond the retention, so many at a time; answers with one row for each. */
 function purge(table: string, retentionSeconds: number, atMost: number): Statement {
   return {

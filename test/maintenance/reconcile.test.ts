@@ -159,21 +159,38 @@ describe('a table of products', () => {
     expect(await replica('select name from product_ref where id = 7')).toEqual([{ name: 'later' }]);
   });
 
-  test('what cannot be repaired is told', async () => {
+  test('what the replica has seen the deletion of is later than its master, too', async () => {
     await replica(`delete from product_ref where id = 8`);
     await replica(`insert into cqrs_tombstones (cqrs_id, key, incarnation, revision, updated)
       values ('product', '["8"]', 9007199254740991, 1, now())`);
+    const report = await compare('product');
+    expect(report).toMatchObject({ ...NONE, ahead: 1, unrepaired: 1, traffic: { repairs: 0 } });
+    expect(report.sample).toMatchObject([{ key: 8, difference: 'ahead', replica: null, outcome: 'unrepaired' }]);
+    // a deletion of a former life keeps nothing away
+    await replica(`update cqrs_tombstones set incarnation = 5, revision = 99`);
+    expect(await compare('product')).toMatchObject({ ...NONE, missing: 1, repaired: 1 });
+  });
+
+  test('what cannot be repaired is told', async () => {
+    await replica(`delete from product_ref where id = 8`);
+    await replica('alter table product_ref add constraint not_eight check (id <> 8)');
     const report = await compare('product', { timeoutSeconds: 1 });
+    await replica('alter table product_ref drop constraint not_eight');
     expect(report).toMatchObject({ ...NONE, missing: 1, unrepaired: 1 });
     expect(report.sample).toMatchObject([{ key: 8, difference: 'missing', replica: null, outcome: 'unrepaired' }]);
   });
 
-  test('rows of a moment ago are no difference', async () => {
+  test('rows of a moment ago are no difference, and how many they are is said', async () => {
     await replica('delete from product_ref where id = 5');
     expect(await compare('product', { settleSeconds: 3_600 })).toMatchObject({
       ...NONE,
       unsettled: expect.any(Number),
+      changedLately: 500,
     });
+    await write(`update product set cqrs_updated = now() - interval '1 day' where id > 7`);
+    await replica(`update product_ref set cqrs_updated = now() - interval '1 day' where id > 7`);
+    const report = await compare('product', { settleSeconds: 3_600, dryRun: true });
+    expect(report).toMatchObject({ changedLately: 7, missing: 0 });
   });
 });
 

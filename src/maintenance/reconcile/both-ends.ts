@@ -3,6 +3,7 @@ import type { Asked } from '../../compare/protocol.js';
 import type { DifferentSlot } from '../../compare/slot-digests.js';
 import { despiteConflicts } from '../../core/conflicts.js';
 import { InputError, ReplicaAnswerError } from '../../core/errors.js';
+import type { Version } from '../../core/payload.js';
 import { formatMicroseconds } from '../../core/wire-times.js';
 import { parseJson } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
@@ -39,6 +40,7 @@ export class BothEnds {
   readonly #broker: BrokerPresence;
   #agreement!: Agreement;
   #leftOut: readonly string[] = [];
+  #changedLately = 0;
 
   /** @throws UnknownCqrsIdError */
   constructor(
@@ -71,6 +73,11 @@ export class BothEnds {
   /** The fields whose content is compared, and those that are sent and are not. */
   get compared(): { fields: readonly string[] | null; fieldsLeftOut: readonly string[] } {
     return { fields: this.#agreement?.checksums ?? null, fieldsLeftOut: this.#leftOut };
+  }
+
+  /** How many rows of the master the first hashes have left out, since they were changed within the settle time. */
+  get changedLately(): number {
+    return this.#changedLately;
   }
 
   /** Whether hashes tell nothing: what a serializer makes is not in the table. */
@@ -133,6 +140,7 @@ export class BothEnds {
         this.#replica.ask('digests', { ...question, settledAt: formatMicroseconds(settledAt) }),
         this.#master.digests(snapshot, this.#agreement, { ...where, settledAt }, onProgress),
       );
+      if (where.groupBits === 0) this.#changedLately = await this.#master.changedSince(snapshot, settledAt);
       if (theirs.groups.length !== where.groups.length) throw this.#replica.nonsense('it has another number of groups');
       return where.groups.flatMap((group, index) => {
         const different = ours.compare(group, where.groupBits, theirs.groups[index]!);
@@ -167,6 +175,18 @@ export class BothEnds {
       const rows = told.rows.filter((row) => row !== null);
       return { own, told: this.#byName(rows), settledAt: snapshot.takenAt - this.options.settleMicros };
     });
+  }
+
+  /** The deletions that the replica remembers of these keys, each by its place; none of a release that cannot say it. */
+  async deletionsOf(keys: readonly string[][]): Promise<readonly (Version | null)[]> {
+    const asked = keys.map((key) => parseJson(writeKey(this.table, key)));
+    try {
+      const { versions } = await this.#broker.steadily(() => this.#replica.ask('deletions', { keys: asked }));
+      return versions.map((told) => told && { revision: told[0], incarnation: told[1], updated: told[2] });
+    } catch (error) {
+      if (error instanceof ReplicaAnswerError) return [];
+      throw error;
+    }
   }
 
   /** Both anew when the broker is lost meanwhile: the answer of one would be of another time than that of the other. */

@@ -92,6 +92,15 @@ export class MasterEnd {
     return digests;
   }
 
+  /** How many rows were changed later, of which the hashes say nothing. */
+  async changedSince({ session }: Snapshot, settledAt: number): Promise<number> {
+    const [row] = await session.run({
+      text: `select count(*)::text as rows from ${this.table.name} t where t.${UPDATED} > $1::timestamptz`,
+      parameters: [formatMicroseconds(settledAt)],
+    });
+    return Number(row!['rows']);
+  }
+
   /** The rows in these slots, by the names of their keys. */
   async rowsIn(
     snapshot: Snapshot,

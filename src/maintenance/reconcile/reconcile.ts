@@ -11,7 +11,7 @@ import { BrokerPresence } from './broker-presence.js';
 import type { OwnRow } from './master-end.js';
 import type { ToldRow } from './replica-end.js';
 import type { ReconciledRow, ReconcileProgress, ReconcileReport } from './report.js';
-import { confirm, type Difference, judge } from './row-verdict.js';
+import { confirm, type Difference, isBuried, judge } from './row-verdict.js';
 
 /**
  * Compares the rows of a master with those of one replica, over the broker, and repairs what differs.
@@ -33,6 +33,11 @@ export interface ReconcileOptions {
   readonly keys?: readonly WireValue[] | undefined;
   /** The fields whose content is compared, by their names on the wire. Default: all that are sent and that the replica has. */
   readonly fields?: readonly string[] | undefined;
+  /**
+   * The replica's database was restored from a backup, perhaps one of another time than the master's: rows that it has in a later
+   * state than the master begin a new life there, of which all replicas are told. Default false: they are left alone.
+   */
+  readonly restored?: boolean | undefined;
   /** Report only; default false. */
   readonly dryRun?: boolean | undefined;
   /** Rows changed less than this many seconds ago are no difference, nor is what has changed after so many more; default 5. */
@@ -208,8 +213,7 @@ class Reconciliation {
       const confirmed = await this.#confirm(candidates.slice(start, start + most), each);
       start += most;
       for (const { difference } of confirmed) this.#counts[difference]++;
-      const repairable = confirmed.filter(({ difference }) => difference !== 'ahead');
-      const still = this.options.dryRun ? undefined : await this.#repair(repairable);
+      const still = this.options.dryRun ? undefined : await this.#repair(confirmed);
       for (const row of confirmed) this.#note(row, still);
       this.#progress('repairing', Math.min(start, candidates.length), candidates.length);
     }
@@ -246,15 +250,44 @@ class Reconciliation {
       if (verdict === 'equal' || verdict === 'unsettled') this.#sums.unsettled++;
       else confirmed.push({ ...first, ...second, difference: verdict });
     }
-    return confirmed;
+    const missing = confirmed.filter(({ difference }) => difference === 'missing');
+    if (missing.length === 0) return confirmed;
+    const deletions = await this.#ends.deletionsOf(missing.map((row) => this.#keyOf(row)));
+    const buried = new Set(
+      missing.filter(({ master }, index) => deletions[index] && isBuried(master!.version, deletions[index])),
+    );
+    return confirmed.map((row) => (buried.has(row) ? { ...row, difference: 'ahead' } : row));
   }
 
   #keyOf({ pk }: Candidate): string[] {
     return readKey(this.#ends.table, pk);
   }
 
+  /** Repairs what differs; answers with the names of those that the replica still does not have. */
+  async #repair(confirmed: readonly Confirmed[]): Promise<ReadonlySet<string>> {
+    const ahead = confirmed.filter(({ difference }) => difference === 'ahead');
+    const rows = confirmed.filter(({ difference }) => difference !== 'ahead');
+    const still = await this.#send(rows);
+    const left = this.options.restored ? await this.#beginAnew(ahead) : ahead.map(({ name }) => name);
+    return new Set([...still, ...left]);
+  }
+
+  /** Gives rows a new life, which is later than whatever a replica has of them. */
+  async #beginAnew(rows: readonly Confirmed[]): Promise<ReadonlySet<string>> {
+    if (rows.length === 0 || this.#stopped) return new Set(rows.map(({ name }) => name));
+    const { cqrsId, onFailure, signal } = this.options;
+    await this.cqrs.sync({
+      cqrsId,
+      keys: rows.map(({ master }) => master!.key),
+      newIncarnation: true,
+      onFailure: (key, error) => onFailure?.(writeKey(this.#ends.table, key), describeError(error)),
+      signal,
+    });
+    return this.#untilRepaired(rows);
+  }
+
   /** Sends what differs to that replica alone; answers with the names of those that it still does not have. */
-  async #repair(rows: readonly Confirmed[]): Promise<ReadonlySet<string>> {
+  async #send(rows: readonly Confirmed[]): Promise<ReadonlySet<string>> {
     if (rows.length === 0) return new Set();
     const { cqrsId, queue, onFailure, signal } = this.options;
     const extra = rows.filter(({ difference }) => difference === 'extra');
@@ -291,8 +324,7 @@ class Reconciliation {
   }
 
   #note({ name, pk, difference, master, replica }: Confirmed, still: ReadonlySet<string> | undefined): void {
-    const outcome =
-      still === undefined ? 'reported' : difference === 'ahead' || still.has(name) ? 'unrepaired' : 'repaired';
+    const outcome = still === undefined ? 'reported' : still.has(name) ? 'unrepaired' : 'repaired';
     if (outcome !== 'reported') this.#sums[outcome]++;
     if (this.#sample.length >= this.#sampleSize) return;
     const { fields: compared } = this.#ends.compared;
@@ -333,6 +365,7 @@ class Reconciliation {
       ...this.#ends.compared,
       ...this.#sums,
       ...this.#counts,
+      changedLately: this.#ends.changedLately,
       sample: this.#sample,
       traffic: {
         ...this.#ends.traffic,

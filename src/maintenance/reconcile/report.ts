@@ -25,6 +25,8 @@ export interface ReconcileReport {
   readonly ahead: number;
   /** Rows that seemed different at first, and were in flight. */
   readonly unsettled: number;
+  /** Rows of the master that were not compared, since they were changed within the settle time. */
+  readonly changedLately: number;
   /** Differences that were repaired, as the replica itself has said. */
   readonly repaired: number;
   /** Differences that are still there although they were sent. */

@@ -17,7 +17,7 @@ export type Difference =
   | 'stale'
   /** The same revision has other content. */
   | 'damaged'
-  /** The replica has a later state than its master: that was restored from a backup, or written past this library. */
+  /** The replica has a later state than its master, or has seen its deletion: the master was restored, or written past this library. */
   | 'ahead';
 
 /** `unsettled`: it was changed a moment ago, and its message may be on its way. */
@@ -50,6 +50,13 @@ export function confirm(
   const hasMoved = first.replica && replica && orderOf(first.replica.version, replica.version) !== 0;
   if ((verdict === 'extra' || verdict === 'ahead') && (!first.replica || hasMoved)) return 'unsettled';
   return verdict;
+}
+
+/** Whether a replica that remembers a deletion takes no state of the row that the master has. */
+export function isBuried(master: Version, deletion: Version): boolean {
+  if (master.incarnation === null) return false;
+  if (deletion.incarnation === null) return master.incarnation <= deletion.updated;
+  return (orderOf(master, deletion) || master.updated - deletion.updated) <= 0;
 }
 
 /** Whether the key was deleted and created again between the two. */
