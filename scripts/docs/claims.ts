@@ -128,6 +128,10 @@ export const CLAIMS: readonly Claim[] = [
     says: 'A queue that is replaced by one with another name, as the page on operating has it, misses nothing, and the old one is gone.',
   },
   {
+    id: 'meta-kept',
+    says: "A sender's `meta` is the same at every attempt and after a retry of its dead letter, whatever it holds.",
+  },
+  {
     id: 'restored-replica',
     says: 'A replica restored from a backup is right again after `cqrs reconcile --restored`: rows deleted since are gone, whatever tombstones the backup has, and so if the master was restored to another time.',
   },

@@ -172,6 +172,7 @@ export const COMMANDS: readonly Command[] = [
         line: 'cqrs reconcile -q shop --every 1h --json >> reconcile.jsonl',
         does: 'On a schedule, with a report a line.',
       },
+      { line: 'cqrs reconcile -q shop --restored', does: 'After the database of shop was restored from a backup.' },
       { line: `cqrs reconcile -c account -q shop --key 7 --key 8`, does: 'Looks at two rows only.' },
     ],
     run: reconcileCommand,

@@ -7,6 +7,7 @@ import { stringifyJson, type WireObject, type WireValue } from '../core/wire-val
 import type { Delivery, OutgoingMessage } from '../transport/transport.js';
 import type { Verdict } from './failure-policy.js';
 import type { Received } from './handler.js';
+import { notesIn, withNotes, withoutNotes } from './own-notes.js';
 
 /**
  * A delivery that could be read. What waits in thousands is of a class: V8 learns of object literals how long they live, and
@@ -18,15 +19,19 @@ export class Message implements Received {
   readonly waitingSince: Date | null;
   readonly direct: boolean;
   readonly expired: boolean;
+  /** As its sender has sent it: without notes of ours. */
+  readonly payload: TransportPayload;
 
   constructor(
     readonly delivery: Delivery,
-    readonly payload: TransportPayload,
+    payload: TransportPayload,
     now: number,
   ) {
     const { headers, direct } = delivery;
+    const notes = notesIn(payload.meta);
+    this.payload = notes ? payload.with({ meta: withoutNotes(payload.meta) }) : payload;
     this.committedAt = toDate(headers[Header.committedAt]);
-    this.waitingSince = toDate(headers[Header.waitingSince] ?? notes(payload)?.['waitingSince']);
+    this.waitingSince = toDate(headers[Header.waitingSince] ?? notes?.['waitingSince']);
     this.direct = direct;
     this.expired = payload.isExpired(now);
   }
@@ -67,7 +72,7 @@ export function reissueForRetry(message: Message, verdict: Extract<Verdict, { ki
     body: payload
       .with({
         retries: Math.min(payload.retries + (verdict.countsAsRetry ? 1 : 0), Number.MAX_SAFE_INTEGER),
-        meta: waitingSince === undefined ? payload.meta : annotate(payload, { waitingSince }),
+        meta: waitingSince === undefined ? payload.meta : withNotes(payload.meta, { waitingSince }),
       })
       .toMessage(),
     headers: {
@@ -85,11 +90,10 @@ export function reissueAsDeadLetter(
   now: Date,
 ): Reissue {
   const { payload } = message;
-  const { waitingSince: _, ...kept } = notes(payload) ?? {};
   const error: WireObject = verdict.error ? { error: describeError(verdict.error) } : {};
   return {
     body: payload
-      .with({ meta: annotate(payload, { ...kept, reason: verdict.reason, ...error, failedAt: now.toISOString() }) })
+      .with({ meta: withNotes(payload.meta, { reason: verdict.reason, ...error, failedAt: now.toISOString() }) })
       .toMessage(),
     headers: { ...carriedHeaders(message), [Header.reason]: verdict.reason },
   };
@@ -114,20 +118,6 @@ function keyText(pk: WireValue): string {
 
 function carriedHeaders({ committedAt }: Message): Record<string, number> {
   return committedAt === null ? {} : { [Header.committedAt]: committedAt.getTime() };
-}
-
-/** Our own notes inside the sender's `meta`, if it is of a kind that can hold any. */
-function notes({ meta }: TransportPayload): WireObject | undefined {
-  return isObject(meta) && isObject(meta['cqrs']) ? meta['cqrs'] : undefined;
-}
-
-// A `meta` of another kind belongs to the sender alone and stays as it came; the headers say the same.
-function annotate(payload: TransportPayload, cqrs: WireObject): WireValue {
-  return isObject(payload.meta) ? { ...payload.meta, cqrs } : payload.meta;
-}
-
-function isObject(value: WireValue | undefined): value is WireObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
 }
 
 function toDate(milliseconds: unknown): Date | null {

@@ -3,9 +3,10 @@ import { describeError } from '../core/describe-error.js';
 import { ConfigurationError, InvalidPayloadError } from '../core/errors.js';
 import { Header } from '../core/headers.js';
 import { TransportPayload } from '../core/payload.js';
-import { stringifyJson, type WireObject, type WireValue } from '../core/wire-values.js';
+import { stringifyJson, type WireValue } from '../core/wire-values.js';
 import type { Cqrs } from '../cqrs.js';
 import type { Outcome } from '../inbox/handler.js';
+import { notesIn, withoutNotes } from '../inbox/own-notes.js';
 import type { DeadLetter, DeadLetterOptions, DeadLetters } from '../transport/transport.js';
 
 /** One dead letter as an operator sees it. Only `body` holds row data. */
@@ -156,7 +157,7 @@ export function readLetter({
     const unknown = { signalType: null, instancePk: null, retries: 0, since: null, payload: undefined };
     return { ...common, ...unknown, cqrsId, reason: reason ?? 'unreadable', error: describeError(error) };
   }
-  const notes = notesOf(payload.meta);
+  const notes = notesIn(payload.meta);
   return {
     ...common,
     cqrsId: payload.cqrsId,
@@ -191,18 +192,7 @@ export function isSelected(letter: Letter, selection: LetterSelection, now: numb
 /** As django-cqrs does it, and without our notes on its death, as it came from its sender. */
 function revived(payload: TransportPayload, ttlSeconds: number | null, now: Date): TransportPayload {
   const renewed = ttlSeconds === null ? null : new Date(now.getTime() + ttlSeconds * 1000);
-  const { meta } = payload;
-  if (!notesOf(meta)) return payload.with({ retries: 0, expires: payload.expires && renewed });
-  const { cqrs: _, ...sent } = meta as WireObject;
-  return payload.with({ retries: 0, expires: payload.expires && renewed, meta: sent });
-}
-
-function notesOf(meta: WireValue): WireObject | undefined {
-  return isObject(meta) && isObject(meta['cqrs']) ? meta['cqrs'] : undefined;
-}
-
-function isObject(value: WireValue | undefined): value is WireObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
+  return payload.with({ retries: 0, expires: payload.expires && renewed, meta: withoutNotes(payload.meta) });
 }
 
 function textOf(value: WireValue | undefined): string | null {

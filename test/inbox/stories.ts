@@ -128,11 +128,36 @@ export function tellInboxStories(broker: TestBroker): void {
       expect(Object.keys(letter.json)).toEqual(Object.keys(JSON.parse(sent) as object));
       expect(meta).toEqual({
         from: 'sender',
-        cqrs: { reason: 'max-retries', error: 'Error: boom', failedAt: expect.any(String) },
+        cqrs: { by: 'mikro-orm-cqrs', reason: 'max-retries', error: 'Error: boom', failedAt: expect.any(String) },
       });
       expect(letter.headers).toMatchObject({ [Header.reason]: 'max-retries', [Header.committedAt]: 1_700_000_000_000 });
       await stage.send(saveOf(2));
       await worker.log.until('cqrs.inbox.applied');
+    });
+
+    // claims: meta-kept
+    test("a sender's meta of the name that our notes have stays its own, whatever becomes of the message", async () => {
+      const meta = { tenant: 7, cqrs: { reason: 'theirs' }, after: [1, null] };
+      await using worker = await stage.work({ replica: { maxRetries: 1, retryDelaySeconds: 0.05 } });
+      let attempts = 0;
+      worker.handler.script = () => {
+        if (++attempts === 1) throw databaseError('23503');
+        return { kind: 'failed', error: boom };
+      };
+      await stage.send(saveOf('child', { meta }));
+      await worker.log.until('cqrs.inbox.dead-lettered');
+      expect(worker.handler.seen.map(({ payload }) => payload.meta)).toEqual([meta, meta, meta]);
+      const letter = await stage.firstDeadLetter();
+      expect(letter.json.meta).toEqual({
+        ...meta,
+        cqrs: {
+          by: 'mikro-orm-cqrs',
+          reason: 'max-retries',
+          error: 'Error: boom',
+          failedAt: expect.any(String),
+          sent: { reason: 'theirs' },
+        },
+      });
     });
 
     test('a meta that is no object stays as the sender wrote it', async () => {

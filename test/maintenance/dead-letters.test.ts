@@ -142,9 +142,14 @@ describe("django-cqrs's dead letters", () => {
   });
 });
 
+// claims: meta-kept
 test('a message that never works is found with its reason, mended, and applied without a trace of its death', async () => {
+  const meta = { tenant: 1, cqrs: { reason: 'theirs' } };
   await cqrs.transport.publish([
-    { route: { cqrsId: 'failing', queue: null }, body: bodyOf(7, { data: { name: 'much too long for the column' } }) },
+    {
+      route: { cqrsId: 'failing', queue: null },
+      body: bodyOf(7, { meta, data: { name: 'much too long for the column' } }),
+    },
   ]);
   expect(await consume(1)).toEqual(['mapping']);
   const [letter] = await letters();
@@ -158,6 +163,11 @@ test('a message that never works is found with its reason, mended, and applied w
     await putBack(cqrs, found);
   }
   expect(await orm.em.execute('select 1 from failing_ref')).toEqual([]);
+  {
+    await using waiting = await cqrs.transport.openDeadLetters({ queue, deadLetterQueue: queue });
+    const [back] = await waiting!.take(1);
+    expect(JSON.parse(new TextDecoder().decode(back!.body)).meta).toEqual(meta);
+  }
   expect(await consume(1)).toEqual(['cqrs.inbox.applied']);
   expect(await orm.em.execute('select id from failing_ref')).toEqual([{ id: 7 }]);
 });
