@@ -132,6 +132,10 @@ export const CLAIMS: readonly Claim[] = [
     says: "A sender's `meta` is the same at every attempt and after a retry of its dead letter, whatever it holds.",
   },
   {
+    id: 'expires-read',
+    says: '`expires` of a Python master is read as python-dateutil reads it, in every form in which Python prints a time.',
+  },
+  {
     id: 'restored-replica',
     says: 'A replica restored from a backup is right again after `cqrs reconcile --restored`: rows deleted since are gone, whatever tombstones the backup has, and so if the master was restored to another time.',
   },

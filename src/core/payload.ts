@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { InvalidPayloadError } from './errors.js';
 import type { ExactTexts } from './exact-texts.js';
+import { parseExpiry } from './expiry-times.js';
 import { parseDate, parseMicroseconds } from './wire-times.js';
 import { parseJson, stringifyJson, type WireObject, type WireValue } from './wire-values.js';
 
@@ -301,7 +302,7 @@ const LAST_DATE = Date.parse('9999-12-31T23:59:59Z');
 let lastExpires: { readonly text: string; readonly date: Date | undefined } | undefined;
 
 function readExpires(text: string): Date | undefined {
-  if (lastExpires?.text !== text) lastExpires = { text, date: parseDate(text) };
+  if (lastExpires?.text !== text) lastExpires = { text, date: parseDate(text) ?? parseExpiry(text) };
   return lastExpires.date;
 }
 

@@ -65,9 +65,10 @@ function parseInstant(value: unknown): { milliseconds: number; microseconds: num
   const midnight = new Date(0);
   midnight.setUTCFullYear(+year!, +month! - 1, +day!);
   if (midnight.getUTCMonth() !== +month! - 1 || midnight.getUTCDate() !== +day!) return undefined;
-  if (+hour! > 23 || +minute! > 59 || +second! > 60) return undefined;
+  const shift = offsetSeconds(offset);
+  if (+hour! > 23 || +minute! > 59 || +second! > 60 || Math.abs(shift) >= 86_400) return undefined;
   const digits = fraction.padEnd(6, '0');
-  const seconds = +hour! * 3600 + +minute! * 60 + +second! - offsetSeconds(offset);
+  const seconds = +hour! * 3600 + +minute! * 60 + +second! - shift;
   const milliseconds = midnight.getTime() + seconds * 1000 + Number(digits.slice(0, 3));
   if (Math.abs(milliseconds) > MAX_DATE) return undefined;
   return { milliseconds, microseconds: Number(digits.slice(3, 6)) };
