@@ -132,4 +132,4 @@ test('the steps of the guide, as they are written', async () => {
   }
   await worker.stop();
   expect(await rows(replica, 'account_ref')).toEqual(await rows(master, 'account'));
-});
+}, 180_000);

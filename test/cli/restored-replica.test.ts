@@ -172,7 +172,7 @@ test('restored from a backup, it is right again: rows deleted since are gone, pa
   await em().nativeDelete(Book, { id: 3 });
   await equal();
   expect(await reconcileCommand('--dry-run')).toMatchObject({ code: 0 });
-});
+}, 180_000);
 
 // claims: restored-replica
 test('of another time than the restored master: what it has later is left alone, and with --restored repaired', async () => {
@@ -193,4 +193,4 @@ test('of another time than the restored master: what it has later is left alone,
   await equal();
   await em().nativeUpdate(Book, { id: { $gte: 0 } }, { title: 'goes on' });
   await equal();
-});
+}, 180_000);
