@@ -54,6 +54,15 @@ export const CLAIMS: readonly Claim[] = [
   {
     id: 'clock-back',
     says: 'Deletions, and keys that are used again, arrive though the clock of the database goes back, by any time and any number of times, as long as a relay has run within the two seconds before. It is told.',
+    faults: ['clock.'],
+  },
+  {
+    id: 'two-masters-of-a-table',
+    says: 'While Django and MikroORM write one table, replicas end in its state, however far our relay is behind, where a key has one life for four seconds at least and none for four more. What changes sooner and cannot be told apart is a dead letter, or goes by its revision.',
+  },
+  {
+    id: 'restored-replica',
+    says: 'A replica whose database was restored from a backup, between any two batches, ends in the master’s state when the rest of its messages has come and it was reconciled.',
   },
   {
     id: 'cyclic-references',

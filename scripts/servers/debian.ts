@@ -25,8 +25,12 @@ export function startDebianPackage(service: Service, say: Say): Promise<string> 
   return service.key === 'postgres' ? startPostgres(service, say) : startRabbitmq(service, say);
 }
 
-async function install(service: Service, say: Say): Promise<void> {
-  const name = PACKAGES[service.key];
+function install(service: Service, say: Say): Promise<void> {
+  return installPackage(PACKAGES[service.key], say);
+}
+
+/** Installs a package that is not there, as root on Debian or Ubuntu. */
+export async function installPackage(name: string, say: Say): Promise<void> {
   if (await isInstalled(name)) return;
   say(`installing the Debian package ${name}`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };

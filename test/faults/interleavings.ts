@@ -1,7 +1,8 @@
 import { deletedDiffMaster, deletedDiffReplica, deletedSyncReplica } from '../../src/maintenance/deleted-diff.js';
 import { Child } from './child.ts';
 import type { Result } from './result.ts';
-import { openMaster, Plain, type Service } from './scene.ts';
+import { raiseIncarnations } from '../../src/maintenance/raise-incarnations.js';
+import { openMaster, Plain, queueOf, type Service } from './scene.ts';
 import { OwnPostgres } from './servers/own-postgres.ts';
 import type { Stage } from './stage.ts';
 import { eventually, within } from './within.ts';
@@ -15,6 +16,7 @@ export interface InterleavingCase {
 export const INTERLEAVINGS: readonly InterleavingCase[] = [
   { name: 'interleaving.relay', action: 'paused past its takeover', run: pausedRelay },
   { name: 'interleaving.fail-over', action: 'to a stand-by that lacks the last commits', run: failOver },
+  { name: 'clock.master', action: 'set back by a minute', run: clockBack },
 ];
 
 /** How long a frozen relay keeps its claim, as `relay.publishTimeoutMs` says: twice that. */
@@ -102,7 +104,7 @@ async function failOver(stage: Stage, base: number, seed: number): Promise<Resul
   await standBy.promote();
 
   const after = await openMaster({ ...scene, masterUrl: standBy.url('master') });
-  await afterFailOver(after, stage.replica);
+  await afterFailOver(after, stage.replica, queueOf(stage.scene));
   // Revisions 1 and 2 of this row again, in its new life.
   const again = after.orm.em.fork();
   await again.nativeUpdate(Plain, { id: base + 1 }, { value: 10 });
@@ -122,15 +124,66 @@ async function failOver(stage: Stage, base: number, seed: number): Promise<Resul
   return { name, action, seed, injected: 1, recoveryMs, ...end, problems: [...problems, ...end.problems] };
 }
 
+/**
+ * The clock of the master's database is set back by a minute, as an NTP step does it, between a deletion and the next use of
+ * the key; once more for the next, and then it is right again.
+ */
+async function clockBack(stage: Stage, base: number, seed: number): Promise<Result> {
+  await using postgres = await OwnPostgres.create({ settableClock: true });
+  const clock = postgres.clock!;
+  const problems: string[] = [];
+  await postgres.sql('create database master');
+  const scene = { ...stage.scene, masterUrl: postgres.url('master') };
+  const service = await openMaster(scene);
+  await service.orm.schema.create();
+  const other = stage.over(service);
+  const [relay, worker] = await Promise.all([Child.start('master', scene), Child.start('worker', stage.scene)]);
+  const em = service.orm.em.fork();
+  const row = (offset: number, value: number): { id: number; value: number; text: string } => ({
+    id: base + offset,
+    value,
+    text: 'row',
+  });
+  await em.insertMany(
+    Plain,
+    [1, 2, 3, 4].map((offset) => row(offset, 0)),
+  );
+  await em.nativeDelete(Plain, { id: base + 1 });
+  const lifted = `select from cqrs_outbox_id_seq where last_value > (extract(epoch from clock_timestamp()) * 1000000)::bigint`;
+  const isLifted = async (): Promise<boolean> => (await em.execute<unknown[]>(lifted)).length > 0;
+  if (!(await eventually(10_000, isLifted))) problems.push('the sequence was not lifted');
+  const backAt = performance.now();
+  clock.set(-60);
+  await em.insert(Plain, row(1, 1));
+  await em.nativeUpdate(Plain, { id: base + 1 }, { value: 2 });
+  await em.nativeDelete(Plain, { id: base + 2 });
+  if (!(await relay.hears('cqrs.relay.clock-back'))) problems.push('nobody said that the clock went back');
+  clock.set(-120);
+  await em.insert(Plain, row(2, 3));
+  await em.transactional(async (inner) => {
+    await inner.nativeDelete(Plain, { id: base + 3 });
+    await inner.insert(Plain, row(3, 4));
+  });
+  clock.set(0);
+  await em.nativeUpdate(Plain, { id: base + 4 }, { value: 5 });
+  await em.nativeDelete(Plain, { id: base + 1 });
+  await em.insert(Plain, row(1, 6));
+  if (!(await other.settled(base, 0, 20_000))) problems.push(`not at rest: ${await other.describe(base)}`);
+  const recoveryMs = Math.round(performance.now() - backAt);
+  const stopped = await Promise.all([relay.stop(), worker.stop()]);
+  if (stopped.includes(false)) problems.push('a process did not stop when told');
+  const end = await other.endOfCase(base, []);
+  await service.cqrs.stop();
+  await service.orm.close();
+  const { name, action } = INTERLEAVINGS[2]!;
+  return { name, action, seed, injected: 2, recoveryMs, ...end, problems: [...problems, ...end.problems] };
+}
+
 /** What docs/operating.md tells to do: new lives, a sync, and the removal of what only replicas have. */
-async function afterFailOver(master: Service, replica: Service): Promise<void> {
+async function afterFailOver(master: Service, replica: Service, queue: string): Promise<void> {
   for (const cqrsId of ['plain', 'watched']) {
-    await master.orm.em
-      .getConnection()
-      .execute(
-        `update fault_${cqrsId} set cqrs_incarnation = (extract(epoch from clock_timestamp()) * 1000000)::bigint`,
-      );
-    await master.cqrs.sync({ cqrsId });
+    await raiseIncarnations(master.cqrs, { cqrsId, queues: [queue] });
+    await master.cqrs.sync({ cqrsId, newIncarnation: true });
     // Rows of the last second are kept, since the clocks of the two databases may differ; the operator is told, and repeats it.
     const nothingKept = await eventually(10_000, async () => {
       const keys: string[] = [];

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { chownSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import pg from 'pg';
+import { installPackage } from '../../../scripts/servers/debian.ts';
 import { eventually } from '../within.ts';
 import type { ServerTls } from './certificates.ts';
 import {
@@ -33,9 +34,41 @@ const SETTINGS: Readonly<Record<string, string>> = {
 const TLS_FILES = ['ca.pem', 'server.pem', 'server.key'] as const;
 const READY_MS = 60_000;
 
+/** The clock of a server, read from a file at every look. */
+export class SettableClock {
+  private constructor(
+    private readonly file: string,
+    readonly env: Readonly<Record<string, string>>,
+  ) {}
+
+  /** Installs Debian's faketime where it is not there. */
+  static async create(folder: string): Promise<SettableClock> {
+    const library = (): string | undefined => globSync('/usr/lib/*/faketime/libfaketime.so.1')[0];
+    if (!library()) await installPackage('faketime', (line) => void process.stderr.write(`${line}\n`));
+    const found = library();
+    if (!found) throw missing('faketime');
+    const file = join(folder, 'clock');
+    const clock = new SettableClock(file, {
+      LD_PRELOAD: found,
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_NO_CACHE: '1',
+      FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    });
+    clock.set(0);
+    return clock;
+  }
+
+  /** So many seconds ahead of the true time; back where they are negative. */
+  set(seconds: number): void {
+    writeFileSync(this.file, `${seconds < 0 ? '' : '+'}${seconds}\n`);
+  }
+}
+
 /** A PostgreSQL of the suite's own, on a free port, with its data in a folder of its own. */
 export class OwnPostgres implements AsyncDisposable {
   #server?: ChildProcess;
+  /** Only where one was asked for. */
+  clock?: SettableClock;
 
   private constructor(
     readonly port: number,
@@ -54,11 +87,15 @@ export class OwnPostgres implements AsyncDisposable {
   static async create({
     tls,
     settings,
+    settableClock = false,
   }: {
     readonly tls?: ServerTls;
     readonly settings?: Readonly<Record<string, string>>;
+    /** Whether its clock can be set, by `clock`; default false. */
+    readonly settableClock?: boolean;
   } = {}): Promise<OwnPostgres> {
     const own = await OwnPostgres.#prepare(tls, settings);
+    if (settableClock) own.clock = await SettableClock.create(own.folder);
     await own.#tool(
       'initdb',
       '-D',
@@ -98,7 +135,10 @@ export class OwnPostgres implements AsyncDisposable {
       ([name, value]) => ['-c', `${name}=${value}`],
     );
     const command = [join(this.bin, 'postgres'), '-D', this.#data, '-p', String(this.port), ...settings];
-    this.#server = startServer(command, join(this.folder, 'log'), this.owner);
+    this.#server = startServer(command, join(this.folder, 'log'), {
+      ...this.owner,
+      env: { ...this.owner.env, ...this.clock?.env },
+    });
     const answers = (): Promise<boolean> =>
       this.sql('select 1').then(
         () => true,

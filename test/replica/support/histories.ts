@@ -15,6 +15,8 @@ export interface Delivery {
 export interface History {
   readonly steps: readonly Step[];
   readonly delivery: Delivery;
+  /** Before which batch a backup of the replica is made, and how many batches later it is restored. */
+  readonly backup: { readonly at: number; readonly restored: number };
 }
 
 /** `SEED=` replays a run; the seed of every run is printed. */
@@ -37,6 +39,7 @@ export const histories: fc.Arbitrary<History> = fc.record({
       { minLength: 2, maxLength: 16, size: 'max' },
     )
     .map((steps) => [{ kind: 'create' as const, row: 0, other: 0, writer: 0 as const, gap: 1, wait: 0 }, ...steps]),
+  backup: fc.record({ at: fc.nat({ max: 8 }), restored: fc.integer({ min: 1, max: 8 }) }),
   delivery: fc.record({
     ranks: fc.array(fc.record({ rank: fc.nat({ max: 1_000 }), times: fc.integer({ min: 1, max: 3 }) }), {
       minLength: 40,
@@ -52,12 +55,16 @@ export const histories: fc.Arbitrary<History> = fc.record({
  */
 export type Ordering = 'any' | 'in order' | 'race' | 'retried';
 
-/** Hands the messages to two appliers at once, or one after another, as the delivery says. */
+/**
+ * Hands the messages to two appliers at once, or one after another, as the delivery says. With `between`, which is called
+ * before each batch, to one alone.
+ */
 export async function deliver(
   { messages, times }: Pick<Announced, 'messages' | 'times'>,
   { ranks, batches }: Delivery,
   applier: Applier,
   ordering: Ordering = 'any',
+  between?: (batch: number) => Promise<void>,
 ): Promise<void> {
   const placeOf = (index: number, rank: number, time: number): number => {
     if (ordering === 'any') return (rank + time * 389) % 1_009;
@@ -74,18 +81,21 @@ export async function deliver(
   const queues: [Received[][], Received[][]] = [[], []];
   for (let at = 0, index = 0; at < ordered.length; index++) {
     const { size, worker: which } = batches[index % batches.length]!;
-    queues[ordering === 'any' ? which : 0].push(ordered.slice(at, at + size));
+    queues[ordering === 'any' && !between ? which : 0].push(ordered.slice(at, at + size));
     at += size;
   }
   await Promise.all(
     queues.map(async (queue) => {
-      for (const batch of queue) await untilHandled(applier, batch);
+      for (const [index, batch] of queue.entries()) {
+        await between?.(index);
+        await untilHandled(applier, batch);
+      }
     }),
   );
 }
 
 /** As the consumer does: what fails for no fault of the batch is tried again. */
-async function untilHandled(applier: Applier, batch: readonly Received[]): Promise<void> {
+export async function untilHandled(applier: Applier, batch: readonly Received[]): Promise<void> {
   for (;;) {
     try {
       const outcomes = await applier.handle(batch);

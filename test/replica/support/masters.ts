@@ -11,7 +11,7 @@ export interface Step {
   readonly writer: 0 | 1;
   /** Time since the step before, in microseconds. */
   readonly gap: number;
-  /** How long its statement has waited for a lock, in seconds. */
+  /** How long its statement has waited for a lock, in seconds; by ten times as much the clock goes back. */
   readonly wait: number;
 }
 
@@ -30,6 +30,7 @@ export const STEPS = [
   'sync',
   'restore',
   'tie',
+  'clock',
 ] as const;
 
 /** What a history has led to: every message it sent, in the order of the commits, and what a replica should hold. */
@@ -38,6 +39,8 @@ export interface Announced {
   /** When each was committed, in microseconds since 1970, where the master is a model. */
   readonly times?: readonly number[];
   readonly rows: ReadonlyMap<number, string>;
+  /** The present state of these rows, as `reconcile` sends it, where the master is a model. */
+  readonly syncs?: readonly Received[];
 }
 
 /** Something that writes rows with the keys `firstKey`, `firstKey` + 1 … and announces them. */
@@ -62,6 +65,8 @@ abstract class ModelledMaster implements Master {
   protected readonly lost = new Set<number>();
   protected clock = 0;
   protected firstKey = 0;
+  /** How far the relay of numbered messages is behind, in microseconds. */
+  protected behind = 0;
   #messages: Received[] = [];
   #times: number[] = [];
   #names = 0;
@@ -88,7 +93,10 @@ abstract class ModelledMaster implements Master {
       else if (row.incarnation !== null && !row.matches) this.send('DELETE', key, row);
     }
     this.conclude();
-    return { messages: this.#messages, times: this.#times, rows: this.expected() };
+    const [messages, times] = [this.#messages, this.#times];
+    [this.#messages, this.#times] = [[], []];
+    for (const [key, row] of this.rows) if (row.matches) this.send('SYNC', key, row);
+    return { messages, times, rows: this.expected(), syncs: this.#messages };
   }
 
   protected abstract take(step: Step, key: number, other: number): void;
@@ -122,7 +130,7 @@ abstract class ModelledMaster implements Master {
       instancePk: key,
       incarnation: row.incarnation,
     });
-    this.#times.push(this.clock);
+    this.#times.push(this.clock + (row.incarnation === null ? 0 : this.behind));
     this.#messages.push({ payload, committedAt: null, direct: false, expired: false });
   }
 
@@ -131,12 +139,22 @@ abstract class ModelledMaster implements Master {
   }
 }
 
-/** A model of our own masters: numbered lives, times that only grow. */
+/**
+ * A model of our own masters: incarnations by the clock and a sequence that the relay keeps two seconds ahead of it, and
+ * that a restored master has lost; times that only grow while a row lives.
+ */
 export class OurMasterModel extends ModelledMaster {
+  #sequence = 0;
+
   protected take(step: Step, key: number, other: number): void {
     const row = this.rows.get(key);
     if (step.kind === 'create') return row ? undefined : this.insert(key);
     if (step.kind === 'restore') return this.#restore();
+    if (step.kind === 'clock') {
+      this.#sequence = Math.max(this.#sequence, this.clock + 2 * SECOND);
+      this.clock -= (1 + 10 * step.wait) * SECOND;
+      return;
+    }
     if (!row) return;
     switch (step.kind) {
       case 'tie': // numbered rows have none
@@ -156,7 +174,7 @@ export class OurMasterModel extends ModelledMaster {
       case 'replace':
         Object.assign(row, {
           ...this.#next(row),
-          incarnation: Math.max(this.clock, row.incarnation! + 1),
+          incarnation: Math.max(this.#nextIncarnation(), row.incarnation! + 1),
           name: this.nextName(),
         });
         return row.matches ? this.send('SAVE', key, row) : undefined;
@@ -164,7 +182,10 @@ export class OurMasterModel extends ModelledMaster {
         if (this.rows.has(other)) return;
         this.rows.delete(key);
         this.#bury(key, row);
-        Object.assign(row, { ...this.#next(row), incarnation: Math.max(this.clock, row.incarnation! + 1) });
+        Object.assign(row, {
+          ...this.#next(row),
+          incarnation: Math.max(this.#nextIncarnation(), row.incarnation! + 1),
+        });
         this.rows.set(other, row);
         return row.matches ? this.send('SAVE', other, row) : undefined;
       }
@@ -178,7 +199,7 @@ export class OurMasterModel extends ModelledMaster {
 
   protected insert(key: number): void {
     const row: Row = {
-      incarnation: this.clock,
+      incarnation: this.#nextIncarnation(),
       revision: 0,
       updated: this.clock,
       name: this.nextName(),
@@ -186,6 +207,10 @@ export class OurMasterModel extends ModelledMaster {
     };
     this.rows.set(key, row);
     this.send('SAVE', key, row);
+  }
+
+  #nextIncarnation(): number {
+    return Math.max(this.clock, ++this.#sequence);
   }
 
   protected expected(): Map<number, string> {
@@ -208,11 +233,11 @@ export class OurMasterModel extends ModelledMaster {
     return { revision: revision + 1, updated: Math.max(this.clock, updated + 1) };
   }
 
-  // From a backup, then `cqrs new-incarnation`: every row is sent as the beginning of a new life.
+  // From a backup, then `cqrs sync --new-incarnation --replica`, which goes above what replicas have.
   #restore(): void {
     this.restoreBackup();
     for (const [key, row] of this.rows) {
-      row.incarnation = this.clock;
+      row.incarnation = this.#nextIncarnation();
       this.send(row.matches ? 'SYNC' : 'DELETE', key, row);
     }
   }
@@ -351,3 +376,106 @@ export class PythonMasterModel extends ModelledMaster {
     return this.clock + (writer === 0 ? 0 : 0.9 * SECOND);
   }
 }
+
+/**
+ * A model of one table that Django and MikroORM write, each announcing its own: one counter of revisions, incarnations that
+ * the database gives to every row and only our messages carry, and a relay of ours that is behind. A life lasts four seconds
+ * at least, and so long lie between two lives of a key.
+ */
+export class TwoMastersModel extends ModelledMaster {
+  /** The incarnations of the rows, which Python's messages do not have. */
+  readonly #incarnations = new Map<number, number>();
+  readonly #notBefore = new Map<number, number>();
+  #sequence = 0;
+
+  constructor(behindSeconds: number) {
+    super();
+    this.behind = behindSeconds * SECOND;
+  }
+
+  override run(steps: readonly Step[], firstKey: number): Promise<Announced> {
+    this.#incarnations.clear();
+    this.#notBefore.clear();
+    this.#sequence = 0;
+    return super.run(steps, firstKey);
+  }
+
+  protected take({ kind, writer, other: memory }: Step, key: number): void {
+    const row = this.rows.get(key);
+    if (!row) return kind === 'create' ? this.insert(key, writer) : undefined;
+    switch (kind) {
+      case 'update':
+      case 'enter':
+      case 'bulk':
+        return this.#update(key, row, writer);
+      case 'sync':
+        return this.#tell('SYNC', key, row, writer);
+      case 'replace': {
+        if (writer === PYTHON) return;
+        this.#incarnations.set(key, Math.max(this.#nextIncarnation(), this.#incarnations.get(key)! + 1));
+        return this.#update(key, row, writer);
+      }
+      case 'delete': {
+        this.#awaitTurn(key);
+        this.rows.delete(key);
+        this.#notBefore.set(key, this.clock + 4 * SECOND);
+        const remembered = writer === PYTHON ? Math.max(0, row.revision - (memory - this.firstKey)) : row.revision;
+        return this.#tell(
+          'DELETE',
+          key,
+          { ...row, revision: remembered + 1, updated: this.#time(row, writer) },
+          writer,
+        );
+      }
+      default:
+        return;
+    }
+  }
+
+  protected insert(key: number, writer: 0 | 1): void {
+    this.#awaitTurn(key);
+    const row: Row = {
+      incarnation: null,
+      revision: 0,
+      updated: this.clock + (writer === PYTHON ? 0.9 * SECOND : 0),
+      name: this.nextName(),
+      matches: true,
+    };
+    this.rows.set(key, row);
+    this.#incarnations.set(key, this.#nextIncarnation());
+    this.#notBefore.set(key, this.clock + 4 * SECOND);
+    this.#tell('SAVE', key, row, writer);
+  }
+
+  protected expected(): Map<number, string> {
+    return new Map([...this.rows].map(([key, row]) => [key, row.name]));
+  }
+
+  #update(key: number, row: Row, writer: 0 | 1): void {
+    Object.assign(row, { revision: row.revision + 1, updated: this.#time(row, writer), name: this.nextName() });
+    this.#tell('SAVE', key, row, writer);
+  }
+
+  #tell(signalType: SignalType, key: number, row: Row, writer: 0 | 1): void {
+    const incarnation = writer === PYTHON ? null : this.#incarnations.get(key)!;
+    this.send(signalType, key, { ...row, incarnation });
+  }
+
+  /** Python's is that of its host, which is ahead; ours is later than the one before. */
+  #time({ updated }: Row, writer: 0 | 1): number {
+    return writer === PYTHON ? this.clock + 0.9 * SECOND : Math.max(this.clock, updated + 1);
+  }
+
+  /** The relay lifts it every second. */
+  #nextIncarnation(): number {
+    const lifted = Math.floor(this.clock / SECOND) * SECOND + 2 * SECOND;
+    this.#sequence = Math.max(this.#sequence + 1, lifted);
+    return Math.max(this.clock, this.#sequence);
+  }
+
+  #awaitTurn(key: number): void {
+    this.clock = Math.max(this.clock, this.#notBefore.get(key) ?? 0);
+  }
+}
+
+const PYTHON = 1;

@@ -2,6 +2,8 @@ import { defineEntity, p } from '@mikro-orm/core';
 import { masterClass, MasterEntity } from '../../../src/master/master-entity.js';
 import { TransportPayload } from '../../../src/core/payload.js';
 import type { Received } from '../../../src/inbox/handler.js';
+import { liftSequence } from '../../../src/outbox/incarnations.js';
+import { setClock, SETTABLE_CLOCK } from '../../support/clock.js';
 import { type MasterService, masterService } from '../../support/master-service.js';
 import { type Announced, type Master, ROWS, type Step } from './masters.js';
 
@@ -34,11 +36,12 @@ export async function takeMessages(service: MasterService): Promise<Received[]> 
 /** Runs the steps with MikroORM on PostgreSQL; two steps of different writers that follow each other run at once. */
 export class RealMaster implements Master {
   #names = 0;
+  #ahead = 0;
 
   private constructor(private readonly service: MasterService) {}
 
   static async start(): Promise<RealMaster> {
-    return new RealMaster(await masterService([Account]));
+    return new RealMaster(await masterService([Account], { before: SETTABLE_CLOCK }));
   }
 
   async stop(): Promise<void> {
@@ -67,10 +70,16 @@ export class RealMaster implements Master {
     return { messages: await takeMessages(this.service), rows: new Map(rows) };
   }
 
-  async #take({ kind, row, other }: Step, firstKey: number, lost: Set<number>): Promise<void> {
+  async #take({ kind, row, other, wait }: Step, firstKey: number, lost: Set<number>): Promise<void> {
     const key = firstKey + row;
     const em = this.service.orm.em.fork();
     const account = await em.findOne(Account, key);
+    if (kind === 'clock') {
+      await liftSequence(this.service.orm.em.getConnection().getClient() as never, '"cqrs_outbox_id_seq"');
+      this.#ahead -= 1 + 10 * wait;
+      await this.service.sql(setClock(this.#ahead));
+      return;
+    }
     if (kind === 'create') return account ? undefined : this.#insert(key);
     if (!account) return;
     switch (kind) {
