@@ -61,10 +61,6 @@ export const CLAIMS: readonly Claim[] = [
     says: 'While Django and MikroORM write one table, replicas end in its state, however far our relay is behind, where a key has one life for four seconds at least and none for four more. What changes sooner and cannot be told apart is a dead letter, or goes by its revision.',
   },
   {
-    id: 'restored-replica',
-    says: 'A replica whose database was restored from a backup, between any two batches, ends in the master’s state when the rest of its messages has come and it was reconciled.',
-  },
-  {
     id: 'cyclic-references',
     says: 'Rows that refer to each other by nullable foreign keys, in two tables or one, arrive, whatever the batch cut. Until the other row is there a row is stored without the reference, one microsecond below its version, and its message waits.',
   },
