@@ -139,6 +139,12 @@ describe('a table of products', () => {
     expect(prices.sample).toMatchObject([{ difference: 'damaged', fields: ['price'] }]);
   });
 
+  test('of a restored replica rows of a moment ago are compared, too', async () => {
+    await replica('delete from product_ref where id = 5');
+    const report = await compare('product', { settleSeconds: 1, restored: true });
+    expect(report).toMatchObject({ ...NONE, missing: 1, repaired: 1, changedLately: 0 });
+  });
+
   test('only the chosen keys, only the chosen fields', async () => {
     await replica(`update product_ref set name = 'damaged' where id in (1, 2, 3)`);
     expect(await compare('product', { fields: ['id', 'price'], dryRun: true })).toMatchObject(NONE);

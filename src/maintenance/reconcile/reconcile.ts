@@ -118,6 +118,8 @@ class Reconciliation {
     const wanted = keys?.map((key) => readKey(this.#ends.table, key));
     await this.cqrs.connect();
     try {
+      // What was changed before it begins is settled then: a backup may be put back at once.
+      if (this.options.restored) await this.#untilArrived(0);
       const { replicaRows } = await this.#ends.agree();
       if (!this.options.dryRun) await this.#raiseIncarnations();
       if (wanted) await this.#lookAt(wanted);
