@@ -17,7 +17,6 @@ import type { Service } from './core/service.js';
 import { parseSettings, type Settings, type SettingsInput } from './core/settings.js';
 import { refuseMisreadPasswords } from './core/url-secrets.js';
 import { Consumer } from './inbox/consumer.js';
-import { JobRow } from './jobs/job-table.js';
 import type { MasterDefinition } from './master/master-definition.js';
 import type { MasterHost } from './master/master-entity.js';
 import type { MasterRuntime, PendingAnnouncement } from './master/master-runtime.js';
@@ -30,17 +29,15 @@ import {
   type SyncResult,
 } from './master/row-sender.js';
 import { HandOver } from './outbox/hand-over.js';
-import { HeldMessage, type OutboxState, readOutboxState } from './outbox/held-messages.js';
-import { OutboxMessage } from './outbox/outbox.js';
+import { type OutboxState, readOutboxState } from './outbox/held-messages.js';
 import { RefusedMessages } from './outbox/refused-messages.js';
 import { Relay } from './outbox/relay.js';
-import { KnownRoute } from './outbox/routes.js';
-import { readSent, SentMessage, type SentMessageRow } from './outbox/sent-messages.js';
+import { readSent, type SentMessageRow } from './outbox/sent-messages.js';
+import { keepNeededTables, OWN_TABLES } from './own-tables.js';
 import type { Applier } from './replica/applier.js';
 import type { ReplicaDefinition } from './replica/replica-definition.js';
 import type { ReplicaHost } from './replica/replica-entity.js';
 import { ReplicaSide } from './replica/replica-side.js';
-import { Tombstone } from './replica/tombstones.js';
 import type { TransportOption } from './transport/by-name.js';
 import { LazyTransport } from './transport/lazy-transport.js';
 import type { Transport } from './transport/transport.js';
@@ -163,9 +160,8 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
     const { config } = orm;
     config.registerExtension(EXTENSION, () => this);
-    const ours = [OutboxMessage, HeldMessage, KnownRoute, SentMessage, Tombstone, ActivityRow, JobRow];
-    config.set('entities', [...config.get('entities'), ...ours]);
-    if (config.get('entitiesTs').length > 0) config.set('entitiesTs', [...config.get('entitiesTs'), ...ours]);
+    config.set('entities', [...config.get('entities'), ...OWN_TABLES]);
+    if (config.get('entitiesTs').length > 0) config.set('entitiesTs', [...config.get('entitiesTs'), ...OWN_TABLES]);
     const discovery = config.get('discovery');
     config.set('discovery', {
       ...discovery,
@@ -379,13 +375,9 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const entities = [...storage].filter((meta) => meta.class);
     const problems = [...master.discover(entities, storage), ...replica.discover(entities)];
     if (problems.length > 0) throw new ConfigurationError(problems);
-    // A service without masters has no outbox, one without replicas no tombstones: its schema stays its own.
-    for (const { meta } of this.masters.size > 0 ? [] : [OutboxMessage, HeldMessage, KnownRoute])
-      storage.reset(meta.class as never);
-    if (!master.keepsSent) storage.reset(SentMessage.meta.class as never);
-    if (this.replicas.size === 0) storage.reset(Tombstone.meta.class as never);
-    if (!this.#parts.activity.isRecorded) storage.reset(ActivityRow.meta.class as never);
-    if (this.masters.size + this.replicas.size === 0) storage.reset(JobRow.meta.class as never);
+    const [masters, replicas] = [this.masters.size > 0, this.replicas.size > 0];
+    const activity = this.#parts.activity.isRecorded;
+    keepNeededTables(storage, { masters, replicas, sent: master.keepsSent, activity });
     if (this.masters.size + this.replicas.size > 0) {
       this.#watchPool = saveRoundTrips(this.orm.driver.getConnection('write') as unknown as NativeConnection);
     }

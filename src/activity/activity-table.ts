@@ -1,6 +1,7 @@
 import { defineEntity, p } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
 import type { Problem } from '../core/errors.js';
+import { ADD_WHAT_IS_MISSING } from '../core/schema-version.js';
 
 /**
  * The table in which the processes of a service leave word of themselves, and every query that writes it.
@@ -163,8 +164,7 @@ export async function checkActivityTable(executor: Executor, table: string): Pro
       [table],
     ) as CompiledQuery<{ field: string | null }>,
   );
-  const cure =
-    'Run `npx mikro-orm schema:update --run`, or `npx mikro-orm migration:create` and `npx mikro-orm migration:up`; or set activity.enabled to false.';
+  const cure = `${ADD_WHAT_IS_MISSING} Or set activity.enabled to false.`;
   if (rows.length === 0) return [{ where: 'activity', what: `its table ${table} is not in the database.`, cure }];
   const missing = ['kind', 'name', 'at', 'data'].filter((field) => !rows.some((row) => row.field === field));
   if (missing.length === 0) return [];

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { describeError } from '../core/describe-error.js';
 import type { Events } from '../core/events.js';
+import { ADD_WHAT_IS_MISSING } from '../core/schema-version.js';
 import { pause } from '../core/service.js';
 import type { JobOwner, JobProgress, JobStateName, JobTable, NewJob } from '../jobs/job-table.js';
 import { ApiProblem } from './api-problem.js';
@@ -122,7 +123,7 @@ export class JobRunner {
     const { table, retentionSeconds } = this.parts;
     if (!(await table.exists())) {
       throw new ApiProblem('unavailable', 'The table cqrs_jobs is not in the database.', {
-        cure: 'Run `npx mikro-orm schema:update --run`, or create and run a migration.',
+        cure: ADD_WHAT_IS_MISSING,
       });
     }
     await table.interruptLost(this.owner, isAlive);

@@ -42,6 +42,7 @@ import {
 } from './refused.js';
 import { relay, RELAY_OPTIONS } from './relay.js';
 import { retire, RETIRE_OPTIONS } from './retire.js';
+import { schema, SCHEMA_OPTIONS } from './schema.js';
 import { status, STATUS_OPTIONS } from './status.js';
 import { sync, SYNC_OPTIONS } from './sync.js';
 
@@ -190,6 +191,29 @@ export const COMMANDS: readonly Command[] = [
       { line: 'cqrs retire --queue reports --force', does: 'And those with messages in them.' },
     ],
     run: retire,
+  }),
+  command({
+    name: 'schema',
+    summary: 'Prepare tables that exist for this service: add what they lack, or declare them as they are.',
+    details: [
+      '--additive compares the tables of masters and replicas with their entities, and prints what only adds: columns, and',
+      'the tables of this library. It changes and drops nothing. Where a declaration contradicts its table it says so and',
+      'ends with 1; what no entity declares is kept. No statement rewrites rows, and none waits for a lock for more than',
+      'three seconds.',
+      '--entities reads the catalogue and prints a TypeScript module: types, precision, identity keys, deferrable foreign',
+      'keys, indexes, checks, defaults and names as the tables have them. Tables that they refer to are declared, too.',
+      'Names of fields are those of the columns; where the other side calls a field otherwise, rename the property.',
+    ],
+    options: SCHEMA_OPTIONS,
+    examples: [
+      {
+        line: 'cqrs schema --entities --master bank_account=account > src/account.ts',
+        does: 'Declares the table bank_account as the master account.',
+      },
+      { line: 'cqrs schema --additive', does: 'Prints the statements, for a migration of yours.' },
+      { line: 'cqrs schema --additive --run', does: 'And runs them.' },
+    ],
+    run: schema,
   }),
   command({
     name: 'bulk-dump',

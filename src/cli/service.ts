@@ -27,10 +27,11 @@ export interface Service extends AsyncDisposable {
 /**
  * Loads the user's `mikro-orm.config` the way MikroORM's own command does, TypeScript included, and takes the `Cqrs`
  * from its extensions. Nothing is connected yet, so whatever fails here would fail the same way again.
+ * @param begun false for a service that need not have entities yet
  * @throws UsageError
  */
-export async function loadService({ config }: Values<typeof SERVICE_OPTIONS>): Promise<Service> {
-  const orm = await initialize(config).catch((error: unknown) => {
+export async function loadService({ config }: Values<typeof SERVICE_OPTIONS>, begun = true): Promise<Service> {
+  const orm = await initialize(config, begun).catch((error: unknown) => {
     if (error instanceof UsageError || error instanceof CqrsError) throw error;
     throw new UsageError(`The MikroORM configuration cannot be loaded: ${toError(error).message}`, { cause: error });
   });
@@ -58,7 +59,7 @@ export function startLog(
   return logEvents(events, { level: oneOf('log-level', values['log-level'], LOG_LEVELS), json: values.json, source });
 }
 
-async function initialize(path: string | undefined): Promise<MikroORM> {
+async function initialize(path: string | undefined, begun: boolean): Promise<MikroORM> {
   const { CLIHelper } = await import('@mikro-orm/cli').catch((error: unknown) => {
     if (isMissing(error)) throw new UsageError('@mikro-orm/cli is not installed; run: npm install @mikro-orm/cli');
     throw error;
@@ -67,7 +68,11 @@ async function initialize(path: string | undefined): Promise<MikroORM> {
   // A built service has no tsconfig.json, and the loaders refuse to work without one.
   if (preferTs !== false && existsSync(tsConfigPath)) await CLIHelper.registerTypeScriptSupport(tsConfigPath, tsLoader);
   // Not `getORM`, which changes the configuration for the sake of migrations: a worker runs what the service runs.
-  const configuration = await CLIHelper.getConfiguration(undefined, path === undefined ? undefined : [path]);
+  const configuration = await CLIHelper.getConfiguration(
+    undefined,
+    path === undefined ? undefined : [path],
+    begun ? {} : { discovery: { warnWhenNoEntities: false } },
+  );
   return MikroORM.init(configuration.getAll());
 }
 

@@ -35,4 +35,6 @@ export function versionProblem(
   ];
 }
 
-const CURE = 'Run `npx mikro-orm schema:update --run`, or create and run a migration.';
+/** What makes tables and columns that are missing, and leaves all else as it is. */
+export const ADD_WHAT_IS_MISSING = 'Run `npx cqrs schema --additive --run`, or create and run a migration.';
+const CURE = 'Create a migration, look at it, and run it.';

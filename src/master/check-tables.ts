@@ -1,6 +1,6 @@
 import { CompiledQuery } from 'kysely';
 import type { Problem } from '../core/errors.js';
-import { versionProblem } from '../core/schema-version.js';
+import { ADD_WHAT_IS_MISSING, versionProblem } from '../core/schema-version.js';
 import type { Executor } from '../outbox/outbox.js';
 import { INCARNATION, type MasterTable, REVISION, UPDATED } from './master-table.js';
 
@@ -24,9 +24,6 @@ interface FoundColumn {
   readonly mandatory: boolean;
   readonly fallback: string | null;
 }
-
-const UPDATE_SCHEMA =
-  'Run `npx mikro-orm schema:update --run`, or `npx mikro-orm migration:create` and `npx mikro-orm migration:up`.';
 
 /** What capture relies on: rows that anybody inserts get these from the database itself. */
 const OWN_COLUMNS: readonly { field: string; type: RegExp; fallback: RegExp; why: string }[] = [
@@ -71,12 +68,12 @@ function checkTable(
   found: readonly FoundColumn[],
 ): Problem[] {
   if (!found.some((column) => column.exists)) {
-    return [{ where, what: `its table ${sqlName} is not in the database.`, cure: UPDATE_SCHEMA }];
+    return [{ where, what: `its table ${sqlName} is not in the database.`, cure: ADD_WHAT_IS_MISSING }];
   }
   const missing = fields.filter((field) => !found.some((column) => column.field === field));
   const problems: Problem[] = [];
   if (missing.length > 0) {
-    problems.push({ where, what: `its table ${sqlName} lacks ${missing.join(', ')}.`, cure: UPDATE_SCHEMA });
+    problems.push({ where, what: `its table ${sqlName} lacks ${missing.join(', ')}.`, cure: ADD_WHAT_IS_MISSING });
   } else if (version !== undefined) {
     problems.push(...versionProblem(where, sqlName, { comment: found[0]!.comment, version }));
   }
@@ -84,7 +81,7 @@ function checkTable(
     const column = found.find((one) => one.field === field);
     if (!column) continue;
     const complain = (what: string): void => {
-      problems.push({ where, what: `the column ${field} of ${sqlName} ${what}: ${why}.`, cure: UPDATE_SCHEMA });
+      problems.push({ where, what: `the column ${field} of ${sqlName} ${what}: ${why}.`, cure: ADD_WHAT_IS_MISSING });
     };
     if (!type.test(column.type)) complain(`is of type ${column.type}`);
     if (column.fallback === null) complain('has no default in the database');

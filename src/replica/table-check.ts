@@ -1,5 +1,5 @@
 import type { Problem } from '../core/errors.js';
-import { versionProblem } from '../core/schema-version.js';
+import { ADD_WHAT_IS_MISSING, versionProblem } from '../core/schema-version.js';
 import { isArrayType, isNarrower, roomOf } from './column-room.js';
 import type { ReplicaColumn } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
@@ -12,7 +12,6 @@ export interface Findings {
   readonly warnings: readonly Problem[];
 }
 
-const UPDATE_SCHEMA = 'Run `npx mikro-orm schema:update --run`, or create and run a migration.';
 const TOMBSTONE_FIELDS = ['cqrs_id', 'key', 'incarnation', 'revision', 'updated', 'deleted_at'];
 
 /** @param found null: its schema may not be used; undefined: there is none. */
@@ -90,7 +89,7 @@ class Checks implements Findings {
 
   /** Whether there is any use in looking on. */
   hasColumns(fields: readonly string[]): boolean {
-    if (this.maybe === undefined) this.#complain('does not exist', UPDATE_SCHEMA);
+    if (this.maybe === undefined) this.#complain('does not exist', ADD_WHAT_IS_MISSING);
     else if (this.maybe === null)
       this.#complain('is in a schema that the role of this service may not use', 'GRANT USAGE ON SCHEMA.');
     else if (this.maybe.kind !== 'r' && this.maybe.kind !== 'p') {
@@ -98,7 +97,7 @@ class Checks implements Findings {
       this.#complain(`is ${kind}: rows cannot be stored there under a condition`, 'Name a table of this database.');
     } else {
       const missing = fields.filter((field) => !this.found.columns.some(({ name }) => name === field));
-      if (missing.length > 0) this.#complain(`lacks ${missing.join(', ')}`, UPDATE_SCHEMA);
+      if (missing.length > 0) this.#complain(`lacks ${missing.join(', ')}`, ADD_WHAT_IS_MISSING);
     }
     return this.problems.length === 0;
   }

@@ -89,9 +89,9 @@ test('the steps of the guide, as they are written', async () => {
   const made = [...printed.matchAll(/(?:create table|alter table) "(\w+)"/g)].map(([, name]) => name!);
   expect(made).toContain('cqrs_outbox');
   expect(made.filter((name) => !name.startsWith('cqrs_'))).toEqual(['account']);
-  expect(printed).toMatch(/alter table "account" alter column "cqrs_incarnation" set default greatest\([^;]*;/);
+  expect(printed).toMatch(/alter table "account"\s+alter column "cqrs_incarnation" set default greatest\([^;]*;/);
   await shell(update!, env);
-  expect(await shell(dump!, env)).toContain('Schema is up-to-date');
+  expect(await shell(dump!, env)).toContain('Nothing is to be added');
   expect(await sql(file)).toEqual([fileBefore]);
 
   // 1.

@@ -276,10 +276,9 @@ describe('cqrs.start() looks at the database', () => {
     await orm.schema.refresh();
     await orm.close();
   };
-  const cure =
-    'Run `npx mikro-orm schema:update --run`, or `npx mikro-orm migration:create` and `npx mikro-orm migration:up`.';
+  const cure = 'Run `npx cqrs schema --additive --run`, or create and run a migration.';
 
-  const activityMissing = `activity: its table "cqrs_activity" is not in the database. ${cure.slice(0, -1)}; or set activity.enabled to false.`;
+  const activityMissing = `activity: its table "cqrs_activity" is not in the database. ${cure} Or set activity.enabled to false.`;
 
   test('tables that are missing', async () => {
     expect(await starting()).toEqual([

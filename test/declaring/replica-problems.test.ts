@@ -139,7 +139,7 @@ test('what the database lacks for masters and replicas is told in one error', as
       '"cqrs_routes"',
       '"cqrs_tombstones"',
     ]);
-    for (const complaint of complaints) expect(complaint).toMatch(/npx mikro-orm schema:update --run/);
+    for (const complaint of complaints) expect(complaint).toMatch(/npx cqrs schema --additive --run/);
     await orm.schema.create();
     await expect(cqrs.start()).resolves.toBeUndefined();
   } finally {

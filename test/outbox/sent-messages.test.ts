@@ -144,7 +144,7 @@ test('a table that is not there stops the start, and the schema generator makes 
   await opened.sql('drop table cqrs_sent');
   await expect(opened.cqrs.start()).rejects.toThrow(ConfigurationError);
   await expect(opened.cqrs.check()).rejects.toThrow(
-    /relay\.sentRetentionSeconds: its table .*"cqrs_sent" is not in the database\. Run `npx mikro-orm schema:update --run`/,
+    /relay\.sentRetentionSeconds: its table .*"cqrs_sent" is not in the database\. Run `npx cqrs schema --additive --run`/,
   );
   await opened.orm.schema.update({ safe: true });
   await opened.cqrs.check();

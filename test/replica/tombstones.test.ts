@@ -110,7 +110,7 @@ describe('at start', () => {
       'AccountRef: its table "account_ref" lacks cqrs_incarnation.',
       'Tombstone: its table "cqrs_tombstones" does not exist.',
     ]);
-    expect(problems.every(({ cure }) => cure.includes('npx mikro-orm schema:update --run'))).toBe(true);
+    expect(problems.every(({ cure }) => cure.includes('npx cqrs schema --additive --run'))).toBe(true);
   });
 
   test('the schema generator finds nothing to add', async () => {

@@ -15,6 +15,7 @@ export interface PythonToUs extends AsyncDisposable {
   readonly databases: TwoDatabases;
   readonly exchange: string;
   readonly queue: string;
+  readonly masterUrl: string;
   readonly replicaUrl: string;
   /** Every event of the replica so far, with its name. */
   readonly heard: readonly { readonly name: CqrsEventName; readonly fields: CqrsEvents[CqrsEventName] }[];
@@ -51,6 +52,7 @@ export async function pythonToUs(
     databases,
     exchange,
     queue,
+    masterUrl: masterDatabase.url,
     replicaUrl: replicaDatabase.url,
     heard,
     async [Symbol.asyncDispose]() {

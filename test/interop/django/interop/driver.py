@@ -13,8 +13,9 @@ import json
 import sys
 
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 
+from interop import correlation
 from interop.start import create_tables, set_up
 
 
@@ -72,6 +73,25 @@ class Driver:
                 self.do(step)
             transaction.set_rollback(roll_back)
 
+    def begin(self):
+        """A transaction over several steps, until `commit`."""
+        self.open = transaction.atomic()
+        self.open.__enter__()
+
+    def commit(self):
+        self.open.__exit__(None, None, None)
+
+    def lock(self, model, key):
+        self.models[model].objects.select_for_update().get(pk=key)
+
+    def wait_after_commit(self, lock):
+        """Before anything that was announced since is read again: as if another process came in between."""
+        transaction.on_commit(lambda: wait_for(lock))
+
+    def wait_before_publishing(self, lock):
+        """Holds the next message back when it is complete."""
+        correlation.before_publishing.append(lambda: wait_for(lock))
+
     def command(self, arguments):
         """A command of django-cqrs, without the cost of a new process."""
         printed = io.StringIO()
@@ -98,6 +118,11 @@ class Driver:
         if field.get_internal_type() == 'BinaryField':
             return field.name, bytes.fromhex(value)
         return field.name, field.to_python(value)
+
+
+def wait_for(lock):
+    with connection.cursor() as cursor:
+        cursor.execute('select pg_advisory_lock(%s), pg_advisory_unlock(%s)', [lock, lock])
 
 
 def main():
