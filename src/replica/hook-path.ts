@@ -156,7 +156,8 @@ export class HookPath {
         break;
       }
       together.check();
-      const stored = await this.parts.flushes.flush(em, definition, stamps);
+      const { stored, missed } = await this.parts.flushes.flush(em, definition, stamps);
+      if (missed) throw new KeptBack(); // whose it was tells each alone
       const missing = await this.#stamp(
         em,
         done.filter(({ stamp }) => !stored.has(stamp)),
@@ -199,7 +200,8 @@ export class HookPath {
             context: this.#context(em, message),
           })
         : await this.#write(em, message, action);
-    await em.flush();
+    const { missed } = await this.parts.flushes.flush(em, definition, new Map());
+    if (missed && (await this.#exists(em, message))) throw new KeptBack();
     const missing = await this.#stamp(em, [{ message, decision, stamp: stampOf(message, decision), entity }]);
     return { kind: missing.size === 0 ? 'row' : 'tombstone', version };
   }

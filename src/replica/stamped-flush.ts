@@ -24,12 +24,15 @@ export class StampedFlush {
     this.#wrap(root.getDriver() as unknown as FlushingDriver);
   }
 
-  /** Flushes, and answers whose row and version are stored for certain. @param stamps by the entity of the row. */
+  /**
+   * Flushes, and answers whose row and version are stored for certain, and whether an UPDATE of the replica's table met fewer
+   * rows than it was to: they are gone, or the database has kept it back. @param stamps by the entity of the row.
+   */
   async flush(
     em: EntityManager,
     definition: ReplicaDefinition,
     stamps: ReadonlyMap<object, Stamp>,
-  ): Promise<ReadonlySet<Stamp>> {
+  ): Promise<{ readonly stored: ReadonlySet<Stamp>; readonly missed: boolean }> {
     const transaction = em.getTransactionContext<object>()!;
     const flush = new Flush(em, definition, stamps);
     this.#running.set(transaction, flush);
@@ -39,7 +42,8 @@ export class StampedFlush {
       this.#running.delete(transaction);
     }
     // What a subscriber does behind the statement might be to the same rows, and so might a deletion, through a foreign key.
-    return flush.deletes || hasListeners(this.root) ? new Set() : flush.stored;
+    const certain = !flush.deletes && !hasListeners(this.root);
+    return { stored: certain ? flush.stored : new Set(), missed: flush.missed };
   }
 
   #wrap(driver: FlushingDriver): void {
@@ -58,7 +62,16 @@ export class StampedFlush {
     driver.nativeUpdateMany = async (entity, where, data, options, ...rest) => {
       const flush = options?.upsert ? undefined : this.#flushOf(driver, entity, options);
       const affectedRows = await flush?.update(data);
-      return affectedRows === undefined ? updateMany(entity, where, data, options, ...rest) : { affectedRows };
+      const result =
+        affectedRows === undefined ? await updateMany(entity, where, data, options, ...rest) : { affectedRows };
+      flush?.look(result, data.length);
+      return result;
+    };
+    const updateOne = driver.nativeUpdate.bind(driver);
+    driver.nativeUpdate = async (entity, where, data, options, ...rest) => {
+      const result = await updateOne(entity, where, data, options, ...rest);
+      if (!options?.upsert) this.#flushOf(driver, entity, options)?.look(result, 1);
+      return result;
     };
   }
 
@@ -74,6 +87,8 @@ class Flush {
   readonly stored = new Set<Stamp>();
   /** Whether it deletes rows, which it does last. */
   deletes = false;
+  /** Whether an UPDATE met fewer rows than it was to. */
+  missed = false;
 
   constructor(
     private readonly em: EntityManager,
@@ -105,6 +120,12 @@ class Flush {
       };
     });
     return { rows, stamped };
+  }
+
+  /** Looks at the answer of an UPDATE. */
+  look(result: unknown, rows: number): void {
+    const { affectedRows } = result as { affectedRows?: number };
+    if (affectedRows !== undefined && affectedRows < rows) this.missed = true;
   }
 
   /** Does an UPDATE of many rows. @returns how many there were; undefined when it is not one that can be done here. */
@@ -265,6 +286,13 @@ interface FlushingDriver {
   readonly metadata: { find(entity: unknown): ReplicaDefinition['meta'] | undefined };
   getTableName(meta: ReplicaDefinition['meta'], options: DriverOptions | undefined): string;
   nativeInsertMany(entity: unknown, data: Row[], options?: DriverOptions, ...rest: unknown[]): Promise<object>;
+  nativeUpdate(
+    entity: unknown,
+    where: unknown,
+    data: Row,
+    options?: DriverOptions,
+    ...rest: unknown[]
+  ): Promise<object>;
   nativeUpdateMany(
     entity: unknown,
     where: unknown[],

@@ -78,6 +78,29 @@ describe.each(['plain', 'hooked'])('%s', (table) => {
     expect(brief(await service.handle([row(7, 0)]))).toEqual(['duplicate']);
   });
 
+  test('a change to values that the database keeps back, beside others and alone', async () => {
+    await service.rows(`create or replace function keep_values() returns trigger language plpgsql as $$ begin
+      if new.name = 'skip' then return null; end if; return new; end $$`);
+    await service.handle([row(7, 0), row(8, 0)]);
+    await service.rows(
+      `create trigger keep_values before insert or update on ${table} for each row execute function keep_values()`,
+    );
+    const skip = (id: number, revision: number) => message({ id, name: 'skip' }, { cqrsId: table, revision });
+    // The version alone must not be stored either: the row would look right for ever.
+    expect(brief(await service.handle([skip(7, 1)]))).toEqual(['suppressed']);
+    expect(brief(await service.handle([skip(7, 1), row(8, 1)]))).toEqual(['suppressed', 'update']);
+    expect(brief(await service.handle([skip(6, 0), row(7, 2), skip(8, 2)]))).toEqual([
+      'suppressed',
+      'update',
+      'suppressed',
+    ]);
+    expect(await service.rows(`select id::text, name, cqrs_revision from ${table} order by id`)).toEqual([
+      { id: '7', name: 'r2', cqrs_revision: 2 },
+      { id: '8', name: 'r1', cqrs_revision: 1 },
+    ]);
+    await service.rows(`drop trigger keep_values on ${table}`);
+  });
+
   test('a deletion', async () => {
     await service.handle([row(7, 0), row(8, 0)]);
     await keepBack('delete');
