@@ -29,7 +29,7 @@ import {
   type SyncResult,
 } from './master/row-sender.js';
 import { HandOver } from './outbox/hand-over.js';
-import { type OutboxState, readOutboxState } from './outbox/held-messages.js';
+import type { OutboxState } from './outbox/held-messages.js';
 import { RefusedMessages } from './outbox/refused-messages.js';
 import { Relay } from './outbox/relay.js';
 import { readSent, type SentMessageRow } from './outbox/sent-messages.js';
@@ -235,6 +235,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
       tables: this.#parts.master.tables,
       sentTable: this.#parts.master.sentTable,
       transport: this.transport,
+      make: this.masterRuntime.createMaker(),
       connect: () => this.connect(),
       settings: this.settings,
       events: this.events,
@@ -289,7 +290,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
   /** What waits in the outbox; undefined for a service without masters. */
   async outboxState(): Promise<OutboxState | undefined> {
-    return this.masters.size > 0 ? readOutboxState(await this.#client(), this.#parts.master.tables) : undefined;
+    return this.masters.size > 0 ? this.#parts.master.outboxState() : undefined;
   }
 
   /**
@@ -377,7 +378,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
     if (problems.length > 0) throw new ConfigurationError(problems);
     const [masters, replicas] = [this.masters.size > 0, this.replicas.size > 0];
     const activity = this.#parts.activity.isRecorded;
-    keepNeededTables(storage, { masters, replicas, sent: master.keepsSent, activity });
+    keepNeededTables(storage, { masters, replicas, sent: master.keepsSent, triggers: master.usesTriggers, activity });
     if (this.masters.size + this.replicas.size > 0) {
       this.#watchPool = saveRoundTrips(this.orm.driver.getConnection('write') as unknown as NativeConnection);
     }

@@ -11,6 +11,7 @@ export interface Note extends NoteRecord {
 const NOTEWORTHY = [
   'cqrs.master.uncaptured',
   'cqrs.master.fields-changed',
+  'cqrs.master.set-aside',
   'cqrs.relay.started',
   'cqrs.relay.stopped',
   'cqrs.relay.unroutable',

@@ -23,6 +23,11 @@ export interface CqrsEvents {
    * what was added, at replicas, until `cqrs reconcile` has run.
    */
   'cqrs.master.fields-changed': { cqrsId: string; added: readonly string[]; removed: readonly string[] };
+  /**
+   * No message could be made of a change that a trigger has captured: code of the application failed, or the row cannot
+   * travel. Later changes of its row wait behind it, all others go on; it is tried again.
+   */
+  'cqrs.master.set-aside': { entity: string; instancePk: string; reason: string; error: Error; retryInMs: number };
 
   'cqrs.relay.started': { owner: string };
   'cqrs.relay.stopped': { owner: string };

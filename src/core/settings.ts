@@ -55,6 +55,12 @@ const fn = <F extends (...args: never[]) => unknown>(): z.ZodType<F, F> =>
   z.custom<F>((value) => typeof value === 'function', 'expected a function');
 
 const master = z.strictObject({
+  capture: z
+    .enum(['driver', 'trigger'])
+    .default('driver')
+    .describe(
+      'How writes of masters are captured: at the driver of MikroORM, or by triggers in the database, whoever writes. An entity says otherwise with `CQRS_CAPTURE`.',
+    ),
   messageTtlSeconds: seconds
     .nullable()
     .default(86_400)
@@ -62,12 +68,14 @@ const master = z.strictObject({
   correlationFunction: fn<(context: CorrelationContext) => WireValue>()
     .nullable()
     .default(null)
-    .describe('Called once for each message inside the transaction; its answer travels as `correlation_id`.'),
+    .describe(
+      'Called once for each message inside the transaction, with trigger capture in the relay; its answer travels as `correlation_id`.',
+    ),
   metaFunction: fn<(context: MetaContext) => WireValue>()
     .nullable()
     .default(null)
     .describe(
-      'Called once for each message inside the transaction; its answer travels as `meta`, unless the entity has `getCqrsMeta`.',
+      'Called once for each message inside the transaction, with trigger capture in the relay; its answer travels as `meta`, unless the entity has `getCqrsMeta`.',
     ),
 });
 

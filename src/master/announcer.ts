@@ -80,6 +80,38 @@ export class Announcer {
     return { ids, bytes, committed: () => this.#committed(entries) };
   }
 
+  /**
+   * The messages of changes that triggers have captured.
+   * @param definitionFor by which definition the messages of a change are made.
+   */
+  async entriesOf(
+    transaction: TransactionContext,
+    changes: readonly (PendingChange & { readonly createdAt?: string })[],
+    definitionFor: (change: PendingChange) => (definition: MasterDefinition) => MasterDefinition,
+  ): Promise<OutboxEntry[]> {
+    this.#tellOfUnknownKinds(changes);
+    const entries: OutboxEntry[] = [];
+    for (const part of withoutRepeatedKeys(changes)) {
+      const announcements: Announcement[] = [];
+      const times: (string | undefined)[] = [];
+      for (const change of part) {
+        const by = definitionFor(change);
+        for (const announcement of this.decideAll(transaction, [change])) {
+          announcements.push({ ...announcement, definition: by(announcement.definition) });
+          times.push(change.createdAt);
+        }
+      }
+      const made = await this.#serialize(transaction, announcements);
+      entries.push(...made.map((entry, index) => ({ ...entry, createdAt: times[index] })));
+    }
+    return entries;
+  }
+
+  /** Says that these messages are committed. */
+  tell(entries: readonly OutboxEntry[]): void {
+    if (entries.length > 0) this.#committed(entries);
+  }
+
   /** Whether a row passes `isSyncInstance` of its master. */
   matches(transaction: TransactionContext, definition: MasterDefinition, row: RowImage): boolean {
     const filter = definition.hooks.isSyncInstance;
@@ -192,6 +224,22 @@ export class Announcer {
     }
     return complete;
   }
+}
+
+/** In parts, in their order: two states of one row would be one entity, the later one. */
+function withoutRepeatedKeys<C extends PendingChange>(changes: readonly C[]): C[][] {
+  const parts: C[][] = [];
+  let keys = new Set<string>();
+  for (const change of changes) {
+    const id = `${change.table.name}\u0000${change.key}`;
+    if (parts.length === 0 || keys.has(id)) {
+      parts.push([]);
+      keys = new Set();
+    }
+    keys.add(id);
+    parts.at(-1)!.push(change);
+  }
+  return parts;
 }
 
 /**

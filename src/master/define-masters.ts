@@ -4,9 +4,9 @@ import { didYouMean } from '../core/nearest-name.js';
 import { findHooks } from './master-hooks.js';
 import { chooseColumns, type Complain } from './choose-columns.js';
 import { isMaster, type MasterDefinition, type MasterStatics, needsEntity } from './master-definition.js';
-import { MasterTable, OWN_PROPERTIES } from './master-table.js';
+import { type Capture, MasterTable, OWN_PROPERTIES } from './master-table.js';
 
-const STATICS = ['CQRS_ID', 'CQRS_PRODUCE', 'CQRS_FIELDS', 'CQRS_SERIALIZER', 'CQRS_TRACKED_FIELDS'];
+const STATICS = ['CQRS_ID', 'CQRS_PRODUCE', 'CQRS_CAPTURE', 'CQRS_FIELDS', 'CQRS_SERIALIZER', 'CQRS_TRACKED_FIELDS'];
 const REPLICA = Symbol.for('mikro-orm-cqrs.replica');
 
 /** All masters among the discovered entities, and everything that is wrong with their declarations. */
@@ -14,6 +14,8 @@ export function defineMasters(
   entities: readonly EntityMetadata[],
   quote: (identifier: string) => string,
   nextIncarnation: string,
+  /** Of those that do not say. */
+  capture: Capture = 'driver',
 ): { definitions: MasterDefinition[]; tables: MasterTable[]; problems: Problem[] } {
   const problems: Problem[] = [];
   const definitions: MasterDefinition[] = [];
@@ -44,6 +46,7 @@ export function defineMasters(
     tables.set(meta.root, table);
     const members = inTable.filter((one) => one === meta || idOwner(one, entities) === meta);
     const definition = define(meta, members, cqrsId, table, complain);
+    chooseCapture(definition, { first: !definitions.some((one) => one.table === table), capture, complain });
     definitions.push(definition);
     for (const member of members) table.assign(definition, member.discriminatorValue);
     if (definition.tracked.length > 0 || definition.hooks.isSyncInstance) table.needsBefore = true;
@@ -54,6 +57,23 @@ export function defineMasters(
       definitions.filter((one) => one.table === table),
     );
   return { definitions, tables: [...tables.values()], problems };
+}
+
+/** One table has one way of capture. */
+function chooseCapture(
+  { meta, table }: MasterDefinition,
+  { first, capture, complain }: { first: boolean; capture: Capture; complain: Complain },
+): void {
+  const own = (meta.class as MasterStatics).CQRS_CAPTURE ?? capture;
+  if (own !== 'driver' && own !== 'trigger')
+    complain(`has the CQRS_CAPTURE '${String(own)}'.`, "Use 'driver' or 'trigger'.");
+  else if (first) table.capture = own;
+  else if (table.capture !== own) {
+    complain(
+      `is captured by ${own}, and another master in its table by ${table.capture}.`,
+      'Give CQRS_CAPTURE to the root of the table, and to no other.',
+    );
+  }
 }
 
 /** What travels, what is tracked, and what code of the user's is shown: an entity as `em.find` gives it. */

@@ -43,7 +43,9 @@ export function hydrate(em: EntityManager, definition: MasterDefinition, row: Ro
   const read = driverReader(em);
   const values: Record<string, unknown> = {};
   for (const { field, position } of table.readColumns) {
-    const text = row[position]!;
+    const text = row[position];
+    // Of an image that was captured before the column was there.
+    if (text === undefined) continue;
     values[field] = text === null ? null : read(table.driverTypes[position]!, text);
   }
   const data = em.getDriver().mapResult(values as never, meta as never);

@@ -2,7 +2,7 @@ import type { EntityMetadata } from '@mikro-orm/core';
 import type { Definition } from '../core/registry.js';
 import type { MetaContext } from '../core/settings.js';
 import type { WireValue } from '../core/wire-values.js';
-import type { MasterColumn, MasterTable } from './master-table.js';
+import type { Capture, MasterColumn, MasterTable } from './master-table.js';
 
 /** A checked master: what its class declares, resolved to columns once. */
 export interface MasterDefinition extends Definition {
@@ -34,6 +34,7 @@ export interface MasterHooks {
 export interface MasterStatics {
   readonly CQRS_ID?: string;
   readonly CQRS_PRODUCE?: boolean;
+  readonly CQRS_CAPTURE?: Capture;
   readonly CQRS_FIELDS?: '__all__' | readonly string[];
   readonly CQRS_SERIALIZER?: CqrsSerializer;
   readonly CQRS_TRACKED_FIELDS?: '__all__' | readonly string[];

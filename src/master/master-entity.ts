@@ -15,6 +15,7 @@ import type { WireObject, WireValue } from '../core/wire-values.js';
 import { nextIncarnation } from '../outbox/incarnations.js';
 import type { MasterManager } from './bulk.js';
 import { type CqrsSerializer, isMaster, MASTER, type MasterStatics } from './master-definition.js';
+import type { Capture } from './master-table.js';
 import type { MasterRuntime } from './master-runtime.js';
 
 /**
@@ -86,6 +87,8 @@ export interface MasterClass {
   readonly CQRS_ID?: string;
   /** False: declared, but nothing is sent. Default true. */
   readonly CQRS_PRODUCE: boolean;
+  /** Where writes are captured: at MikroORM's driver, or by triggers in the database. Default: `settings.master.capture`. */
+  readonly CQRS_CAPTURE?: Capture;
   /** The properties that travel, the key among them. Default: all. */
   readonly CQRS_FIELDS: '__all__' | readonly string[];
   /** Decides what travels instead of CQRS_FIELDS. */
@@ -198,6 +201,7 @@ defineEntity({ class: MasterEntity, abstract: true, properties: masterProperties
 export interface MasterOptions<Entity> {
   id: string;
   produce?: boolean;
+  capture?: Capture;
   fields?: '__all__' | FieldsOf<Entity>;
   trackedFields?: '__all__' | FieldsOf<Entity>;
   serializer?: (entity: Entity) => object | Promise<object>;
@@ -229,6 +233,7 @@ export function master<Schema extends { meta: EntitySchema['meta'] }>(
   const statics: Record<keyof MasterStatics, unknown> = {
     CQRS_ID: options.id,
     CQRS_PRODUCE: options.produce,
+    CQRS_CAPTURE: options.capture,
     CQRS_FIELDS: options.fields,
     CQRS_TRACKED_FIELDS: options.trackedFields,
     CQRS_SERIALIZER: options.serializer,

@@ -36,12 +36,18 @@ export class MasterRuntime {
       readonly announcer: Announcer;
       readonly log: TransactionLog;
       readonly raiseIncarnations: (over: number) => Promise<void>;
+      readonly createMaker: () => () => Promise<boolean>;
     },
   ) {}
 
   /** Makes incarnations from now on greater than this one, which replicas know. */
   raiseIncarnations(over: number): Promise<void> {
     return this.parts.raiseIncarnations(over);
+  }
+
+  /** What a relay calls before it looks into the outbox: makes some messages, and answers whether there is more. */
+  createMaker(): () => Promise<boolean> {
+    return this.parts.createMaker();
   }
 
   manager<T extends object>(entity: abstract new (...args: never[]) => T, em: EntityManager): MasterManager<T> {
@@ -90,6 +96,8 @@ export class MasterRuntime {
       for (let start = 0; start < keys.length; start += PAGE) {
         const images = await readKeys(place, sqlName, keys.slice(start, start + PAGE));
         found += images.length;
+        // The database has noted them already.
+        if (table.capture === 'trigger') continue;
         if (how === 'created') await this.#announceCreated(place, sqlName, images, pending);
         else await this.#announceUpdated(place, sqlName, images, pending);
       }
@@ -141,6 +149,16 @@ export class MasterRuntime {
 
   /** What the open transaction of an EntityManager would announce if it committed now; nothing is written. */
   pending(em: EntityManager): PendingAnnouncement[] {
+    const triggered = [...this.parts.masters].find(({ table }) => table.capture === 'trigger');
+    if (triggered) {
+      throw new ConfigurationError([
+        {
+          where: triggered.meta.className,
+          what: 'its writes are captured by triggers, and cqrs.pending() only knows those that are captured at the driver.',
+          cure: 'Look at the rows themselves before the commit.',
+        },
+      ]);
+    }
     const transaction = em.getTransactionContext() as TransactionContext | undefined;
     const changes = transaction && this.parts.log.changesOf(transaction)?.list();
     if (!changes) return [];

@@ -1,36 +1,51 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { EntityMetadata, MetadataStorage, MikroORM } from '@mikro-orm/core';
+import type { EntityMetadata, MetadataStorage, MikroORM, TriggerDef } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
+import { CompiledQuery } from 'kysely';
 import type { Problem } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { failPoint } from '../core/fail-points.js';
+import { quoted } from '../core/identifiers.js';
 import { Registry } from '../core/registry.js';
 import type { Settings } from '../core/settings.js';
 import type { SqlWrite } from '../core/sql-statements.js';
-import { HELD_VERSION, HeldMessage } from '../outbox/held-messages.js';
+import { HELD_VERSION, HeldMessage, type OutboxState, readOutboxState } from '../outbox/held-messages.js';
 import { nextIncarnation, raiseSequence, sequenceOf } from '../outbox/incarnations.js';
 import { type Executor, OUTBOX_VERSION, OutboxMessage, type Tables } from '../outbox/outbox.js';
 import { KnownRoute, ROUTES_VERSION } from '../outbox/routes.js';
 import { SENT_VERSION, SentMessage } from '../outbox/sent-messages.js';
 import { Announcer } from './announcer.js';
 import { checkSequence } from './check-sequence.js';
+import { captureTriggers, type TriggerDefinition, type TriggerTarget } from './capture-triggers.js';
+import { CAPTURED_VERSION, CapturedChange, readNotedState, withNoted } from './captured-changes.js';
 import { checkTables, type ExpectedTable, expectedTable } from './check-tables.js';
+import { checkTriggers } from './check-triggers.js';
 import { learnDriverTypes } from './column-oids.js';
 import { databaseWrites } from './database-writes.js';
 import { defineMasters } from './define-masters.js';
 import type { MasterDefinition } from './master-definition.js';
 import { MasterRuntime } from './master-runtime.js';
-import type { MasterTable } from './master-table.js';
+import type { Capture, MasterTable } from './master-table.js';
+import { MessageMaker } from './message-maker.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
 import { describeOwnProperties } from './own-properties.js';
+import { muteStatements } from './muted-statements.js';
+import { partsWithoutTriggers } from './parts-without-triggers.js';
 import { pivotTables } from './pivot-tables.js';
 import { readRelatedTables } from './related-tables.js';
 import { checkSession } from './session-settings.js';
-import { aroundClear, clearedBySchemaTools } from './schema-tools.js';
+import { aroundClear, clearedBySchemaTools, keepTable } from './schema-tools.js';
 import { MasterSync } from './sync.js';
-import { TransactionLog } from './transaction-log.js';
+import { afterEachCommit, TransactionLog } from './transaction-log.js';
 import { type HeardConnection, UncapturedWrites } from './uncaptured-writes.js';
 import { WriteCapture } from './write-capture.js';
+
+type OwnTable =
+  | typeof OutboxMessage
+  | typeof HeldMessage
+  | typeof KnownRoute
+  | typeof SentMessage
+  | typeof CapturedChange;
 
 /** Everything that a service with masters has, put together: definitions, capture, announcing, SYNC. */
 export class MasterSide {
@@ -41,6 +56,7 @@ export class MasterSide {
   readonly #muted = new AsyncLocalStorage<true>();
   readonly #quote: (identifier: string) => string;
   #tables: readonly MasterTable[] = [];
+  readonly #triggers = new Map<MasterTable, readonly TriggerDefinition[]>();
   #uncaptured?: UncapturedWrites;
   #outboxTable?: string;
 
@@ -76,6 +92,7 @@ export class MasterSide {
       announcer: this.#announcer,
       log: this.#log,
       raiseIncarnations: (over) => this.#raiseIncarnations(over),
+      createMaker: () => this.#createMaker(),
     });
   }
 
@@ -122,16 +139,28 @@ export class MasterSide {
 
   /** Finds the masters among the entities and starts to capture their writes; answers what is wrong with them. */
   discover(entities: readonly EntityMetadata[], storage: MetadataStorage): Problem[] {
-    const { definitions, tables, problems } = defineMasters(entities, this.#quote, nextIncarnation(this.sequence));
+    const { capture } = this.parts.settings.master;
+    const { definitions, tables, problems } = defineMasters(
+      entities,
+      this.#quote,
+      nextIncarnation(this.sequence),
+      capture,
+    );
     if (problems.length > 0) return problems;
     for (const definition of definitions) this.masters.add(definition);
     this.#tables = tables;
+    if (!this.usesTriggers) keepTable(this.parts.orm.config, CapturedChange.meta.tableName);
     if (tables.length === 0) return [];
     this.#capture(entities, tables);
     // The schema generator makes what comes last first, and the defaults of masters need its sequence.
     const outbox = storage.find(OutboxMessage.meta.class as never)!;
     storage.reset(outbox.class as never);
     storage.set(outbox.class as never, outbox);
+    for (const table of this.#triggered) {
+      const triggers = captureTriggers(this.#targetOf(table));
+      this.#triggers.set(table, triggers);
+      table.root.triggers.push(...(triggers as TriggerDef[]));
+    }
     return [];
   }
 
@@ -140,11 +169,7 @@ export class MasterSide {
     if (this.#tables.length === 0) return [];
     const { orm } = this.parts;
     const client = await this.#client();
-    const own = (
-      where: string,
-      { meta }: typeof OutboxMessage | typeof HeldMessage | typeof KnownRoute | typeof SentMessage,
-      version: number,
-    ): ExpectedTable => {
+    const own = (where: string, { meta }: OwnTable, version: number): ExpectedTable => {
       const fields = orm
         .getMetadata()
         .get(meta.class)
@@ -156,11 +181,19 @@ export class MasterSide {
       own('outbox', OutboxMessage, OUTBOX_VERSION),
       own('refused messages', HeldMessage, HELD_VERSION),
       own('routes', KnownRoute, ROUTES_VERSION),
+      ...(this.#triggered.length > 0 ? [own('captured changes', CapturedChange, CAPTURED_VERSION)] : []),
       ...(this.keepsSent ? [own('relay.sentRetentionSeconds', SentMessage, SENT_VERSION)] : []),
       ...this.#tables.map((table) => expectedTable(table, this.#driver.getTableName(table.root, {}))),
     ]);
     if (problems.length === 0) problems.push(...(await this.#checkSequence(client)));
-    const settings = this.#tables.map((table) => table.settings);
+    const triggers = this.#triggered.map((table) => ({
+      entity: table.root.className,
+      sqlName: this.tableName(table.root),
+      triggers: this.#triggers.get(table)!,
+    }));
+    // Without their tables there is nothing to ask for triggers.
+    if (problems.length === 0) problems.push(...(await checkTriggers(client, triggers)));
+    const settings = this.#captured('driver').map((table) => table.settings);
     return [...problems, ...(await checkSession(client, settings))];
   }
 
@@ -173,10 +206,12 @@ export class MasterSide {
   async warnOfUncaptured(): Promise<void> {
     if (!this.#uncaptured) return;
     const client = await this.#client();
-    const related = await readRelatedTables(
+    const all = await readRelatedTables(
       client,
       new Map(this.#tables.map((table) => [this.#driver.getTableName(table.root, {}), table])),
     );
+    for (const warning of partsWithoutTriggers(all)) this.parts.events.emit('cqrs.master.uncaptured', warning);
+    const related = all.filter(({ master }) => master.capture === 'driver');
     for (const { master, kind, schema, name } of related) {
       if (kind === 'itself') this.#uncaptured.locate(master, schema);
       else this.#uncaptured.know(master, name);
@@ -234,14 +269,94 @@ export class MasterSide {
       await this.withoutReplication(clear);
       if (!isMuted()) this.parts.events.emit('cqrs.master.uncaptured', clearedBySchemaTools(tables));
     });
-    this.#uncaptured = new UncapturedWrites({ tables, events: this.parts.events, isMuted });
+    const byDriver = tables.filter((table) => table.capture === 'driver');
+    this.#uncaptured = new UncapturedWrites({ tables: byDriver, events: this.parts.events, isMuted });
     this.#uncaptured.install(connection as unknown as HeardConnection);
     this.#log.install(connection);
-    new WriteCapture({
-      driver,
-      log: this.#log,
-      isMuted,
-      announceNow: async (transaction, changes) => (await this.#announcer.announce(transaction, changes))(),
-    }).install(tables);
+    if (byDriver.length > 0) {
+      new WriteCapture({
+        driver,
+        log: this.#log,
+        isMuted,
+        announceNow: async (transaction, changes) => (await this.#announcer.announce(transaction, changes))(),
+      }).install(byDriver);
+    }
+    if (byDriver.length < tables.length) {
+      const { onCommitted } = this.parts;
+      muteStatements(connection, { isMuted, wrote: onCommitted });
+      afterEachCommit(connection, onCommitted);
+    }
+  }
+
+  #captured(capture: Capture): readonly MasterTable[] {
+    return this.#tables.filter((table) => table.capture === capture);
+  }
+
+  get #triggered(): readonly MasterTable[] {
+    return this.#captured('trigger');
+  }
+
+  #targetOf(table: MasterTable): TriggerTarget {
+    const { orm, settings } = this.parts;
+    const schemaOf = ({ schema }: EntityMetadata): string =>
+      schema ?? orm.config.get('schema') ?? orm.driver.getPlatform().getDefaultSchemaName()!;
+    const named = ({ meta }: OwnTable): string => `${quoted(schemaOf(meta))}.${quoted(meta.tableName)}`;
+    return {
+      table,
+      schema: schemaOf(table.root),
+      captured: named(CapturedChange),
+      nextIncarnation: nextIncarnation(sequenceOf(named(OutboxMessage))),
+      longest: settings.maxPayloadBytes,
+    };
+  }
+
+  /**
+   * Makes messages of what triggers have captured and answers whether there is more. Also of what they had captured when
+   * the masters went back to the driver.
+   */
+  #createMaker(): () => Promise<boolean> {
+    const { orm, settings, events } = this.parts;
+    const captured = this.tableName(CapturedChange.meta);
+    const outbox = this.outboxTable;
+    const maker = new MessageMaker({
+      orm,
+      settings,
+      events,
+      announcer: this.#announcer,
+      tables: this.#tables,
+      captured,
+      outbox,
+    });
+    let isThere: Promise<boolean> | undefined;
+    return async () => {
+      if (!this.usesTriggers && !(await (isThere ??= this.#exists(captured)))) return false;
+      return maker.make();
+    };
+  }
+
+  async #exists(sqlName: string): Promise<boolean> {
+    const client = await this.#client();
+    const { rows } = await client.executeQuery<{ found: boolean }>(
+      CompiledQuery.raw('select to_regclass($1) is not null as found', [sqlName]) as CompiledQuery<{ found: boolean }>,
+    );
+    return rows[0]!.found;
+  }
+
+  /** Where triggers note changes, as SQL names it; undefined: nowhere. */
+  get capturedTable(): string | undefined {
+    return this.#triggered.length > 0 ? this.tableName(CapturedChange.meta) : undefined;
+  }
+
+  /** What waits for the broker, and for its message. */
+  async outboxState(): Promise<OutboxState> {
+    const client = await this.#client();
+    const waiting = await readOutboxState(client, this.tables);
+    const table = this.capturedTable;
+    return table === undefined ? waiting : withNoted(waiting, await readNotedState(client, table));
+  }
+
+  /** Whether changes that have no message yet are known only to the database. */
+  get usesTriggers(): boolean {
+    return this.#triggered.length > 0;
   }
 }

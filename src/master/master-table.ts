@@ -30,6 +30,9 @@ export interface MasterColumn {
   readonly lazy: boolean;
 }
 
+/** Where writes are captured: at the driver of MikroORM, or by triggers in the database. */
+export type Capture = 'driver' | 'trigger';
+
 /** A row as PostgreSQL printed it, one text a column, in the order of `MasterTable.readColumns`. */
 export type RowImage = readonly (string | null)[];
 
@@ -117,15 +120,27 @@ export class MasterTable {
     this.driverTypes = types;
     this.settings.add(types);
     const { constants } = this.settings;
-    const read = (expression: (column: MasterColumn) => string): string =>
-      `row(${[...this.readColumns.map((column) => asText(column, expression(column))), ...constants].join(', ')})::text as "${IMAGE}"`;
-    // The cast of an inet adds a netmask that its own output leaves out.
-    const plain = (column: MasterColumn): string =>
-      /^inet$/i.test(column.type) ? `abbrev(${this.quote(column.field)})` : this.quote(column.field);
-    this.returning = read(plain);
-    this.returningDeleted = read((column) =>
-      column.field === UPDATED ? nextUpdated(this.quote(UPDATED)) : plain(column),
-    );
+    const read = (updated?: string): string =>
+      `${this.#record((field) => this.quote(field), { updated, constants })} as "${IMAGE}"`;
+    this.returning = read();
+    this.returningDeleted = read(nextUpdated(this.quote(UPDATED)));
+  }
+
+  /** The image of the row called `alias`, in a function whose settings are those that rows travel under. */
+  recordOf(alias: string, updated?: string): string {
+    return this.#record((field) => `${alias}.${this.quote(field)}`, { updated, constants: [] });
+  }
+
+  #record(
+    named: (field: string) => string,
+    { updated, constants }: { updated: string | undefined; constants: readonly string[] },
+  ): string {
+    const printed = (column: MasterColumn): string => {
+      if (updated !== undefined && column.field === UPDATED) return asText(column, updated);
+      // The cast of an inet adds a netmask that its own output leaves out.
+      return asText(column, /^inet$/i.test(column.type) ? `abbrev(${named(column.field)})` : named(column.field));
+    };
+    return `row(${[...this.readColumns.map(printed), ...constants].join(', ')})::text`;
   }
 
   /** Says which master the rows of this table are; with a discriminator value, for those rows alone. */
@@ -157,6 +172,9 @@ export class MasterTable {
   /** True when some master of this table needs rows as they were before the transaction. */
   needsBefore = false;
 
+  /** How its writes are captured. */
+  capture: Capture = 'driver';
+
   /**
    * Reads, and removes, our column from a returned database row.
    * @throws SessionSettingError when the session prints otherwise than replicas read.
@@ -176,6 +194,11 @@ export class MasterTable {
     const width = this.readColumns.length;
     this.settings.check(image, width, this.#positions.get(UPDATED)!);
     image.length = width;
+    return this.inUtc(image);
+  }
+
+  /** A row whose times with a zone are those of UTC. */
+  inUtc(image: (string | null)[]): RowImage {
     for (const position of this.#times) {
       const time = image[position];
       if (time && !time.endsWith('+00')) image[position] = inUtc(time);

@@ -41,6 +41,7 @@ export interface SqlConnection extends TransactionalConnection {
 export interface ImplicitTransaction {
   readonly sessionContext?: object | undefined;
   readonly loggerContext?: object | undefined;
+  readonly isolationLevel?: 'read committed';
 }
 
 /** The part of an EntityManager that says so. */

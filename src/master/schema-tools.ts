@@ -31,6 +31,15 @@ export function aroundClear(
   };
 }
 
+/** The schema generator neither makes nor drops this table. */
+export function keepTable(
+  config: { get(name: 'schemaGenerator'): object; set(name: 'schemaGenerator', value: never): void },
+  table: string,
+): void {
+  const options = config.get('schemaGenerator') as { skipTables?: (string | RegExp)[] };
+  config.set('schemaGenerator', { ...options, skipTables: [...(options.skipTables ?? []), table] } as never);
+}
+
 export function clearedBySchemaTools(tables: readonly MasterTable[]): CqrsEvents['cqrs.master.uncaptured'] {
   return {
     entity: tables.map(({ root }) => root.className).join(', '),

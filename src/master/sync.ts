@@ -11,6 +11,7 @@ import { formatMicroseconds } from '../core/wire-times.js';
 import type { Executor, OutboxEntry } from '../outbox/outbox.js';
 import type { Turn } from '../outbox/hand-over.js';
 import type { Announcer } from './announcer.js';
+import { MUTED, REBORN } from './capture-triggers.js';
 import type { BeforeImages } from './before-images.js';
 import { CAPTURED } from './captured-statement.js';
 import type { MasterDefinition } from './master-definition.js';
@@ -229,6 +230,8 @@ export class MasterSync {
       keyArrays(keys, types),
     );
     if (!newIncarnation || images.size === 0) return images;
+    // Triggers leave alone what is begun here, and note nothing: it is sent from here.
+    if (table.capture === 'trigger') await session.run({ text: OWN_UPDATE, parameters: [] });
     // An UPDATE alone would lock in no order of its own, and two of them could wait for each other.
     return read(
       `update ${name} set ${reborn(table)} where ${among} returning ${table.returning}`,
@@ -327,6 +330,9 @@ export class MasterSync {
     return this.#driver().getConnection('write');
   }
 }
+
+/** For the rest of a transaction of ours. */
+const OWN_UPDATE = `select set_config('${MUTED}', '1', true), set_config('${REBORN}', '1', true)`;
 
 /** Bound, which what MikroORM executes is not. */
 function sessionOf(transaction: TransactionContext): TextSession {

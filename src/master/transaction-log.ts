@@ -154,6 +154,15 @@ export class TransactionLog {
   }
 }
 
+/** Calls `work` once a transaction is committed, not one of its savepoints. */
+export function afterEachCommit(connection: TransactionalConnection, work: () => void): void {
+  const commit = connection.commit.bind(connection);
+  connection.commit = async (transaction, broadcaster, context) => {
+    await commit(transaction, broadcaster, context);
+    if (transaction.savepointName === undefined) work();
+  };
+}
+
 interface OpenTransaction extends WatchedTransaction {
   /** Not one of its savepoints. */
   readonly outermost: TransactionContext;

@@ -62,6 +62,14 @@ export const WORDS: Words = {
     ].join('; '),
     alike: cqrsId,
   }),
+  'cqrs.master.set-aside': ({ entity, instancePk, reason, retryInMs }) => ({
+    level: 'error',
+    text:
+      `no message can be made of a change of ${entity} ${instancePk}, and later ones of its row wait: ${reason}. ` +
+      `Next try in ${duration(retryInMs)}`,
+    alike: `${entity} ${reason}`,
+  }),
+
   'cqrs.master.reconciled': ({ cqrsId, queue, missing, extra, stale, damaged, ahead, repaired, told, durationMs }) => ({
     level: missing + extra + stale + damaged + ahead > 0 ? 'warn' : 'info',
     text:

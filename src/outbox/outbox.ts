@@ -23,6 +23,8 @@ export interface OutboxEntry {
   readonly queue: string | null;
   /** A JSON object. */
   readonly body: string;
+  /** When the change was made, as PostgreSQL prints it; default: now. */
+  readonly createdAt?: string | undefined;
 }
 
 export interface OutboxRow extends OutboxEntry {
@@ -111,11 +113,14 @@ function insertStatement(
     joined(entries.map((entry) => entry.queue ?? '')),
     joined(entries.map((entry) => entry.body)),
   ];
+  // Of messages that are made later than their changes.
+  const dated = entries.some(({ createdAt }) => createdAt !== undefined);
+  if (dated) columns.push(joined(entries.map(({ createdAt }) => createdAt ?? '')));
   const texts = columns.map((_, index) => `string_to_array($${index + 1}, E'\\x1e', '')`);
   return CompiledQuery.raw(
-    `insert into ${table} (bucket, cqrs_id, signal, key, queue, body)
-     select bucket::smallint, cqrs_id, signal, key, queue, body
-     from unnest(${texts.join(', ')}) as u(bucket, cqrs_id, signal, key, queue, body) ${returning}`,
+    `insert into ${table} (bucket, cqrs_id, signal, key, queue, body${dated ? ', created_at' : ''})
+     select bucket::smallint, cqrs_id, signal, key, queue, body${dated ? ', coalesce(created::timestamptz, clock_timestamp())' : ''}
+     from unnest(${texts.join(', ')}) as u(bucket, cqrs_id, signal, key, queue, body${dated ? ', created' : ''}) ${returning}`,
     columns,
   ) as CompiledQuery<{ id: string }>;
 }

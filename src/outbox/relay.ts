@@ -68,6 +68,8 @@ export class Relay extends Service {
       /** Where what has been sent is remembered; default: nowhere. */
       readonly sentTable?: string | undefined;
       readonly transport: Pick<Transport, 'publish'>;
+      /** Makes messages of what is captured and has none yet; answers whether there is more. Default: there is nothing. */
+      readonly make?: (() => Promise<boolean>) | undefined;
       /** Makes sure that the transport is connected; called before every batch. */
       readonly connect: () => Promise<void>;
       readonly settings: Settings;
@@ -127,6 +129,7 @@ export class Relay extends Service {
     const startedAt = performance.now();
     const client = await this.parts.client();
     this.#origin ??= (await readOrigin(client, tables.outbox)) ?? '';
+    const more = (await this.parts.make?.()) ?? false;
     await this.parts.connect();
     const { batchSize } = settings.relay;
     const done: OutboxRow[] = [];
@@ -197,7 +200,7 @@ export class Relay extends Service {
       events.emit('cqrs.relay.published', { count: done.length, lagMs, durationMs });
     }
     if (failure) throw failure;
-    return full;
+    return full || more;
   }
 
   /** Sends what is due of the held messages. @returns why some could not be handed over */

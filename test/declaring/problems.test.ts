@@ -102,7 +102,12 @@ describe('a declaration is refused with its cure', () => {
     [
       'a misspelt static',
       [entity('Account', { CQRS_ID: 'a', CQRS_FEILDS: ['id'] })],
-      "Account: has the static CQRS_FEILDS, which means nothing to a master. Did you mean 'CQRS_FIELDS'? Known: CQRS_ID, CQRS_PRODUCE, CQRS_FIELDS, CQRS_SERIALIZER, CQRS_TRACKED_FIELDS.",
+      "Account: has the static CQRS_FEILDS, which means nothing to a master. Did you mean 'CQRS_FIELDS'? Known: CQRS_ID, CQRS_PRODUCE, CQRS_CAPTURE, CQRS_FIELDS, CQRS_SERIALIZER, CQRS_TRACKED_FIELDS.",
+    ],
+    [
+      'CQRS_CAPTURE of another name',
+      [entity('Account', { CQRS_ID: 'a', CQRS_CAPTURE: 'triggers' })],
+      "Account: has the CQRS_CAPTURE 'triggers'. Use 'driver' or 'trigger'.",
     ],
     [
       'CQRS_PRODUCE as a text',

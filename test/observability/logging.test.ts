@@ -24,6 +24,10 @@ const EXAMPLES: Examples = {
       'account no longer sends note, size: replicas keep what they have, and messages for those whose mapping names it, or ' +
       'whose column must not be null and has no default, become dead letters',
   ],
+  'cqrs.master.set-aside': [
+    { entity: 'Account', instancePk: '7', reason: 'Error: no owner', error: new Error('no owner'), retryInMs: 5_000 },
+    'ERROR no message can be made of a change of Account 7, and later ones of its row wait: Error: no owner. Next try in 5 s',
+  ],
   'cqrs.master.reconciled': [
     {
       cqrsId: 'account',
@@ -290,7 +294,7 @@ describe('log lines', () => {
     const { events, lines, close } = listen({ level: 'error' });
     for (const [name, [fields]] of Object.entries(EXAMPLES)) events.emit(name as CqrsEventName, fields);
     close();
-    expect(lines).toHaveLength(7);
+    expect(lines).toHaveLength(8);
     expect(lines.every((line) => line.includes(' ERROR '))).toBe(true);
   });
 

@@ -20,8 +20,10 @@ export interface Waiting {
 export interface MasterService extends AsyncDisposable {
   readonly orm: MikroORM;
   readonly cqrs: Cqrs;
-  /** Everything in the outbox, oldest first; afterwards it is empty. */
+  /** Everything in the outbox, and what triggers have captured, oldest first; afterwards it is empty. */
   take(): Promise<Waiting[]>;
+  /** The same as texts. */
+  takeBodies(): Promise<{ body: string; queue: string | null }[]>;
   sql<T = Record<string, unknown>>(text: string, params?: readonly unknown[]): Promise<T[]>;
 }
 
@@ -40,7 +42,8 @@ export async function masterService(
   } = {},
 ): Promise<MasterService> {
   const database = await createDatabase();
-  const cqrs = new Cqrs({ transport: 'MemoryTransport', ...settings });
+  const capture = (process.env['CQRS_TEST_CAPTURE'] ?? 'driver') as 'driver' | 'trigger';
+  const cqrs = new Cqrs({ transport: 'MemoryTransport', ...settings, master: { capture, ...settings.master } });
   const orm = await MikroORM.init({ ...options, clientUrl: database.url, entities, extensions: [cqrs] }).catch(
     async (error: unknown) => {
       await database.drop();
@@ -49,16 +52,22 @@ export async function masterService(
   );
   for (const text of before) await orm.em.getConnection().execute(text);
   await orm.schema.create();
+  const make = cqrs.masterRuntime.createMaker();
   const sql = <T>(text: string, params: readonly unknown[] = []): Promise<T[]> =>
     orm.em.getConnection().execute(text, params as unknown[]);
+  const takeBodies = async (): Promise<{ body: string; queue: string | null }[]> => {
+    while (await make());
+    const rows = await sql<{ body: string; queue: string | null }>('select body, queue from cqrs_outbox order by id');
+    await sql('delete from cqrs_outbox');
+    return rows;
+  };
   return {
     orm,
     cqrs,
     sql,
+    takeBodies,
     async take() {
-      const rows = await sql<{ body: string; queue: string | null }>('select body, queue from cqrs_outbox order by id');
-      await sql('delete from cqrs_outbox');
-      return rows.map(({ body, queue }): Waiting => {
+      return (await takeBodies()).map(({ body, queue }): Waiting => {
         const parsed = JSON.parse(body);
         return {
           signal: parsed.signal_type,

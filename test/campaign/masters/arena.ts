@@ -3,7 +3,9 @@ import pg from 'pg';
 import { Cqrs, MemoryBroker, MemoryTransport } from '../../../src/index.js';
 import { OwnPostgres } from '../../faults/servers/own-postgres.ts';
 import { eventually } from '../../faults/within.ts';
-import { DecodedTransactions } from './decoding.ts';
+import { type Committed, DecodedTransactions } from './decoding.ts';
+import { MadeLater } from './made-later.ts';
+import type { CaptureMode } from './mode.ts';
 import { populate } from './populate.ts';
 import { replicaDifferences, REPLICAS } from './replicas.ts';
 import { openMasters, type Service } from './service.ts';
@@ -14,17 +16,20 @@ const SETTLED_MS = 60_000;
 
 /** A server of its own with both databases, a relay, a consumer, and a slot that sees what was committed. */
 export class Arena implements AsyncDisposable {
+  readonly #madeLater = new MadeLater();
+
   private constructor(
     private readonly postgres: OwnPostgres,
     private readonly master: Service,
-    /** What the replica could not take. */
-    private readonly dead: string[],
+    /** What the replica could not take, and what the relay could not make. */
+    readonly dead: string[],
     private readonly eyes: readonly [master: pg.Client, replica: pg.Client],
-    readonly decoded: DecodedTransactions,
+    private readonly decoded: DecodedTransactions,
+    private readonly mode: CaptureMode,
     private readonly end: () => Promise<void>,
   ) {}
 
-  static async open(): Promise<Arena> {
+  static async open(mode: CaptureMode): Promise<Arena> {
     const postgres = await OwnPostgres.create({
       settings: {
         wal_level: 'logical',
@@ -37,10 +42,11 @@ export class Arena implements AsyncDisposable {
     await postgres.sql('create database replica');
     const broker = new MemoryBroker();
     const common = { exchange: 'campaign', activity: { intervalSeconds: 60 } };
-    const master = await openMasters(postgres.url('master'), {
+    const master = await openMasters(postgres.url('master'), mode.name, {
       ...common,
       transport: new MemoryTransport(broker),
-      relay: { pollIntervalMs: 100 },
+      // one at a time: so it can be told which change a message was made of
+      relay: { pollIntervalMs: 100, ...(mode.madeLater ? { batchSize: 1 } : {}) },
     });
     await master.orm.schema.create();
     const cqrs = new Cqrs({
@@ -57,11 +63,16 @@ export class Arena implements AsyncDisposable {
     await orm.schema.create();
     const eyes = [await connect(postgres.url('master')), await connect(postgres.url('replica'))] as const;
     for (const { name } of TABLES) await eyes[0].query(`alter table ${name} replica identity full`);
+    if (mode.madeLater) await eyes[0].query('alter table cqrs_captured replica identity full');
     const slot = await connect(postgres.url('master'));
-    const decoded = await DecodedTransactions.begin(slot, [...TABLES.map(({ name }) => name), 'cqrs_outbox']);
+    const tables = [...TABLES.map(({ name }) => name), 'cqrs_outbox', 'cqrs_captured'];
+    const decoded = await DecodedTransactions.begin(slot, tables);
     const dead: string[] = [];
     cqrs.events.on('cqrs.inbox.dead-lettered', ({ cqrsId, error }) => {
       dead.push(`a dead letter of ${cqrsId}: ${String(error).slice(0, 300)}`);
+    });
+    master.cqrs.events.on('cqrs.master.set-aside', ({ entity, instancePk, reason }) => {
+      dead.push(`no message of a change of ${entity} ${instancePk}: ${reason.slice(0, 300)}`);
     });
     const consumer = cqrs.createConsumer();
     await consumer.start();
@@ -73,7 +84,7 @@ export class Arena implements AsyncDisposable {
       await Promise.all([master.orm.close(), orm.close()]);
       await Promise.all([...eyes, slot].map((client) => client.end()));
     };
-    return new Arena(postgres, master, dead, eyes, decoded, end);
+    return new Arena(postgres, master, dead, eyes, decoded, mode, end);
   }
 
   get url(): string {
@@ -95,8 +106,30 @@ export class Arena implements AsyncDisposable {
       "select tablename as name from pg_tables where schemaname = 'public' and (tablename like 'r\\_%' or tablename = 'cqrs_tombstones')",
     );
     for (const { name } of rows) await replica.query(`delete from ${name}`);
-    await this.decoded.take();
+    await this.take();
     await populate(this.master.orm, seed);
+  }
+
+  /** What was committed since the last time, with its messages. */
+  async take(): Promise<Committed[]> {
+    const committed = await this.decoded.take();
+    return this.mode.madeLater ? this.#madeLater.add(committed) : committed;
+  }
+
+  /** Until each change has its messages. @returns what is wrong, if the relay gets no further */
+  async untilMade(): Promise<string | undefined> {
+    if (!this.mode.madeLater) return undefined;
+    const count = async (): Promise<number> => {
+      const { rows } = await this.eyes[0].query<{ count: number }>('select count(*)::int as count from cqrs_captured');
+      return rows[0]!.count;
+    };
+    for (let left = await count(); left > 0;) {
+      const former = left;
+      if (!(await eventually(SETTLED_MS, async () => (left = await count()) < former))) {
+        return `${former} changes have no messages, and the relay makes none`;
+      }
+    }
+    return undefined;
   }
 
   /** Ends some connections of the writers. @returns how many */

@@ -41,7 +41,7 @@ const FAULTS = 0xfa017;
 export async function campaignOverMasters(options: Options): Promise<MastersCampaign> {
   const { say } = options;
   const mode = modeNamed(options.mode);
-  await using arena = await Arena.open();
+  await using arena = await Arena.open(mode);
   await using writers = await Writers.start(SHAPE, { url: arena.url, mode: mode.name });
   const campaign: MastersCampaign = {
     seed: options.seed,
@@ -96,7 +96,7 @@ async function playRound(seed: number, { arena, writers, oracle, campaign }: Sce
   oracle.reset();
   await arena.begin(seed);
   const judge = async (): Promise<void> => {
-    for (const committed of await arena.decoded.take()) {
+    for (const committed of await arena.take()) {
       const verdict = oracle.judge(committed, (program) => writers.begun.get(program));
       if (verdict.rows > 0) campaign.transactions++;
       campaign.rows += verdict.rows;
@@ -121,8 +121,11 @@ async function playRound(seed: number, { arena, writers, oracle, campaign }: Sce
   }
   over.abort();
   await beside;
+  const notMade = await arena.untilMade();
+  if (notMade !== undefined) problems.push(notMade);
   await judge();
   problems.push(...writers.strange.splice(0));
+  problems.push(...arena.dead.splice(0));
   // what is known to be missing needs not be missed
   if (problems.length === 0) problems.push(...(await arena.settle()));
   return problems;

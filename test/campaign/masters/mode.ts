@@ -7,7 +7,7 @@
 export type WriteKind = 'MikroORM' | 'raw SQL' | 'psql';
 
 export interface CaptureMode {
-  readonly name: string;
+  readonly name: 'driver' | 'trigger';
   /** Writes of these kinds are captured: each committed change has its message. */
   readonly captures: ReadonlySet<WriteKind>;
   /** Writes of these kinds are not captured, and `cqrs.master.uncaptured` says so. What is in neither is silent. */
@@ -17,6 +17,8 @@ export interface CaptureMode {
    * transaction inserts or changes meanwhile has no former values: `previous_data` is null, and a DELETE may be sent though the row was not replicated.
    */
   readonly upsertsMayMissRows: boolean;
+  /** Messages are made after the COMMIT, by the relay. */
+  readonly madeLater: boolean;
 }
 
 export const MODES = {
@@ -25,6 +27,14 @@ export const MODES = {
     captures: new Set(['MikroORM']),
     tells: new Set(['raw SQL']),
     upsertsMayMissRows: true,
+    madeLater: false,
+  },
+  trigger: {
+    name: 'trigger',
+    captures: new Set(['MikroORM', 'raw SQL', 'psql']),
+    tells: new Set(),
+    upsertsMayMissRows: false,
+    madeLater: true,
   },
 } as const satisfies Record<string, CaptureMode>;
 

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type EventArgs, type EventSubscriber, type FlushEventArgs, MikroORM } from '@mikro-orm/postgresql';
 import { Cqrs, type CqrsOptions } from '../../../src/index.js';
+import type { CaptureMode } from './mode.ts';
 import { Audit, Badge, MASTERS, Node, Org, Person, Stat } from './entities.ts';
 
 export interface Service {
@@ -39,10 +40,14 @@ class Counting implements EventSubscriber {
 export const atWork = new AsyncLocalStorage<string>();
 
 /** Masters without a relay. */
-export async function openMasters(url: string, settings: Partial<CqrsOptions> = {}): Promise<Service> {
+export async function openMasters(
+  url: string,
+  capture: CaptureMode['name'],
+  settings: Partial<CqrsOptions> = {},
+): Promise<Service> {
   const cqrs = new Cqrs({
     transport: 'MemoryTransport',
-    master: { correlationFunction: () => atWork.getStore() ?? null },
+    master: { capture, correlationFunction: () => atWork.getStore() ?? null },
     ...settings,
   });
   const orm = await MikroORM.init({

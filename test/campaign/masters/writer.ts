@@ -8,7 +8,7 @@ import { endOf, type FromWriter, type Task } from './writing.ts';
 
 const { url, mode: modeName } = JSON.parse(process.env['CAMPAIGN_WRITER']!) as { url: string; mode: string };
 const mode = modeNamed(modeName);
-const { orm, cqrs } = await openMasters(url);
+const { orm, cqrs } = await openMasters(url, mode.name);
 const say = (message: FromWriter): void => void process.send!(message);
 /** How often raw SQL was told as not captured. */
 let told = 0;
