@@ -242,50 +242,54 @@ const steps: [name: string, doing: () => Promise<unknown>, deviation?: Deviation
 ];
 
 // claims: wire
-describe.each(['driver', 'trigger'] as const)('our payloads beside the recorded ones, captured by %s', (capture) => {
-  beforeAll(async () => {
-    service = await masterService(models, {
-      settings: {
-        master: {
-          capture,
-          correlationFunction: ({ signalType, cqrsId, instancePk, queue }) =>
-            Number(instancePk) === 51 ? `corr-${signalType}-${cqrsId}-${String(instancePk)}-${queue ?? 'None'}` : null,
-          metaFunction: ({ signalType, instancePk }) =>
-            Number(instancePk) === 50 ? { signal: signalType, cls: 'Product' } : null,
+describe('our payloads beside the recorded ones', () => {
+  describe.each(['driver', 'trigger'] as const)('captured by %s', (capture) => {
+    beforeAll(async () => {
+      service = await masterService(models, {
+        settings: {
+          master: {
+            capture,
+            correlationFunction: ({ signalType, cqrsId, instancePk, queue }) =>
+              Number(instancePk) === 51
+                ? `corr-${signalType}-${cqrsId}-${String(instancePk)}-${queue ?? 'None'}`
+                : null,
+            metaFunction: ({ signalType, instancePk }) =>
+              Number(instancePk) === 50 ? { signal: signalType, cls: 'Product' } : null,
+          },
         },
-      },
+      });
     });
-  });
-  afterAll(async () => {
-    await service[Symbol.asyncDispose]();
-  });
-
-  for (const [name, doing, deviation] of steps) {
-    test(name, async () => {
-      await service.takeBodies();
-      await doing();
-      const ours = (await service.takeBodies()).map(({ body }) => parseJson(body) as WireObject).toSorted(byKey);
-      const theirs = recordings
-        .filter((recording) => recording.case === name && recording.body)
-        .map((recording) => parseJson(recording.body!) as WireObject)
-        .toSorted(byKey);
-      if (deviation) expect(docs).toContain(`## ${deviation.heading}`);
-      if (deviation?.messages !== undefined) return expect(ours).toHaveLength(deviation.messages);
-      expect(ours.length).toBe(theirs.length);
-      for (const [index, body] of ours.entries())
-        expect(comparable(body)).toEqual(comparable(adapted(theirs[index]!, body, deviation)));
+    afterAll(async () => {
+      await service[Symbol.asyncDispose]();
     });
-  }
 
-  test('every difference that holds for all of them has its reason in the docs', () => {
-    for (const heading of [
-      'Decimals are strings',
-      'Relations have one name',
-      '`cqrs_incarnation` travels beside',
-      revisions,
-    ]) {
-      expect(docs).toContain(`## ${heading}`);
+    for (const [name, doing, deviation] of steps) {
+      test(name, async () => {
+        await service.takeBodies();
+        await doing();
+        const ours = (await service.takeBodies()).map(({ body }) => parseJson(body) as WireObject).toSorted(byKey);
+        const theirs = recordings
+          .filter((recording) => recording.case === name && recording.body)
+          .map((recording) => parseJson(recording.body!) as WireObject)
+          .toSorted(byKey);
+        if (deviation) expect(docs).toContain(`## ${deviation.heading}`);
+        if (deviation?.messages !== undefined) return expect(ours).toHaveLength(deviation.messages);
+        expect(ours.length).toBe(theirs.length);
+        for (const [index, body] of ours.entries())
+          expect(comparable(body)).toEqual(comparable(adapted(theirs[index]!, body, deviation)));
+      });
     }
+
+    test('every difference that holds for all of them has its reason in the docs', () => {
+      for (const heading of [
+        'Decimals are strings',
+        'Relations have one name',
+        '`cqrs_incarnation` travels beside',
+        revisions,
+      ]) {
+        expect(docs).toContain(`## ${heading}`);
+      }
+    });
   });
 });
 
