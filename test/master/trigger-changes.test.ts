@@ -204,3 +204,17 @@ test('the relay carries what another program has written', async () => {
   expect(await published).toMatchObject({ cqrsId: 'thing', signalType: 'SAVE' });
   await service.orm.schema.drop();
 });
+
+test('a row that is sent as a new life is it in the database, too, and told once', async () => {
+  await using service = await release({ a: p.integer() });
+  await service.orm.schema.create();
+  await other.query('insert into thing (id, a) values (1, 1)');
+  await service.take();
+  const incarnation = async (): Promise<bigint> =>
+    BigInt((await other.query<{ i: string }>('select cqrs_incarnation as i from thing')).rows[0]!.i);
+  const before = await incarnation();
+  expect(await service.cqrs.sync({ cqrsId: 'thing', newIncarnation: true })).toMatchObject({ synced: 1 });
+  expect(await incarnation()).toBeGreaterThan(before);
+  expect(await service.take()).toEqual([]);
+  await service.orm.schema.drop();
+});
