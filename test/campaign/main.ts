@@ -25,7 +25,7 @@ const HELP = `npm run campaign -- [options]
   --rounds N          so many rounds instead
   --transactions N    with --masters: at least so many, however long they take
   --seed N            the first round's; each round that follows has the next one (random)
-  --mode NAME         with --masters: how writes are captured (driver)
+  --mode NAME         with --masters: how writes are captured (driver, trigger)
   --report            keep the result, for docs/guarantees.md
   --json              the result as JSON, progress on stderr
 
