@@ -248,7 +248,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
    * @throws ConfigurationError when there is no queue, or an id is not one of the replicas.
    */
   createConsumer(options: ConsumerOptions = {}): Consumer {
-    const answers = this.#parts.replica.createAnswers();
+    const answers = this.#parts.replica.createAnswers(this.replicaRuntime);
     return new Consumer({
       transport: this.transport,
       connect: () => this.#parts.replica.checkOnce().then(() => this.connect()),

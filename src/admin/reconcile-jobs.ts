@@ -103,9 +103,10 @@ async function run({ cqrs }: AdminParts, job: JobHandle, what: What): Promise<st
   for (const row of report.sample) job.find(toDifference(row));
   count(job, report);
   if (job.signal.aborted) return undefined;
-  const { unrepaired, failed } = report;
+  const { unrepaired, failed, reasons } = report;
+  const known = Object.entries(reasons).map(([reason, rows]) => `${rows} ${reason}`);
   if (unrepaired > 0) {
-    return `${unrepaired} ${unrepaired === 1 ? 'row was' : 'rows were'} sent, and the replica still has them otherwise. Look at its dead letters.`;
+    return `${unrepaired} ${unrepaired === 1 ? 'row was' : 'rows were'} sent, and the replica still has them otherwise${known.length > 0 ? ` (${known.join(', ')})` : ''}. Look at its dead letters.`;
   }
   return failed > 0 ? `${failed} ${failed === 1 ? 'row' : 'rows'} could not be compared: see why.` : undefined;
 }

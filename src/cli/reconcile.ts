@@ -124,13 +124,17 @@ async function runOne(
     );
   }
   const stuck = report.unrepaired - (options.dryRun ? 0 : leftAlone);
-  if (stuck > 0)
-    console.error(`cqrs: ${stuck} rows were sent and are still different; see the dead letters of ${report.queue}.`);
+  if (stuck > 0) console.error(`cqrs: ${stuck} rows were sent and are still different; ${whyNot(report)}.`);
   if (report.failed > 0) console.error(`cqrs: ${report.failed} rows could not be compared: their serializer failed.`);
   if (report.stopped) console.error(`cqrs: stopped before the end; ${RUN_AGAIN}`);
   const left = differences(report) - report.repaired;
   if (left === 0 && report.failed === 0 && !report.stopped) return 'clean';
   return stuck > 0 && stuck === left && report.failed === 0 && !options.dryRun ? 'stuck' : 'unclean';
+}
+
+function whyNot({ reasons, queue }: ReconcileReport): string {
+  const known = Object.entries(reasons).map(([reason, count]) => `${count} ${reason}`);
+  return known.length === 0 ? `see the dead letters of ${queue}` : `the replica says why: ${known.join(', ')}`;
 }
 
 const KINDS = ['missing', 'extra', 'stale', 'damaged', 'ahead'] as const;
@@ -148,7 +152,10 @@ export function reportText(report: ReconcileReport, dryRun: boolean): string {
     found === 0
       ? '  no difference'
       : `  ${KINDS.map((kind) => `${report[kind]} ${kind}`).join(', ')}; ${dryRun ? 'nothing was repaired' : `${report.repaired} repaired`}`,
-    ...sample.map((row) => `  ${stringifyJson(row.key)}: ${row.difference}${details(row)}, ${row.outcome}`),
+    ...sample.map(
+      (row) =>
+        `  ${stringifyJson(row.key)}: ${row.difference}${details(row)}, ${row.outcome}${row.reason === undefined ? '' : ` (${row.reason})`}`,
+    ),
     ...(sample.length < found ? [`  … and ${found - sample.length} more`] : []),
     ...(changedLately > 0 ? [`  ${changedLately} rows were changed a moment ago and not compared`] : []),
     ...(unsettled > 0 ? [`  ${unsettled} rows were in flight`] : []),

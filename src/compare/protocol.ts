@@ -19,6 +19,8 @@ import { parseJson, type WireValue } from '../core/wire-values.js';
  *        ◀──────── that of a row or a deletion                  what the master makes anew is greater
  *   deletions: which of these keys do you remember as deleted? ▶
  *        ◀──────── the version of each deletion, null for others  a row that is missing there because of it cannot be sent
+ *   try: what would become of these messages? ───────────────▶
+ *        ◀──────── why each is not stored as it is               nothing is written; for rows that repairs do not reach
  *   conclude: this is what has come of it ───────────────────▶
  *        ◀──────── heard                                        its operators can see it where the replica is
  *
@@ -34,6 +36,9 @@ export const MOST_ROWS = 50_000;
 /** The most keys that one question holds. */
 export const MOST_KEYS = 5_000;
 export const MOST_BITS = 16;
+/** The most messages that one question has tried out, and their characters together. */
+export const MOST_TRIED = 50;
+export const MOST_TRIED_LENGTH = 1_000_000;
 const MOST_FIELDS = 2_000;
 /** The most keys that one question holds whose answer tells of each field. */
 export function mostKeysWithFields(fields: number): number {
@@ -102,6 +107,11 @@ export const questionSchema = z.discriminatedUnion('ask', [
   z.strictObject({ ...common, ask: z.literal('deletions'), keys: z.array(wire).max(MOST_KEYS) }),
   z.strictObject({
     ...common,
+    ask: z.literal('try'),
+    bodies: z.array(z.string().max(MOST_TRIED_LENGTH)).max(MOST_TRIED),
+  }),
+  z.strictObject({
+    ...common,
     ask: z.literal('conclude'),
     /** Whether all rows were compared, or chosen ones. */
     whole: z.boolean(),
@@ -154,6 +164,8 @@ export const answerSchemas = {
   deletions: z.strictObject({
     versions: z.array(z.tuple([z.int(), z.int().nullable(), z.int()]).nullable()).max(MOST_KEYS),
   }),
+  /** One a message; null: it would be stored as it is, or later, or it cannot be told. */
+  try: z.strictObject({ reasons: z.array(z.string().max(200).nullable()).max(MOST_TRIED) }),
   conclude: z.strictObject({ heard: z.literal(true) }),
 } as const;
 

@@ -63,3 +63,24 @@ export function cutFor(rows: number): { bits: number; groupBits: number } {
   const bits = Math.min(16, Math.max(4, Math.ceil(Math.log2(Math.max(1, rows) / 16))));
   return { bits, groupBits: Math.ceil(bits / 2) };
 }
+
+/** For an end that cannot hash: every slot, as if rows were spread evenly. */
+export function everySlot(bits: number, rows: number): DifferentSlot[] {
+  const each = Math.ceil(rows / 2 ** bits);
+  return Array.from({ length: 2 ** bits }, (_, slot) => ({ slot, rows: each }));
+}
+
+/** Slots together, of about so many rows. */
+export function* inBatches(slots: readonly DifferentSlot[], rows: number): Generator<readonly DifferentSlot[]> {
+  let batch: DifferentSlot[] = [];
+  let sum = 0;
+  for (const slot of slots) {
+    if (batch.length > 0 && sum + slot.rows > rows) {
+      yield batch;
+      [batch, sum] = [[], 0];
+    }
+    batch.push(slot);
+    sum += slot.rows;
+  }
+  if (batch.length > 0) yield batch;
+}

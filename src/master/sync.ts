@@ -48,6 +48,21 @@ export interface Withdrawal {
   readonly version: Version;
 }
 
+/** The DELETE of such a row, as it was seen. */
+export function withdrawalBody(cqrsId: string, { pk, version }: Omit<Withdrawal, 'key'>): string {
+  const updated = JSON.stringify(formatMicroseconds(version.updated + 1));
+  return bodyOf({
+    signalType: SignalType.DELETE,
+    cqrsId,
+    instanceData: `{"id":${pk},"cqrs_revision":${version.revision},"cqrs_updated":${updated}}`,
+    previousData: 'null',
+    instancePk: pk,
+    correlationId: 'null',
+    meta: '{}',
+    incarnation: version.incarnation,
+  });
+}
+
 /** Is told of a row, by its key, that could not be sent. */
 export type SyncFailure = (key: readonly string[], error: Error) => void;
 
@@ -249,17 +264,7 @@ export class MasterSync {
   async withdraw(definition: MasterDefinition, withdrawals: readonly Withdrawal[], queue: string): Promise<SyncPage> {
     const { cqrsId } = definition;
     const entries = withdrawals.map(({ key, pk, version }): OutboxEntry => {
-      const updated = JSON.stringify(formatMicroseconds(version.updated + 1));
-      const body = bodyOf({
-        signalType: SignalType.DELETE,
-        cqrsId,
-        instanceData: `{"id":${pk},"cqrs_revision":${version.revision},"cqrs_updated":${updated}}`,
-        previousData: 'null',
-        instancePk: pk,
-        correlationId: 'null',
-        meta: '{}',
-        incarnation: version.incarnation,
-      });
+      const body = withdrawalBody(cqrsId, { pk, version });
       return { cqrsId, signalType: SignalType.DELETE, key: JSON.stringify(key), queue, body };
     });
     return despiteConflicts(() =>

@@ -9,9 +9,11 @@ import { describeError } from '../core/describe-error.js';
 import { CqrsError } from '../core/errors.js';
 import type { Events } from '../core/events.js';
 import { quoted } from '../core/identifiers.js';
+import { TransportPayload } from '../core/payload.js';
 import type { Registry } from '../core/registry.js';
 import { parseMicroseconds } from '../core/wire-times.js';
 import { parseJson, stringifyJson, type WireValue } from '../core/wire-values.js';
+import type { Applier } from './applier.js';
 import { type ContentColumn, contentColumns } from './content-columns.js';
 import { discriminatorOf, INCARNATION, REVISION, UPDATED } from './replica-columns.js';
 import type { ReplicaDefinition } from './replica-definition.js';
@@ -35,7 +37,8 @@ class Refusal extends Error {
 
 /**
  * Answers a master's questions about the rows of the replicas: @see the conversation in `compare/protocol.ts`. It reads, and
- * changes nothing; each question has a read-only transaction of its own, which ends when the asker has gone.
+ * changes nothing; each question has a read-only transaction of its own, which ends when the asker has gone. What is tried
+ * out is taken back.
  */
 export class ReplicaAnswers {
   constructor(
@@ -46,6 +49,7 @@ export class ReplicaAnswers {
       readonly events: Events;
       /** The quoted table. */
       readonly tombstones: () => string;
+      readonly applier: Pick<Applier, 'whyNot'>;
     },
   ) {}
 
@@ -63,6 +67,36 @@ export class ReplicaAnswers {
       const { reason, cure } = error instanceof Refusal ? error : explain(error);
       this.#tell(told, startedAt, reason);
       return stringifyJson({ refused: { reason, cure } });
+    }
+  }
+
+  /** Each in a transaction of its own, which is taken back: it waits for locks of others no longer than the asker does. */
+  async #try({ bodies, cqrsId, timeoutMs }: Asked<'try'>): Promise<Answer<'try'>> {
+    const deadline = performance.now() + timeoutMs / 2;
+    const reasons: (string | null)[] = [];
+    for (const body of bodies) {
+      const left = Math.floor(deadline - performance.now());
+      reasons.push(left > 0 ? await this.#tryOne(cqrsId, body, left) : null);
+    }
+    return { reasons };
+  }
+
+  async #tryOne(cqrsId: string, body: string, timeoutMs: number): Promise<string | null> {
+    try {
+      const payload = TransportPayload.fromMessage(body);
+      if (payload.cqrsId !== cqrsId) throw new Refusal('was asked to try out a message of another id', '');
+      const received = { payload, committedAt: null, direct: true, expired: false };
+      return await this.parts.em.fork().transactional(async (em): Promise<never> => {
+        await new SqlSession(em).run({
+          text: `select set_config('statement_timeout', $1, true)`,
+          parameters: [String(timeoutMs)],
+        });
+        throw new TakenBack(await this.parts.applier.whyNot(received, em));
+      });
+    } catch (error) {
+      if (error instanceof TakenBack) return error.reason;
+      if (error instanceof Refusal) throw error;
+      return null;
     }
   }
 
@@ -85,6 +119,7 @@ export class ReplicaAnswers {
       this.parts.events.emit('cqrs.replica.compared', outcome);
       return Promise.resolve({ heard: true } satisfies Answer<'conclude'>);
     }
+    if (question.ask === 'try') return this.#try(question);
     return this.parts.em.fork().transactional(
       async (em) => {
         const session = new SqlSession(em);
@@ -111,6 +146,13 @@ export class ReplicaAnswers {
       },
       { isolationLevel: IsolationLevel.REPEATABLE_READ, readOnly: true },
     );
+  }
+}
+
+/** Ends a transaction in which something was tried out. */
+class TakenBack extends Error {
+  constructor(readonly reason: string | null) {
+    super('tried out');
   }
 }
 

@@ -15,8 +15,8 @@ import { CopyPath } from './copy-path.js';
 import { callSave } from './hook-path.js';
 import { KeyLocks } from './key-locks.js';
 import type { KnownTables } from './known-tables.js';
-import { LossyValues } from './lossy-values.js';
-import type { Prepared } from './prepare.js';
+import { LOSSY_VALUE, LossyValues } from './lossy-values.js';
+import { isOutcome, prepare, type Prepared } from './prepare.js';
 import type { ReplicaDefinition } from './replica-definition.js';
 import type { ReplicaRuntime } from './replica-entity.js';
 import { askForKeys, normalizeKey } from './row-keys.js';
@@ -199,6 +199,20 @@ export class Applier implements Handler, ReplicaRuntime {
       this.#remember(work, messages, open);
       throw error;
     }
+  }
+
+  /**
+   * Why a message would not be stored as it is: the reason for which it would be skipped or become a dead letter, or that a
+   * column rounds or cuts a value; null where it would be, or would be tried again. Nothing is changed.
+   * @param within an EntityManager whose transaction is open.
+   */
+  async whyNot(received: Received, within: EntityManager): Promise<string | null> {
+    const [outcome] = await this.handle([received], { within, rehearse: true });
+    if (outcome === undefined || outcome.kind === 'failed') return null;
+    if (outcome.kind !== 'applied') return outcome.reason;
+    const options = { now: Date.now() * 1_000, retention: Infinity, bySave: false };
+    const prepared = prepare(received, 0, this.parts.replicas, { ...this.parts, ...options });
+    return !isOutcome(prepared) && prepared.row?.lossy ? LOSSY_VALUE : null;
   }
 
   /** The messages whose keys nobody else keeps, where an error is that of waiting for keys in vain. */

@@ -60,12 +60,13 @@ export class ReplicaSide {
   }
 
   /** Tells masters what they ask about the rows here. */
-  createAnswers(): ReplicaAnswers {
+  createAnswers(applier: Applier): ReplicaAnswers {
     return new ReplicaAnswers({
       em: this.#em,
       replicas: this.replicas,
       events: this.parts.events,
       tombstones: () => this.tombstoneTable,
+      applier,
     });
   }
 

@@ -1,5 +1,5 @@
 import { type KeyedTable, readKey, writeKey } from '../../compare/keyed-table.js';
-import type { Asked } from '../../compare/protocol.js';
+import { type Asked, MOST_TRIED, MOST_TRIED_LENGTH } from '../../compare/protocol.js';
 import type { DifferentSlot } from '../../compare/slot-digests.js';
 import { despiteConflicts } from '../../core/conflicts.js';
 import { InputError, ReplicaAnswerError } from '../../core/errors.js';
@@ -8,6 +8,7 @@ import { formatMicroseconds } from '../../core/wire-times.js';
 import { parseJson } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
 import { greatestTold } from '../raise-incarnations.js';
+import { withdrawalBody } from '../../master/sync.js';
 import { countRows, type Snapshot } from '../snapshot.js';
 import type { BrokerPresence } from './broker-presence.js';
 import { type Agreement, MasterEnd, type OwnRow } from './master-end.js';
@@ -185,6 +186,40 @@ export class BothEnds {
       return versions.map((told) => told && { revision: told[0], incarnation: told[1], updated: told[2] });
     } catch (error) {
       if (error instanceof ReplicaAnswerError) return [];
+      throw error;
+    }
+  }
+
+  /**
+   * Asks the replica why it does not store what repairs these rows: reasons by the names of their keys, of at most
+   * `MOST_TRIED` rows, the first ones. Undefined when it cannot tell: it is of an earlier release, or has no time.
+   */
+  async reasonsOf(
+    rows: readonly { readonly name: string; readonly key: string[]; readonly withdrawal?: Version | undefined }[],
+  ): Promise<ReadonlyMap<string, string> | undefined> {
+    const { cqrsId } = this.options;
+    const asked = rows.slice(0, MOST_TRIED);
+    const keys = asked.filter(({ withdrawal }) => !withdrawal).map(({ key }) => key);
+    const synced = await despiteConflicts(() =>
+      this.#master.inSnapshot((snapshot) => this.#master.bodiesOf(snapshot, keys)),
+    );
+    const bodies: string[] = [];
+    const names: string[] = [];
+    let length = 0;
+    for (const { name, key, withdrawal } of asked) {
+      const body = withdrawal
+        ? withdrawalBody(cqrsId, { pk: writeKey(this.table, key), version: withdrawal })
+        : synced.get(name);
+      if (body === undefined || (length += body.length) > MOST_TRIED_LENGTH) continue;
+      bodies.push(body);
+      names.push(name);
+    }
+    if (bodies.length === 0) return new Map();
+    try {
+      const { reasons } = await this.#replica.ask('try', { bodies });
+      return new Map(names.flatMap((name, index) => (reasons[index] ? [[name, reasons[index]!]] : [])));
+    } catch (error) {
+      if (error instanceof ReplicaAnswerError) return undefined;
       throw error;
     }
   }

@@ -13,6 +13,7 @@ import {
 import { SlotDigests } from '../../compare/slot-digests.js';
 import { quoted } from '../../core/identifiers.js';
 import { describeError } from '../../core/describe-error.js';
+import { bodyOf, SignalType } from '../../core/payload.js';
 import { formatMicroseconds, parseMicroseconds } from '../../core/wire-times.js';
 import { parseJson, type WireKind } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
@@ -125,6 +126,31 @@ export class MasterEnd {
     each: boolean,
   ): Promise<Map<string, OwnRow>> {
     return this.#look(snapshot, agreement, keys, each);
+  }
+
+  /** What a SYNC of these rows would say now, by the names of their keys; a row whose own code fails is left out. */
+  async bodiesOf(snapshot: Snapshot, keys: readonly (readonly string[])[]): Promise<Map<string, string>> {
+    const rows = new MasterRows(this.cqrs, snapshot, this.cqrsId);
+    const bodies = new Map<string, string>();
+    for (const { key, image, data, texts } of await rows.find(keys)) {
+      const pk = writeKey(this.table, key);
+      const instanceData = await data().catch(() => undefined);
+      if (instanceData === undefined) continue;
+      const incarnation = this.definition.table.value(image, 'cqrs_incarnation');
+      const body = bodyOf({
+        signalType: SignalType.SYNC,
+        cqrsId: this.cqrsId,
+        instanceData,
+        previousData: 'null',
+        instancePk: pk,
+        correlationId: 'null',
+        meta: '{}',
+        incarnation: incarnation === null ? null : this.definition.table.incarnation(image),
+        texts: texts(),
+      });
+      bodies.set(keyName(parseJson(pk)), body);
+    }
+    return bodies;
   }
 
   async #look(

@@ -1,6 +1,6 @@
 import { differentFields } from '../../compare/checksum.js';
 import { readKey, writeKey } from '../../compare/keyed-table.js';
-import { cutFor, type DifferentSlot } from '../../compare/slot-digests.js';
+import { cutFor, type DifferentSlot, everySlot, inBatches } from '../../compare/slot-digests.js';
 import { mostKeysWithFields } from '../../compare/protocol.js';
 import { describeError } from '../../core/describe-error.js';
 import { pause } from '../../core/service.js';
@@ -8,6 +8,7 @@ import { parseJson, type WireValue } from '../../core/wire-values.js';
 import type { Cqrs } from '../../cqrs.js';
 import { BothEnds, type Rows } from './both-ends.js';
 import { BrokerPresence } from './broker-presence.js';
+import { KeptBack } from './kept-back.js';
 import type { OwnRow } from './master-end.js';
 import type { ToldRow } from './replica-end.js';
 import type { ReconciledRow, ReconcileProgress, ReconcileReport } from './report.js';
@@ -62,6 +63,8 @@ const LIST_ROWS = 20_000;
 const REPAIR_ROWS = 20_000;
 const KEYS_AT_A_TIME = 1_000;
 const LOOK_EVERY_MS = 100;
+/** A pause between two looks after which the replica is asked why. */
+const ASK_AFTER_MS = 800;
 
 /** @throws UnknownCqrsIdError, InputError, and ReplicaAnswerError when the replica does not answer, or cannot. */
 export async function reconcile(cqrs: Cqrs, options: ReconcileOptions): Promise<ReconcileReport> {
@@ -89,6 +92,7 @@ class Reconciliation {
   readonly #sums = { masterRows: 0, replicaRows: 0, unsettled: 0, repaired: 0, unrepaired: 0, failed: 0 };
   readonly #repairs = { messages: 0, bytes: 0 };
   readonly #sample: ReconciledRow[] = [];
+  readonly #keptBack: KeptBack;
   #told = false;
   #candidates: Candidate[] = [];
 
@@ -110,6 +114,7 @@ class Reconciliation {
         onFailure?.(key, reason);
       },
     });
+    this.#keptBack = new KeptBack(this.#ends);
   }
 
   async run(): Promise<ReconcileReport> {
@@ -267,6 +272,7 @@ class Reconciliation {
 
   /** Repairs what differs; answers with the names of those that the replica still does not have. */
   async #repair(confirmed: readonly Confirmed[]): Promise<ReadonlySet<string>> {
+    this.#keptBack.forget();
     const ahead = confirmed.filter(({ difference }) => difference === 'ahead');
     const rows = confirmed.filter(({ difference }) => difference !== 'ahead');
     const still = await this.#send(rows);
@@ -313,14 +319,26 @@ class Reconciliation {
     const deadline = performance.now() + this.#timeoutMs;
     const { signal = new AbortController().signal } = this.options;
     let left = rows;
+    let asks = true;
     for (let waitMs = LOOK_EVERY_MS; ; waitMs = Math.min(2 * waitMs, 2_000)) {
       const { own, told, settledAt } = await this.#ends.rowsOf(left.map((row) => this.#keyOf(row)));
       left = left.filter(({ name }) => {
         const verdict = judge(own.get(name), told.get(name), settledAt);
         return verdict !== 'equal' && verdict !== 'unsettled';
       });
-      if (left.length === 0 || signal.aborted || performance.now() > deadline)
-        return new Set(left.map(({ name }) => name));
+      // What was sent has had its time; what the replica does not want will not come.
+      if (left.length > 0 && waitMs >= ASK_AFTER_MS && asks && !signal.aborted) {
+        const asked = left.map((row) => {
+          const withdrawal = row.difference === 'extra' ? row.replica!.version : undefined;
+          return { name: row.name, key: this.#keyOf(row), withdrawal };
+        });
+        asks = await this.#keptBack.ask(asked, deadline);
+        left = left.filter(({ name }) => this.#keptBack.reasonOf(name) === undefined);
+      }
+      if (left.length === 0 || signal.aborted || performance.now() > deadline) {
+        const still = rows.filter(({ name }) => this.#keptBack.reasonOf(name) !== undefined);
+        return new Set([...left, ...still].map(({ name }) => name));
+      }
       await pause(waitMs, signal);
     }
   }
@@ -338,6 +356,7 @@ class Reconciliation {
       replica: replica?.version ?? null,
       fields: known ? differentFields(master.checksum!, replica.checksum!, compared) : null,
       outcome,
+      reason: still?.has(name) ? this.#keptBack.reasonOf(name) : undefined,
     });
   }
 
@@ -352,12 +371,11 @@ class Reconciliation {
   #report(startedAt: number): ReconcileReport {
     const { cqrsId, queue } = this.options;
     const durationMs = Math.round(performance.now() - startedAt);
-    const { repaired } = this.#sums;
     this.cqrs.events.emit('cqrs.master.reconciled', {
       cqrsId,
       queue,
       ...this.#counts,
-      repaired,
+      repaired: this.#sums.repaired,
       told: this.#told,
       durationMs,
     });
@@ -368,6 +386,7 @@ class Reconciliation {
       ...this.#sums,
       ...this.#counts,
       changedLately: this.#ends.changedLately,
+      reasons: this.#keptBack.reasons,
       sample: this.#sample,
       traffic: {
         ...this.#ends.traffic,
@@ -378,23 +397,4 @@ class Reconciliation {
       stopped: this.#stopped,
     };
   }
-}
-
-function everySlot(bits: number, rows: number): DifferentSlot[] {
-  const each = Math.ceil(rows / 2 ** bits);
-  return Array.from({ length: 2 ** bits }, (_, slot) => ({ slot, rows: each }));
-}
-
-function* inBatches(slots: readonly DifferentSlot[], rows: number): Generator<readonly DifferentSlot[]> {
-  let batch: DifferentSlot[] = [];
-  let sum = 0;
-  for (const slot of slots) {
-    if (batch.length > 0 && sum + slot.rows > rows) {
-      yield batch;
-      [batch, sum] = [[], 0];
-    }
-    batch.push(slot);
-    sum += slot.rows;
-  }
-  if (batch.length > 0) yield batch;
 }

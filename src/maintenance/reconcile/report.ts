@@ -31,6 +31,11 @@ export interface ReconcileReport {
   readonly repaired: number;
   /** Differences that are still there although they were sent. */
   readonly unrepaired: number;
+  /**
+   * Why the replica does not store them as they are, as it says itself, and how many: `suppressed`, `lossy-value`, or what
+   * would make a dead letter. Of others it is not known: they may come yet.
+   */
+  readonly reasons: Readonly<Record<string, number>>;
   /** Rows whose serializer failed. */
   readonly failed: number;
   /** Some of the differences. */
@@ -57,4 +62,6 @@ export interface ReconciledRow {
   /** The fields whose content differs, of those that were compared; null: not known. */
   readonly fields: readonly string[] | null;
   readonly outcome: 'repaired' | 'unrepaired' | 'reported';
+  /** Why it could not be repaired, where the replica has said so. */
+  readonly reason?: string | undefined;
 }
