@@ -97,6 +97,13 @@ const MATRIX: Record<string, Record<Input, Cell>> = {
     'broken pipe': ONE_RESULT,
     'broker away': 'it is what it reports: not checked',
   },
+  schema: {
+    'unknown id': { typed: 'schema --entities --table ghost', says: /ghost/ },
+    'bad filter': NO_FILTER,
+    'unreadable file': { typed: 'schema --additive --config nowhere.config.ts', says: /nowhere\.config\.ts/ },
+    'broken pipe': { typed: 'schema --entities --master account | true', says: gone },
+    'broker away': NO_BROKER,
+  },
   admin: {
     'unknown id': 'it takes no id',
     'bad filter': NO_FILTER,

@@ -114,7 +114,7 @@ describe('a command line that cannot be obeyed ends with 2 and one line', () => 
     const empty = await createDatabase();
     await using process = new CqrsProcess(['status'], { ...env, CLI_TEST_DATABASE: empty.url });
     expect(await process.exited).toBe(2);
-    expect(process.err).toMatch(/"account_ref" does not exist\. Run `npx mikro-orm/);
+    expect(process.err).toMatch(/"account_ref" does not exist\. Run `npx cqrs schema/);
     await empty.drop();
   });
 

@@ -61,7 +61,7 @@ describe('policies that let the broker drop messages', () => {
   });
 
   test.each([
-    ['classic', {}, []],
+    ['classic', undefined, []],
     ['classic', { 'max-length': 9, overflow: 'reject-publish' }, []],
     [
       'classic',
@@ -99,7 +99,7 @@ describe('policies that let the broker drop messages', () => {
     ],
   ] as const)('%s queues, %j', async (queueType, definition, expected) => {
     queue = await makeQueues(queueType);
-    await set(definition);
+    if (definition) await set(definition);
     const found = brief(await examine(queue));
     expect(found).toHaveLength(expected.length);
     for (const [index, pattern] of expected.entries()) expect(found.toSorted(byQueue)[index]).toMatch(pattern);

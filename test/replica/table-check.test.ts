@@ -89,7 +89,7 @@ test('a worker that is started alone is told all that is wrong with the tables, 
       {
         where: 'Hooked',
         what: expect.stringContaining('does not exist'),
-        cure: expect.stringContaining('schema:update'),
+        cure: expect.stringContaining('cqrs schema --additive'),
       },
     ],
   });

@@ -16,6 +16,7 @@ export interface MessageOptions {
   updated?: number;
   direct?: boolean;
   expired?: boolean;
+  /** Default: this file's beginning, before anything that is stored. */
   committedAt?: Date | null;
   previous?: WireObject | null;
   meta?: WireObject;
@@ -37,7 +38,7 @@ export function message(data: WireObject, options: MessageOptions = {}): Receive
       expires: options.expires ?? null,
       incarnation,
     }),
-    committedAt: options.committedAt === undefined ? new Date() : options.committedAt,
+    committedAt: options.committedAt === undefined ? new Date(START / 1000) : options.committedAt,
     direct: options.direct ?? false,
     expired: options.expired ?? false,
   };
