@@ -157,7 +157,12 @@ export async function openMaster(scene: Scene): Promise<Service> {
 
 export async function openReplica(scene: Scene): Promise<Service> {
   const cqrs = new Cqrs({
-    transport: new RabbitMQTransport({ url: scene.amqpUrl, heartbeatSeconds: 2, connectTimeoutMs: 2_000 }),
+    transport: new RabbitMQTransport({
+      url: scene.amqpUrl,
+      heartbeatSeconds: 2,
+      connectTimeoutMs: 2_000,
+      verifySeconds: 2,
+    }),
     exchange: scene.exchange,
     health: { ...scene.health },
     activity: { intervalSeconds: 1 },
