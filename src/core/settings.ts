@@ -26,6 +26,8 @@ export interface CorrelationContext {
   readonly instancePk: WireValue;
   /** The one queue a SYNC is meant for; otherwise null. */
   readonly queue: string | null;
+  /** What `master.contextFunction` said of the transaction that wrote the row; null for nothing. */
+  readonly context: WireValue;
 }
 
 /** What a master's meta function is told about the message that is being built. */
@@ -35,6 +37,8 @@ export interface MetaContext {
   readonly instancePk: WireValue;
   readonly instanceData: Readonly<Record<string, WireValue>>;
   readonly previousData: Readonly<Record<string, WireValue>> | null;
+  /** What `master.contextFunction` said of the transaction that wrote the row; null for nothing. */
+  readonly context: WireValue;
 }
 
 /** The query that finds the keys of the rows to be sent: MikroORM's query builder, as far as it is needed to narrow it. */
@@ -76,6 +80,12 @@ const master = z.strictObject({
     .default(null)
     .describe(
       'Called once for each message inside the transaction, with trigger capture in the relay; its answer travels as `meta`, unless the entity has `getCqrsMeta`.',
+    ),
+  contextFunction: fn<() => WireValue | undefined>()
+    .nullable()
+    .default(null)
+    .describe(
+      'Called at each BEGIN of MikroORM; `correlationFunction`, `metaFunction` and `getCqrsMeta` are given its answer as `context`, JSON of at most 2,048 bytes, with trigger capture, too.',
     ),
 });
 

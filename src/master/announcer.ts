@@ -6,6 +6,7 @@ import { SignalType } from '../core/payload.js';
 import { withCommit } from '../core/round-trips.js';
 import type { Settings } from '../core/settings.js';
 import { append, appendForIds, appendText, type Executor, type OutboxEntry } from '../outbox/outbox.js';
+import type { CapturedChangeOfRow } from './captured-images.js';
 import { forkInside, hydrate, populate } from './hydrate.js';
 import { type MasterDefinition, needsEntity } from './master-definition.js';
 import { INCARNATION, REVISION, type RowImage, UPDATED } from './master-table.js';
@@ -37,6 +38,8 @@ export class Announcer {
       readonly settings: Settings;
       readonly events: Events;
       readonly outboxTable: () => string;
+      /** What a transaction says of itself, as JSON. */
+      readonly contextOf: (transaction: TransactionContext) => string | null;
       /** Called after COMMIT, when something waits in the outbox. */
       readonly onCommitted: () => void;
     },
@@ -86,18 +89,19 @@ export class Announcer {
    */
   async entriesOf(
     transaction: TransactionContext,
-    changes: readonly (PendingChange & { readonly createdAt?: string })[],
+    changes: readonly CapturedChangeOfRow[],
     definitionFor: (change: PendingChange) => (definition: MasterDefinition) => MasterDefinition,
   ): Promise<OutboxEntry[]> {
     this.#tellOfUnknownKinds(changes);
     const entries: OutboxEntry[] = [];
     for (const part of withoutRepeatedKeys(changes)) {
       const announcements: Announcement[] = [];
-      const times: (string | undefined)[] = [];
+      const times: string[] = [];
       for (const change of part) {
         const by = definitionFor(change);
         for (const announcement of this.decideAll(transaction, [change])) {
-          announcements.push({ ...announcement, definition: by(announcement.definition) });
+          const { context } = change;
+          announcements.push({ ...announcement, definition: by(announcement.definition), context });
           times.push(change.createdAt);
         }
       }
@@ -198,10 +202,11 @@ export class Announcer {
     const complete = announcements.some(({ definition }) => needsEntity(definition))
       ? await this.#withEntities(transaction, announcements)
       : announcements;
+    const own = this.parts.contextOf(transaction);
     const entries: OutboxEntry[] = [];
     // One after the other: serializers may use the transaction, which runs one statement at a time.
     for (const announcement of complete) {
-      const entry = toOutboxEntry(announcement, this.parts.settings);
+      const entry = toOutboxEntry({ context: own, ...announcement }, this.parts.settings);
       entries.push(entry instanceof Promise ? await entry : entry);
     }
     return entries;

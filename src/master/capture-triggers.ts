@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { quoted } from '../core/identifiers.js';
 import { INCARNATION, type MasterColumn, type MasterTable, nextUpdated, REVISION, UPDATED } from './master-table.js';
 import { newIncarnationWhen, nextOwnColumns } from './own-columns.js';
+import { CONTEXT, MOST_CONTEXT_BYTES } from './write-context.js';
 
 /**
  * The triggers of a master with `capture: 'trigger'`, as SQL. Whoever writes its rows, they move our columns and note in
@@ -206,8 +207,8 @@ function after(target: TriggerTarget): Part[] {
       const statements = [
         functionOf(target, event, {
           definer: true,
-          declare: COUNTERS,
-          body: [UNLESS_MUTED, ...bodies[event], 'return null;'],
+          declare: VARIABLES,
+          body: [UNLESS_MUTED, CHECKED_CONTEXT, ...bodies[event], 'return null;'],
         }),
         `create or replace trigger ${quoted(name)} after ${event} on ${homeOf(target)} referencing ${referencing[event]} for each statement execute function ${functionName(target, event)}()`,
       ];
@@ -219,12 +220,14 @@ function after(target: TriggerTarget): Part[] {
 }
 
 const UNLESS_MUTED = `if current_setting('${MUTED}', true) = '1' then return null; end if;`;
-const COUNTERS = '"cqrs:rows" bigint; "cqrs:longest" bigint';
+const VARIABLES = `"cqrs:rows" bigint; "cqrs:longest" bigint; "cqrs:context" text := nullif(current_setting('${CONTEXT}', true), '')`;
+const CHECKED_CONTEXT = `if "cqrs:context" is not null then if octet_length("cqrs:context") > ${MOST_CONTEXT_BYTES} then raise exception using errcode = '54000', message = 'mikro-orm-cqrs: ${CONTEXT} has ' || octet_length("cqrs:context") || ' bytes, and at most ${MOST_CONTEXT_BYTES} are allowed', hint = 'Set less.'; end if; perform "cqrs:context"::json; end if;`;
 
 function truncating(target: TriggerTarget, deleted: string): string[] {
   const table = literal(target.table.root.className);
   const body = [
     UNLESS_MUTED,
+    CHECKED_CONTEXT,
     // Dropped with it.
     `if not exists (select from pg_trigger as t where t.tgrelid = tg_relid and t.tgname like 'cqrs\\_after\\_delete\\_%') then return null; end if;`,
     `if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then raise exception using errcode = '0A000', message = 'mikro-orm-cqrs: TRUNCATE of ' || ${table} || ' does not see all of its rows under this isolation level', hint = 'Truncate it under READ COMMITTED, or use DELETE.'; end if;`,
@@ -232,7 +235,7 @@ function truncating(target: TriggerTarget, deleted: string): string[] {
     'return null;',
   ];
   return [
-    functionOf(target, 'truncate', { definer: true, declare: COUNTERS, body, settings: ['row_security = off'] }),
+    functionOf(target, 'truncate', { definer: true, declare: VARIABLES, body, settings: ['row_security = off'] }),
     `create or replace trigger cqrs_before_truncate before truncate on ${homeOf(target)} for each statement execute function ${functionName(target, 'truncate')}()`,
   ];
 }
@@ -266,12 +269,13 @@ function noted({ table, captured, longest }: TriggerTarget, { columns, key, from
     key,
     xid: 'pg_current_xact_id()',
     shape: literal(shapeOf(table)),
+    context: '"cqrs:context"',
     ...kept,
   };
   return [
     `with noted as (insert into ${captured} as x (${Object.keys(all).join(', ')})`,
     `select ${Object.values(all).join(', ')} from ${from}`,
-    `on conflict (key, source, xid) do update set image = excluded.image, shape = excluded.shape, ${conflict}`,
+    `on conflict (key, source, xid) do update set image = excluded.image, shape = excluded.shape, context = excluded.context, ${conflict}`,
     'returning octet_length(x.image) as length)',
     'select count(*), max(length) into "cqrs:rows", "cqrs:longest" from noted;',
     `if "cqrs:longest" > ${longest} then raise exception using errcode = '54000', message = 'mikro-orm-cqrs: a row of ' || ${literal(table.root.className)} || ' has ' || "cqrs:longest" || ' bytes, and settings.maxPayloadBytes allows ${longest}', hint = 'Leave long columns out with CQRS_FIELDS, or raise maxPayloadBytes and update the schema.'; end if;`,

@@ -37,6 +37,8 @@ export const CapturedChange = defineEntity({
     image: p.text(),
     /** Which columns an image has. */
     shape: p.text(),
+    /** What the transaction says of itself, as JSON. */
+    context: p.text().nullable(),
     /** Of a row that was deleted; a row that replaces it in the same transaction becomes later. */
     revision: p.bigint('string').nullable(),
     incarnation: p.bigint('string').nullable(),
@@ -60,6 +62,7 @@ export interface NotedChange {
   readonly before: string | null;
   readonly image: string;
   readonly shape: string;
+  readonly context: string | null;
   /** As PostgreSQL prints it. */
   readonly createdAt: string;
   readonly attempts: number;
@@ -90,7 +93,7 @@ export async function readNoted(
 ): Promise<NotedChange[]> {
   const { rows } = await transaction.executeQuery<NotedChange>(
     CompiledQuery.raw(
-      `select id::text as id, source, existed, op, before, image, shape, created_at::text as "createdAt", attempts
+      `select id::text as id, source, existed, op, before, image, shape, context, created_at::text as "createdAt", attempts
          from ${table} as c
         where source = any($1) and (failure is null or retry_at <= clock_timestamp())
           and not exists (select from ${table} as f

@@ -23,7 +23,7 @@ export class CapturedImages {
     this.#tables = new Map(tables.map((table) => [table.name, table]));
   }
 
-  changeOf({ source, existed, op, before, image, shape, createdAt }: NotedChange): CapturedChangeOfRow {
+  changeOf({ source, existed, op, before, image, shape, context, createdAt }: NotedChange): CapturedChangeOfRow {
     const table = this.#tables.get(source)!;
     const known = this.#shape(table, shape);
     const row = known.read(image);
@@ -34,6 +34,7 @@ export class CapturedImages {
       key: table.keyOf(row),
       existedBefore: existed,
       createdAt,
+      context,
       ...(former ? { before: former } : {}),
       ...(op === 'S' ? { current: row } : { deleted: row }),
       ...(existed && op === 'S' && former && table.changesKind(former, row) ? { formerKind: former } : {}),
@@ -56,8 +57,12 @@ export class CapturedImages {
   }
 }
 
-/** `createdAt`: when the row was first written in its transaction. */
-export type CapturedChangeOfRow = PendingChange & { readonly createdAt: string };
+export interface CapturedChangeOfRow extends PendingChange {
+  /** When the row was first written in its transaction. */
+  readonly createdAt: string;
+  /** What the transaction says of itself, as JSON. */
+  readonly context: string | null;
+}
 
 /** The columns of some images, in their order. */
 class Shape {

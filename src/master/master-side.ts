@@ -29,7 +29,7 @@ import type { Capture, MasterTable } from './master-table.js';
 import { MessageMaker } from './message-maker.js';
 import type { CapturedDriver } from './mikro-orm-internals.js';
 import { describeOwnProperties } from './own-properties.js';
-import { muteStatements } from './muted-statements.js';
+import { mayWriteByItself, muteStatements } from './muted-statements.js';
 import { partsWithoutTriggers } from './parts-without-triggers.js';
 import { pivotTables } from './pivot-tables.js';
 import { readRelatedTables } from './related-tables.js';
@@ -39,6 +39,7 @@ import { MasterSync } from './sync.js';
 import { afterEachCommit, TransactionLog } from './transaction-log.js';
 import { type HeardConnection, UncapturedWrites } from './uncaptured-writes.js';
 import { WriteCapture } from './write-capture.js';
+import { contextText, tellTriggers } from './write-context.js';
 
 type OwnTable =
   | typeof OutboxMessage
@@ -77,8 +78,14 @@ export class MasterSide {
       events,
       onCommitted,
       outboxTable: () => this.outboxTable,
+      contextOf: (transaction) => this.#log.contextOf(transaction),
     });
+    const { contextFunction } = settings.master;
     this.#log = new TransactionLog({
+      ...(contextFunction ? { context: () => contextText(contextFunction) } : {}),
+      begun: async (transaction, context) => {
+        if (this.usesTriggers) await tellTriggers(transaction as unknown as Executor, context);
+      },
       announce: async (transaction, changes) => {
         await failPoint(events, 'master.before-outbox-insert');
         const committed = await this.#announcer.announce(transaction, changes, { commitFollows: true });
@@ -283,7 +290,8 @@ export class MasterSide {
     }
     if (byDriver.length < tables.length) {
       const { onCommitted } = this.parts;
-      muteStatements(connection, { isMuted, wrote: onCommitted });
+      const inTransaction = this.parts.settings.master.contextFunction === null ? () => false : mayWriteByItself;
+      muteStatements(connection, { isMuted, inTransaction, wrote: onCommitted });
       afterEachCommit(connection, onCommitted);
     }
   }

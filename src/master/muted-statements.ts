@@ -1,5 +1,6 @@
 import { CompiledQuery } from 'kysely';
 import { withNext } from '../core/round-trips.js';
+import { sqlStatements } from '../core/sql-statements.js';
 import type { Executor } from '../outbox/outbox.js';
 import { MUTED } from './capture-triggers.js';
 import type { SqlConnection } from './mikro-orm-internals.js';
@@ -18,9 +19,12 @@ export function muteStatements(
   connection: SqlConnection,
   {
     isMuted,
+    inTransaction,
     wrote,
   }: {
     readonly isMuted: () => boolean;
+    /** Whether a statement that is sent outside of a transaction is given one, which says something of itself. */
+    readonly inTransaction: (query: string | object) => boolean;
     /** A statement outside of a transaction was sent. */
     readonly wrote: () => void;
   },
@@ -57,11 +61,32 @@ export function muteStatements(
         : connection.transactional((own) => muted<T>(args, own), { loggerContext: args[4] });
     }
     if (transaction) return inTurn(transaction, () => stock<T>(...args));
+    if (inTransaction(args[0])) {
+      const [query, params, method, , loggerContext] = args;
+      return connection.transactional((own) => stock<T>(query, params, method, own, loggerContext), { loggerContext });
+    }
     const result = await stock<T>(...args);
     wrote();
     return result;
   };
 }
+
+const WRITES = /\b(?:insert|update|delete|merge|truncate)\b/i;
+
+/** Whether a text writes, and may do so in a transaction: of others (CALL, DO, COMMIT) that is not known. */
+export function mayWriteByItself(query: string | object): boolean {
+  const { sql, type } = typeof query === 'string' ? { sql: query } : (query as { sql?: unknown; type?: unknown });
+  // A native query is compiled when it is sent.
+  if (typeof sql !== 'string') return type !== 'SELECT' && type !== 'COUNT';
+  if (!WRITES.test(sql)) return false;
+  const statements = [...sqlStatements(sql)];
+  return (
+    statements.some(({ writes }) => writes.length > 0) &&
+    statements.every(({ words: [first = ''] }) => PLAIN.has(first))
+  );
+}
+
+const PLAIN = new Set(['insert', 'update', 'delete', 'merge', 'truncate', 'with', 'select']);
 
 async function set(transaction: TransactionContext, value: '1' | ''): Promise<void> {
   const sql = withNext(`select set_config('${MUTED}', '${value}', true)`);

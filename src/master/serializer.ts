@@ -25,6 +25,8 @@ export interface Announcement {
   /** For a DELETE: how much the deletion adds to the row's own revision (1 for a deleted row, 0 for a filtered one). */
   readonly revisionStep: number;
   readonly queue: string | null;
+  /** What the transaction of the write said of itself, as JSON. */
+  readonly context?: string | null;
   /** The row as an entity, for hooks and serializers; undefined when nobody needs it. */
   readonly entity?: object;
 }
@@ -52,9 +54,10 @@ function entryOf(announcement: Announcement, instanceData: string, settings: Set
   const previousData = signalType === SignalType.SAVE ? previousJson(announcement) : 'null';
   // Before user code is shown what would be refused.
   requireReadable(announcement, instanceData);
+  const context = announcement.context ? parseJson(announcement.context) : null;
   const correlationId =
-    settings.master.correlationFunction?.({ cqrsId, signalType, instancePk: parseJson(pk), queue }) ?? null;
-  const meta = metaOf(announcement, settings.master, pk, instanceData, previousData);
+    settings.master.correlationFunction?.({ cqrsId, signalType, instancePk: parseJson(pk), queue, context }) ?? null;
+  const meta = metaOf(announcement, settings.master, { pk, instanceData, previousData, context });
   const body = bodyOf({
     signalType,
     cqrsId,
@@ -135,20 +138,24 @@ function previousJson({ definition, row, before, created }: Announcement): strin
 function metaOf(
   { definition, signalType, entity }: Announcement,
   settings: Settings['master'],
-  pk: string,
-  instanceData: string,
-  previousData: string,
+  { pk, instanceData, previousData, context }: MetaParts,
 ): WireValue | undefined {
   const hook = definition.hooks.getCqrsMeta;
   if (!hook && !settings.metaFunction) return undefined;
-  const context: MetaContext = {
+  const told: MetaContext = {
     cqrsId: definition.cqrsId,
     signalType,
     instancePk: parseJson(pk),
     instanceData: parseJson(instanceData) as WireObject,
     previousData: parseJson(previousData) as WireObject | null,
+    context,
   };
-  return (hook ? hook(entity!, context) : settings.metaFunction!(context)) ?? undefined;
+  return (hook ? hook(entity!, told) : settings.metaFunction!(told)) ?? undefined;
+}
+
+/** JSON of the message, but for the context. */
+interface MetaParts extends Readonly<Record<'pk' | 'instanceData' | 'previousData', string>> {
+  readonly context: WireValue;
 }
 
 /** The key as it travels: a scalar, or an array for a composite key. */

@@ -43,6 +43,10 @@ export class TransactionLog {
     private readonly on: {
       /** Writes the messages of these changes in the transaction; answers what is to be done after COMMIT. */
       readonly announce: (transaction: TransactionContext, changes: readonly PendingChange[]) => Promise<() => void>;
+      /** What a transaction that is about to begin says of itself, as JSON; null for nothing. */
+      readonly context?: () => string | null;
+      /** Called in a transaction that says something of itself, before all else. */
+      readonly begun?: (transaction: TransactionContext, context: string) => Promise<void>;
       /** Called once changes are committed, before what `announce` answered. */
       readonly committed?: () => Promise<void> | undefined;
     },
@@ -60,6 +64,11 @@ export class TransactionLog {
       `its transaction was ended by ${open.endedBy} as SQL of your own, so that it would be written without its message`,
       'End transactions by em.commit() or em.rollback(), and begin another one.',
     );
+  }
+
+  /** What a transaction says of itself, as JSON. */
+  contextOf(transaction: TransactionContext): string | null {
+    return this.#open.get(transaction)?.context ?? null;
   }
 
   /** Runs one captured statement; its rows are noted for its transaction when PostgreSQL has answered. */
@@ -81,11 +90,13 @@ export class TransactionLog {
 
     connection.begin = async (options = {}) => {
       const parent = options.ctx && this.#open.get(options.ctx);
+      // Before a connection is taken, which nobody would give back.
+      const context = options.ctx ? null : (this.on.context?.() ?? null);
       const opened = async (transaction: TransactionContext): Promise<void> => {
         if (this.#open.has(transaction)) return;
         // A savepoint of a transaction that nobody follows is not followed either.
         if (parent) this.#open.set(transaction, parent);
-        else if (!options.ctx) this.#open.set(transaction, await this.#follow(transaction));
+        else if (!options.ctx) this.#open.set(transaction, await this.#follow(transaction, context));
       };
       const transaction = await begin({
         ...options,
@@ -124,13 +135,15 @@ export class TransactionLog {
     };
   }
 
-  async #follow(transaction: TransactionContext): Promise<OpenTransaction> {
+  async #follow(transaction: TransactionContext, context: string | null): Promise<OpenTransaction> {
     const open: OpenTransaction = {
       outermost: transaction,
+      context,
       changes: new PendingChanges(),
       unfollow: () => {},
     };
     open.unfollow = await this.#watch.follow(transaction, open);
+    if (context !== null) await this.on.begun?.(transaction, context);
     return open;
   }
 
@@ -166,6 +179,7 @@ export function afterEachCommit(connection: TransactionalConnection, work: () =>
 interface OpenTransaction extends WatchedTransaction {
   /** Not one of its savepoints. */
   readonly outermost: TransactionContext;
+  readonly context: string | null;
   unfollow: () => void;
 }
 
