@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { withNewestMikroOrm } from './nightly/newest-mikro-orm.ts';
 import { testServers } from './servers/test-servers.ts';
 import { passThrough } from './support/command.ts';
@@ -19,9 +20,9 @@ await explaining(async () => {
 async function ourOwn(rounds: number, env: Readonly<Record<string, string>>): Promise<number> {
   let worst = 0;
   for (let round = 1; round <= rounds; round++) {
-    console.log(`convergence, round ${round} of ${rounds}`);
-    // each round has a seed of its own, and prints it
-    worst = (await passThrough(jestCommand(['test/replica/convergence']), env)) || worst;
+    const SEED = String(randomInt(2 ** 31));
+    console.log(`convergence, round ${round} of ${rounds}: SEED=${SEED}`);
+    worst = (await passThrough(jestCommand(['test/replica/convergence']), { ...env, SEED })) || worst;
   }
   worst = (await passThrough(['tsx', 'test/faults/main.ts'])) || worst;
   worst = (await passThrough(['node', 'scripts/test-mutation.ts'])) || worst;

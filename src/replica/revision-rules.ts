@@ -6,7 +6,6 @@ import {
   floorOf,
   isNumbered,
   isSameVersion,
-  keepNumber,
   UNKNOWN_TIME,
   withFloor,
 } from './stored-version.js';
@@ -49,14 +48,16 @@ import {
  * | tombstone | r > 0             | u > su + ε: create, F = su; within ε: dead letter; else skip             |
  * | row, tombstone | SYNC, `syncDowngrade: 'always'` | writes, creates                                       |
  * | any       | u or su after now + ε | only one of them: the revision alone decides; both: as above         |
- * | numbered  | unnumbered        | as above with F = I − lead of its incarnation I, which a row keeps       |
+ * | numbered  | unnumbered        | as above with F = I − lead of its incarnation I; a row keeps F, not I,   |
+ * |           |                   | since the message may be of a later one                                  |
  *
  * Incarnations are times that may be ahead of their clock by the lead (`core/incarnations.ts`). B, the earliest birth of a
- * numbered row: I − lead, and not before min(I, u) if r = 0.
+ * numbered row: I − lead, and not before min(I, u) if r = 0. C, when a numbered message was committed, if that is known.
  *
  * | stored, unnumbered | numbered message, incarnation I                                                      |
  * |--------------------|--------------------------------------------------------------------------------------|
- * | row                | B > su + ε: new incarnation; I < F − ε: skip; else r ≥ s writes, and stores I        |
+ * | row                | B > su + ε: new incarnation; I < F − ε or C < su − ε: skip, former incarnation, and  |
+ * |                    | a DELETE: F = max(F, u); else r ≥ s writes, and stores I                             |
  * | tombstone          | B > su, or I > su and u > su + ε: create, DELETE: tombstone; else DELETE:            |
  * |                    | u < su − ε: skip, else the maxima; max(B, min(I, u)) > su − ε: dead letter; else skip |
  *
@@ -121,6 +122,7 @@ export type Decision = { readonly aheadBy?: number; readonly doubt?: Doubt } & (
 const WITHOUT_REFERENCE = 1;
 
 type Known = Exclude<Stored, { kind: 'none' }>;
+type Skip = Extract<Decision, { action: 'skip' }>;
 
 export function decide(stored: Stored, incoming: Incoming, options: RuleOptions): Decision {
   const { signalType, version } = incoming;
@@ -160,7 +162,7 @@ function decideNumbered(
 
 /** The first numbered message over what an unnumbered one has left. */
 function decideNumbering(stored: Known, incoming: Incoming, { now, tolerance }: RuleOptions): Decision {
-  const { signalType, version } = incoming;
+  const { signalType, version, committed } = incoming;
   const incarnation = version.incarnation!;
   const born = earliestBirth(version);
   const since = stored.version.updated;
@@ -175,7 +177,10 @@ function decideNumbering(stored: Known, incoming: Incoming, { now, tolerance }: 
   }
   const startsAnew = born > since + tolerance;
   if (!startsAnew) {
-    if (incarnation < floorOf(stored.version, now + tolerance) - tolerance) return former();
+    const floor = floorOf(stored.version, now + tolerance);
+    // Who writes a row holds its lock, so what was committed before what is stored is no later state of it.
+    const isFormer = incarnation < floor - tolerance || (committed !== undefined && committed < since - tolerance);
+    if (isFormer) return deletes ? learn(former(), stored, version.updated, floor) : former();
     if (version.revision < stored.version.revision) return skip(stored, version);
   }
   return deletes ? bury(stored, version) : write(stored, version, startsAnew);
@@ -188,7 +193,8 @@ function decideUnnumbered(stored: Known, incoming: Incoming, options: RuleOption
   const floor = floorOf(stored.version, options.now + tolerance);
   if (incoming.signalType === 'DELETE') {
     if (later >= -tolerance) return raise(stored, version);
-    return stored.kind === 'row' ? learn(stored, version, floor) : skip(stored, version);
+    const skipped = skip(stored, version);
+    return stored.kind === 'row' ? learn(skipped, stored, version.updated, floor) : skipped;
   }
   const always = incoming.signalType === 'SYNC' && options.syncDowngrade === 'always';
   if (stored.kind === 'tombstone') {
@@ -217,7 +223,7 @@ function decideBirth(
   const anew = floor > UNKNOWN_TIME ? later > 0 && version.updated !== floor : later > tolerance;
   if (anew) return { action: 'replace', version: bornFrom(version) };
   if (stored.version.revision > 0)
-    return always ? over(stored, version, floor) : learn(stored, version, floor, version.updated);
+    return always ? over(stored, version, floor) : learn(skip(stored, version), stored, version.updated, floor);
   return always || (later === 0 && signalType === 'SYNC') ? over(stored, version, floor) : skip(stored, version);
 }
 
@@ -269,11 +275,7 @@ function write(stored: Known, version: Version, newIncarnation: boolean): Decisi
 /** A state of the incarnation that is stored, or of one that cannot be told from it. */
 function over(stored: Known, version: Version, floor: number): Decision {
   if (isNumbered(version)) return write(stored, version, false);
-  return write(
-    stored,
-    stored.kind === 'row' ? keepNumber(stored.version, version, floor) : withFloor(version, floor),
-    false,
-  );
+  return write(stored, withFloor(version, floor), false);
 }
 
 function bury(stored: Known, version: Version): Decision {
@@ -297,18 +299,17 @@ function raise(stored: Known, version: Version, updated?: number): Decision {
   return nothingNew ? skip(stored, version) : bury(stored, raised);
 }
 
-/** Skips a message that tells since when the row's incarnation has been there at the least. */
-function learn(stored: Known, version: Version, floor: number, learned = version.updated): Decision {
-  const skipped = skip(stored, version);
+/** A message that is skipped tells since when the row's incarnation has been there at the least. */
+function learn(skipped: Skip, stored: Known, learned: number, floor: number): Decision {
   if (isNumbered(stored.version) || learned <= floor) return skipped;
-  return { ...skipped, version: withFloor(stored.version, learned) } as Decision;
+  return { ...skipped, version: withFloor(stored.version, learned) };
 }
 
-function former(): Decision {
+function former(): Skip {
   return { action: 'skip', reason: 'former-incarnation' };
 }
 
-function skip(stored: Known, version: Version): Extract<Decision, { action: 'skip' }> {
+function skip(stored: Known, version: Version): Skip {
   const same = version.revision === stored.version.revision && version.updated === stored.version.updated;
   const sameIncarnation =
     !isNumbered(version) || !isNumbered(stored.version) || version.incarnation === stored.version.incarnation;

@@ -62,12 +62,6 @@ export function bornFrom(version: Version): Version {
   return isNumbered(version) ? version : withFloor(version, version.revision === 0 ? version.updated : UNKNOWN_TIME);
 }
 
-/** A state without an incarnation over a row, which keeps the incarnation that it has. */
-export function keepNumber(stored: Version, version: Version, floor: number): Version {
-  if (!isNumbered(stored)) return withFloor(version, floor);
-  return { incarnation: stored.incarnation, revision: version.revision, updated: version.updated };
-}
-
 /** By incarnation, revision, updated. @returns negative, 0 or positive, as for `sort`; both must be numbered. */
 export function compareVersions(a: Version, b: Version): number {
   return a.incarnation! - b.incarnation! || a.revision - b.revision || a.updated - b.updated;

@@ -227,14 +227,15 @@ describe('one of both numbered', () => {
     ['tombstone ?.3@9', 'SAVE I11.1.0@-51', 'create I11.1.0@-51'],
     ['row ?.3@9', 'SAVE I13.0@-51', 'replace I13.0@-51'],
     // Python over what ours have left
-    ['row I2.0@0', 'SAVE ?.1@0.3', 'update I2.1@0.3'],
-    ['row I-9.3@0', 'SAVE ?.4@-5', 'update I-9.4@-5'],
-    ['row I-9.3@0', 'SAVE ?.4@-12', 'update I-9.4@-12'],
+    ['row I2.0@0', 'SAVE ?.1@0.3', 'update F0.1@0.3'],
+    // … the row keeps no number: the change may be of the next incarnation, whose message comes behind
+    ['row I-9.3@0', 'SAVE ?.4@-5', 'update F-11.4@-5'],
+    ['row I-9.3@0', 'SAVE ?.4@-12', 'update F-11.4@-12'],
     ['row I-9.3@0', 'SAVE ?.4@-12.1', 'skip former-incarnation'],
     ['row I-9.3@0', 'SAVE ?.0@5', 'replace F5.0@5'],
     ['row I-9.3@0', 'SAVE ?.0@-5', 'skip stale'],
-    ['row I-9.3@0', 'SAVE ?.2@50', 'update I-9.2@50'],
-    ['row I-9.3@0', 'SYNC ?.3@-1', 'update I-9.3@0'],
+    ['row I-9.3@0', 'SAVE ?.2@50', 'update F0.2@50'],
+    ['row I-9.3@0', 'SYNC ?.3@-1', 'update F-11.3@0'],
     ['row I-9.3@0', 'DELETE ?.1@4', 'delete F-11.3@4'],
     ['tombstone I-9.3@0', 'SAVE ?.0@5', 'create F5.0@5'],
     ['tombstone I-9.3@0', 'SAVE ?.0@-5', 'dead-letter ambiguous-incarnation'],
@@ -322,6 +323,23 @@ function permutations<T>(items: readonly T[]): T[][] {
   if (items.length === 0) return [[]];
   return items.flatMap((item, index) => permutations(items.toSpliced(index, 1)).map((rest) => [item, ...rest]));
 }
+
+describe('a numbered message over what Python has left, and when it was committed', () => {
+  test.each([
+    // Python's first message of a row comes before ours of the life before it
+    ['row ?.1@9', 'SAVE I2.5@4', '4', 'skip former-incarnation'],
+    ['row ?.1@9', 'DELETE I2.6@4', '4', 'skip former-incarnation F4.1@9'],
+    ['row F6.1@9', 'DELETE I2.6@4', '4', 'skip former-incarnation'],
+    ['row F-9.1@9', 'DELETE I-20.6@-9.5', '-9.5', 'skip former-incarnation'],
+    // as far as clocks differ
+    ['row ?.1@9', 'SAVE I2.5@4', '8', 'update I2.5@4'],
+    ['row ?.1@9', 'SAVE I2.5@4', '7.999999', 'skip former-incarnation'],
+    ['row ?.1@9', 'DELETE I2.6@4', '8', 'delete I2.6@4'],
+  ])('%s, %s at %s → %s', (before, message, committed, expected) => {
+    const decision = decide(stored(before), { ...incoming(message), committed: at(committed) }, rules);
+    expect(full(decision)).toBe(expected);
+  });
+});
 
 describe('a lower incarnation that was committed later', () => {
   test.each([

@@ -19,8 +19,11 @@ export interface History {
   readonly backup: { readonly at: number; readonly restored: number };
 }
 
-/** `SEED=` replays a run; the seed of every run is printed. */
-export const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+/**
+ * The same histories for every change, so that a failure is one of the change; `npm run test:nightly` looks for new ones.
+ * `SEED=` replays a run, whose seed is printed.
+ */
+export const seed = Number(process.env['SEED'] ?? 867_431_440);
 
 const worker = fc.constantFrom(0 as const, 1 as const);
 const row = fc.nat({ max: ROWS - 1 });

@@ -79,7 +79,8 @@ abstract class ModelledMaster implements Master {
     this.#times = [];
     this.#backup = new Map();
     this.firstKey = firstKey;
-    this.clock = Date.now() * 1000 - 86_400 * SECOND;
+    // Whole seconds: incarnations are lifted by them, and a seed has to lead to the same history at any time.
+    this.clock = Math.floor(Date.now() / 1000) * SECOND - 86_400 * SECOND;
     for (const [index, step] of steps.entries()) {
       this.clock += step.gap;
       if (index === Math.floor(steps.length / 3)) this.#backup = this.#copy();
@@ -131,7 +132,8 @@ abstract class ModelledMaster implements Master {
       incarnation: row.incarnation,
     });
     this.#times.push(this.clock + (row.incarnation === null ? 0 : this.behind));
-    this.#messages.push({ payload, committedAt: null, direct: false, expired: false });
+    const committedAt = row.incarnation === null ? null : new Date(this.clock / 1000);
+    this.#messages.push({ payload, committedAt, direct: false, expired: false });
   }
 
   #copy(): Map<number, Row> {
