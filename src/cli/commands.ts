@@ -101,9 +101,9 @@ export const COMMANDS: readonly Command[] = [
     name: 'doctor',
     summary: 'Look for what a service cannot see while it runs, and say what to do about it.',
     details: [
-      'Tables and privileges; arguments and policies of its queues, by the management API of RabbitMQ or, on the machine of',
-      'the broker, by rabbitmqctl. Changes nothing. The exit code is 1 when there is a problem, or when a check failed; advice',
-      'and checks that cannot be made from here leave it at 0.',
+      'Tables and privileges; triggers that capture masters; arguments and policies of its queues, by the management API of',
+      'RabbitMQ or, on the machine of the broker, by rabbitmqctl. Changes nothing. The exit code is 1 when there is a problem,',
+      'or when a check failed; advice and checks that cannot be made from here leave it at 0.',
     ],
     options: DOCTOR_OPTIONS,
     examples: [
@@ -196,10 +196,10 @@ export const COMMANDS: readonly Command[] = [
     name: 'schema',
     summary: 'Prepare tables that exist for this service: add what they lack, or declare them as they are.',
     details: [
-      '--additive compares the tables of masters and replicas with their entities, and prints what only adds: columns, and',
-      'the tables of this library. It changes and drops nothing. Where a declaration contradicts its table it says so and',
-      'ends with 1; what no entity declares is kept. No statement rewrites rows, and none waits for a lock for more than',
-      'three seconds.',
+      '--additive compares the tables of masters and replicas with their entities, and prints what only adds: columns,',
+      'triggers that capture masters, and the tables of this library. It changes and drops nothing. Where a declaration',
+      'contradicts its table it says so and ends with 1; what no entity declares is kept. No statement rewrites rows, and',
+      'none waits for a lock for more than three seconds.',
       '--entities reads the catalogue and prints a TypeScript module: types, precision, identity keys, deferrable foreign',
       'keys, indexes, checks, defaults and names as the tables have them. Tables that they refer to are declared, too.',
       'Names of fields are those of the columns; where the other side calls a field otherwise, rename the property.',

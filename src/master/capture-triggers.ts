@@ -63,6 +63,13 @@ export function captureTriggers(target: TriggerTarget): TriggerDefinition[] {
   });
 }
 
+const OURS = /^(?:zz_)?cqrs_(?:before|after)_(?:insert|update|delete|truncate)(?:_|$)/;
+
+/** Whether a trigger was made here, for whichever columns. */
+export function isCaptureTrigger(name: string): boolean {
+  return OURS.test(name);
+}
+
 interface Part {
   readonly event: 'insert' | 'update' | 'delete';
   readonly timing: 'before' | 'after';

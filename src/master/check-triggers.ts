@@ -1,5 +1,6 @@
 import { CompiledQuery } from 'kysely';
 import type { Problem } from '../core/errors.js';
+import { ADD_WHAT_IS_MISSING } from '../core/schema-version.js';
 import type { Executor } from '../outbox/outbox.js';
 import type { TriggerDefinition } from './capture-triggers.js';
 
@@ -16,9 +17,6 @@ interface FoundTrigger {
   readonly name: string;
   readonly enabled: string;
 }
-
-const UPDATE_SCHEMA =
-  'Run `npx mikro-orm schema:update --run`, or `npx mikro-orm migration:create` and `npx mikro-orm migration:up`.';
 
 /** What the triggers of masters lack; asked at start. */
 export async function checkTriggers(client: Executor, masters: readonly ExpectedTriggers[]): Promise<Problem[]> {
@@ -40,7 +38,7 @@ export async function checkTriggers(client: Executor, masters: readonly Expected
     const problems: Problem[] = [];
     if (missing.length > 0) {
       const what = `its table ${sqlName} lacks the triggers that capture its writes, as this release makes them: ${missing.join(', ')}.`;
-      problems.push({ where: entity, what, cure: UPDATE_SCHEMA });
+      problems.push({ where: entity, what, cure: ADD_WHAT_IS_MISSING });
     }
     if (off.length > 0) {
       const names = off.map(({ name }) => name).join(', ');

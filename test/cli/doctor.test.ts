@@ -161,15 +161,16 @@ describe('cqrs doctor', () => {
       `${a.where}${a.what}`.localeCompare(`${b.where}${b.what}`);
     expect(checks).toMatchObject([
       { name: 'set-up', state: 'ok' },
+      { name: 'triggers', state: 'ok' },
       { name: 'queues', state: 'findings', findings: expect.anything() },
     ]);
-    expect(checks[1]!.findings.toSorted(byText)).toEqual(findings.toSorted(byText));
+    expect(checks.at(-1)!.findings.toSorted(byText)).toEqual(findings.toSorted(byText));
 
     await broker.manage('DELETE', 'policies/%2F/all');
     const read = await service.shell('cqrs doctor', { ...env, CLI_TEST_MANAGEMENT: broker.managementUrl });
     expect(read).toEqual({
       code: 0,
-      out: expect.stringMatching(/^set-up: ok \(.*\)\nqueues: ok \(.*\)\n$/),
+      out: expect.stringMatching(/^set-up: ok \(.*\)\ntriggers: ok \(.*\)\nqueues: ok \(.*\)\n$/),
       err: '',
     });
   });
@@ -200,7 +201,7 @@ describe('cqrs doctor', () => {
     await service.sql('alter table away rename to cqrs_tombstones');
     expect(typed).toMatchObject({ code: 1, err: '' });
     expect(typed.out).toMatch(
-      /^set-up: 1 found \(.*\)\n {2}problem: .*cqrs_tombstones.*\n {4}.*\nqueues: not checked \(.*\)\n {2}.*docs\/operating\.md/,
+      /^set-up: 1 found \(.*\)\n {2}problem: .*cqrs_tombstones.*\n {4}.*\ntriggers: ok \(.*\)\nqueues: not checked \(.*\)\n {2}.*docs\/operating\.md/,
     );
   });
 });

@@ -4,9 +4,10 @@ import type { Cqrs } from '../../cqrs.js';
 import type { Check } from './check.js';
 import { queuesCheck } from './queues-check.js';
 import { setUpCheck } from './set-up-check.js';
+import { triggersCheck } from './triggers-check.js';
 
 /** Everything that `cqrs doctor` looks at, in the order in which it tells of it. */
-const CHECKS: readonly Check[] = [setUpCheck, queuesCheck];
+const CHECKS: readonly Check[] = [setUpCheck, triggersCheck, queuesCheck];
 
 export interface DoctorReport {
   /** Whether no check has found a problem or failed; advice alone, and checks that cannot be made from here, count as well. */

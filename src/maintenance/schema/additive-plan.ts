@@ -6,10 +6,16 @@ import {
   type SchemaHelper,
   SchemaComparator,
   type SqlEntityManager,
+  type SqlTriggerDef,
   type SqlSchemaGenerator,
   type TableDifference,
 } from '@mikro-orm/sql';
 import type { Cqrs } from '../../cqrs.js';
+import { isCaptureTrigger } from '../../master/capture-triggers.js';
+import { CapturedChange } from '../../master/captured-changes.js';
+import { differingFunctions, examinedMaster } from '../../master/examine-triggers.js';
+import type { CapturedDriver } from '../../master/mikro-orm-internals.js';
+import type { Executor } from '../../outbox/outbox.js';
 import { ownTablesAmong } from '../../own-tables.js';
 import { contradictions, type SchemaDifference, surplus, undeclared } from './differences.js';
 import { isOwnColumn, ownColumnStatements } from './own-columns.js';
@@ -56,10 +62,20 @@ export async function planAdditions(cqrs: Cqrs): Promise<AdditivePlan> {
       missing.push(to);
       continue;
     }
-    const difference = comparator.diffTable(from, to);
-    if (!difference) continue;
-    const { statements, refused } = ours ? ofOurs(difference, helper) : ofTheirs(difference, helper);
+    const difference = comparator.diffTable(from, to) || undefined;
+    const triggers = clean(
+      (ours ? [] : await lackingTriggers(cqrs, meta, to, difference)).map((one) => helper.createTrigger(to, one)),
+    );
+    const { statements: others, refused } = !difference
+      ? NOTHING
+      : ours
+        ? ofOurs(difference, helper)
+        : ofTheirs(difference, helper);
+    // In the transaction of the columns that they note. Those of former fields stay beside them: services of the release
+    // before look for these when they start.
+    const statements = [...others, ...triggers];
     if (statements.length > 0) lacks.push({ table: to.getShortestName(), statements });
+    if (!difference) continue;
     plan.refused.push(...refused, ...contradictions(difference));
     plan.kept.push(...surplus(difference));
     if (!ours) plan.left.push(...undeclared(difference));
@@ -67,11 +83,11 @@ export async function planAdditions(cqrs: Cqrs): Promise<AdditivePlan> {
   return { tables: [...made(missing, helper), ...lacks], ...plan };
 }
 
-/** The tables of masters and replicas, and those of this library, each once. */
+/** The tables of this library, on which those of masters rest, then those of masters and replicas, each once. */
 function involved(cqrs: Cqrs): { meta: EntityMetadata; ours: boolean }[] {
   const theirs = [...cqrs.masters, ...cqrs.replicas].map(({ meta }) => ({ meta, ours: false }));
   const ours = ownTablesAmong(cqrs.orm.getMetadata()).map((meta) => ({ meta, ours: true }));
-  const byName = new Map([...theirs, ...ours].map((one) => [`${one.meta.schema ?? ''}.${one.meta.tableName}`, one]));
+  const byName = new Map([...ours, ...theirs].map((one) => [`${one.meta.schema ?? ''}.${one.meta.tableName}`, one]));
   return [...byName.values()];
 }
 
@@ -80,11 +96,12 @@ function tableOf(schema: DatabaseSchema, meta: EntityMetadata, orm: MikroORM): D
   return schema.getTables().find((table) => table.name === meta.tableName && (table.schema ?? namespace) === namespace);
 }
 
-/** New tables first, then the keys between them. */
+/** New tables first, then what is between them. */
 function made(tables: readonly DatabaseTable[], helper: SchemaHelper): TableAdditions[] {
   const keys = tables.flatMap((table) => [
     ...Object.values(table.getForeignKeys()).map((key) => helper.createForeignKey(table, key)),
     ...table.getChecks().map((check) => helper.createCheck(table, check)),
+    ...table.getTriggers().map((trigger) => helper.createTrigger(table, trigger)),
   ]);
   const statements = tables.map((table) => ({
     table: table.getShortestName(),
@@ -115,6 +132,24 @@ function ofTheirs(difference: TableDifference, helper: SchemaHelper): Additions 
   };
 }
 
+/** Triggers that capture a master and are not there, or call functions of another release. */
+async function lackingTriggers(
+  { orm }: Cqrs,
+  meta: EntityMetadata,
+  to: DatabaseTable,
+  difference: TableDifference | undefined,
+): Promise<SqlTriggerDef[]> {
+  const wanted = to.getTriggers().filter(({ name }) => isCaptureTrigger(name));
+  if (wanted.length === 0) return [];
+  const driver = orm.driver as unknown as CapturedDriver;
+  const client = (orm.em as SqlEntityManager).getConnection('write').getClient() as unknown as Executor;
+  const master = examinedMaster(meta.root, driver.getTableName(meta.root, {}));
+  const differ = await differingFunctions(client, driver.getTableName(CapturedChange.meta, {}), master);
+  const isLacking = ({ name, expression = '' }: SqlTriggerDef): boolean =>
+    difference?.addedTriggers[name] !== undefined || differ.some((one) => expression.includes(`function ${one}()`));
+  return wanted.filter(isLacking);
+}
+
 /** What a table of this library lacks that an earlier release has made. */
 function ofOurs(difference: TableDifference, helper: SchemaHelper): Additions {
   const { toTable } = difference;
@@ -129,6 +164,8 @@ function ofOurs(difference: TableDifference, helper: SchemaHelper): Additions {
     refused: [],
   };
 }
+
+const NOTHING: Additions = { statements: [], refused: [] };
 
 interface Additions {
   readonly statements: string[];

@@ -1,4 +1,5 @@
 import type { Column, IndexDef, TableDifference } from '@mikro-orm/sql';
+import { isCaptureTrigger } from '../../master/capture-triggers.js';
 import { isOwnColumn, ownColumnTrouble } from './own-columns.js';
 
 /** What stands in a table and what is declared of it, where they differ: in words. */
@@ -49,7 +50,9 @@ export function undeclared(difference: TableDifference): SchemaDifference[] {
     ),
     ...Object.keys(difference.addedChecks).map((name) => `check ${name}`),
     ...Object.keys(difference.addedForeignKeys).map((name) => `foreign key ${name}`),
-    ...Object.keys(difference.addedTriggers).map((name) => `trigger ${name}`),
+    ...Object.keys(difference.addedTriggers)
+      .filter((name) => !isCaptureTrigger(name))
+      .map((name) => `trigger ${name}`),
     ...Object.keys(difference.addedPolicies).map((name) => `policy ${name}`),
   ]);
 }

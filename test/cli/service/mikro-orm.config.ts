@@ -12,6 +12,7 @@ const {
   CLI_TEST_ONLY_FROM,
   CLI_TEST_QUEUE_TYPE,
   CLI_TEST_MANAGEMENT,
+  CLI_TEST_CAPTURE,
 } = process.env;
 
 /** A service as a user would have it: master of accounts, with replicas, the relay as a process of its own. */
@@ -31,6 +32,7 @@ export default defineConfig({
           exchange: CLI_TEST_EXCHANGE,
           queue: CLI_TEST_QUEUE,
           relay: { enabled: false },
+          master: { capture: CLI_TEST_CAPTURE === 'trigger' ? 'trigger' : 'driver' },
           admin: {
             adjustSyncQuery: CLI_TEST_ONLY_FROM
               ? { account: (query) => query.andWhere({ id: { $gte: Number(CLI_TEST_ONLY_FROM) } }) }
