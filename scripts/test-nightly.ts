@@ -6,9 +6,9 @@ import { explaining } from './support/explain.ts';
 import { jestCommand } from './support/jest.ts';
 
 /**
- * More random histories, every fault, mutants of the rules and longer campaigns than a change should wait for; then what
- * leans on MikroORM, with the newest of it that installs. `CQRS_TEST_ROUNDS` says how much more; `--mikro-orm` does only the
- * last part.
+ * More random histories, every fault, mutants of the rules and longer campaigns than a change should wait for; the
+ * interoperation with django-cqrs, of masters that triggers capture; then what leans on MikroORM, with the newest of it that
+ * installs. `CQRS_TEST_ROUNDS` says how much more; `--mikro-orm` does only the last part.
  */
 await explaining(async () => {
   const { env } = await testServers();
@@ -28,7 +28,10 @@ async function ourOwn(rounds: number, env: Readonly<Record<string, string>>): Pr
   worst = (await passThrough(['node', 'scripts/test-mutation.ts'])) || worst;
   const minutes = ['--minutes', String(3 * rounds)];
   worst = (await passThrough(['tsx', 'test/campaign/main.ts', ...minutes])) || worst;
-  return (await passThrough(['tsx', 'test/campaign/main.ts', '--masters', ...minutes])) || worst;
+  worst = (await passThrough(['tsx', 'test/campaign/main.ts', '--masters', ...minutes])) || worst;
+  worst = (await passThrough(['tsx', 'test/upgrades/beside-former.ts'], env)) || worst;
+  // Its masters are captured at the driver elsewhere.
+  return (await passThrough(['node', 'scripts/test-interop.ts'], { ...env, CQRS_TEST_CAPTURE: 'trigger' })) || worst;
 }
 
 /** Capture leans on parts of MikroORM that are not its public API: a new release may move them. */

@@ -17,6 +17,18 @@ export const CLAIMS: readonly Claim[] = [
     says: 'What PostgreSQL keeps of a transaction is what is announced, whoever opens, releases or rolls back its savepoints. Where that cannot be told, the COMMIT fails.',
   },
   {
+    id: 'trigger-capture',
+    says: "With `capture: 'trigger'`, each row that a transaction changes has one message with its last state, whichever program writes it and by whatever statement, but for what the guide's table names. What no message can be made of is set aside with its reason; later changes of its row wait.",
+  },
+  {
+    id: 'trigger-context',
+    says: 'What a transaction says of itself by `master.contextFunction` reaches the hooks of its messages, the same in both ways of capture, and of no other transaction.',
+  },
+  {
+    id: 'capture-switch',
+    says: 'A master that goes from the driver to triggers, gets a field more, and goes back, in the order of the guide, loses no write that is made meanwhile.',
+  },
+  {
     id: 'bounded-capture',
     says: 'What a captured row costs does not grow with the rows that were written before it in its transaction.',
   },

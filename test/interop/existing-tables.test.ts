@@ -79,7 +79,8 @@ interop("Django's tables", () => {
     const { code, stdout, stderr } = await service.cqrs('schema', '--additive');
     expect(code).toBe(0);
     expect(stdout).toMatch(/alter table "existing_everything"\n {2}add column "cqrs_incarnation" bigint not null/);
-    expect(stdout).not.toMatch(/\b(drop|rename|type (?!bigint)|using)\b/i);
+    const ofTables = stdout.replaceAll(/^create or replace .*$/gm, '');
+    expect(ofTables).not.toMatch(/\b(drop|rename|type (?!bigint)|using)\b/i);
     expect(stderr).toContain('kept: existing_everything: constraint excluded, which no entity declares.');
     expect(stderr).toContain('--run runs them');
     expect(await catalogue()).toEqual(before);

@@ -103,6 +103,7 @@ beforeEach(async () => {
   await messages();
 });
 
+// claims: trigger-capture
 describe('what becomes of the rows of a transaction', () => {
   test.each<[what: string, statements: string[], ...messages: string[]]>([
     [
@@ -280,6 +281,7 @@ describe('what becomes of the rows of a transaction', () => {
   });
 });
 
+// claims: trigger-capture
 describe('MikroORM', () => {
   const em = () => service.orm.em.fork();
 
@@ -355,6 +357,7 @@ describe('MikroORM', () => {
   });
 });
 
+// claims: trigger-capture
 describe('what no message can be made of', () => {
   test('is set aside with its reason, its key waits, all others go on', async () => {
     const heard: { instancePk: string; reason: string }[] = [];

@@ -177,6 +177,7 @@ describe('from the driver to triggers, and back', () => {
   });
 });
 
+// claims: bounded-capture
 test('the cost of a row does not grow with the rows of its statement, whatever was planned before', async () => {
   await using service = await release({ a: p.integer(), b: p.integer().nullable() });
   await service.orm.schema.create();

@@ -120,6 +120,7 @@ describe.each(['driver', 'trigger'] as const)('captured by %s', (capture) => {
     expect(await metas()).toEqual([{ hook: 'r' }]);
   });
 
+  // claims: trigger-context
   test('transactions at the same time have their own, also in one message batch', async () => {
     const ids = Array.from({ length: 20 }, (_one, index) => index + 10);
     await Promise.all(ids.map((id) => request.run(id, () => em().insert(Note, { id, name }))));
@@ -165,6 +166,7 @@ describe.each(['driver', 'trigger'] as const)('captured by %s', (capture) => {
   });
 });
 
+// claims: trigger-context
 describe('triggers', () => {
   let service: MasterService;
   let other: pg.Client;

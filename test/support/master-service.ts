@@ -1,5 +1,6 @@
 import { type EntityClass, type EntitySchema, MikroORM, type Options } from '@mikro-orm/postgresql';
 import { Cqrs, type CqrsOptions } from '../../src/cqrs.js';
+import { capture } from './capture.js';
 import { createDatabase } from './database.js';
 
 /** A message as it waits in the outbox, parsed. */
@@ -42,7 +43,6 @@ export async function masterService(
   } = {},
 ): Promise<MasterService> {
   const database = await createDatabase();
-  const capture = (process.env['CQRS_TEST_CAPTURE'] ?? 'driver') as 'driver' | 'trigger';
   const cqrs = new Cqrs({ transport: 'MemoryTransport', ...settings, master: { capture, ...settings.master } });
   const orm = await MikroORM.init({ ...options, clientUrl: database.url, entities, extensions: [cqrs] }).catch(
     async (error: unknown) => {

@@ -22,37 +22,42 @@ async function restore(name: string): Promise<TestDatabase> {
 let databases: TestDatabase[];
 let master: { orm: MikroORM; cqrs: Cqrs };
 let replica: { orm: MikroORM; cqrs: Cqrs };
-beforeEach(async () => {
-  const broker = new MemoryBroker();
-  databases = [await restore('0.1-master.sql'), await restore('0.1-replica.sql')];
-  const open = async (
-    url: string,
-    entities: (typeof Account | typeof AccountRef | typeof WatchedRef)[],
-    cqrs: Cqrs,
-  ) => ({
-    cqrs,
-    orm: await MikroORM.init({ clientUrl: url, entities, extensions: [cqrs] }),
+/** Both services, anew for each test. */
+function eachWithServices(capture: 'driver' | 'trigger'): void {
+  beforeEach(async () => {
+    const broker = new MemoryBroker();
+    databases = [await restore('0.1-master.sql'), await restore('0.1-replica.sql')];
+    const open = async (
+      url: string,
+      entities: (typeof Account | typeof AccountRef | typeof WatchedRef)[],
+      cqrs: Cqrs,
+    ) => ({
+      cqrs,
+      orm: await MikroORM.init({ clientUrl: url, entities, extensions: [cqrs] }),
+    });
+    // The rows are as old as the release: deletions are remembered for longer.
+    const replicaSettings = { queue: 'shop', replica: { tombstoneRetentionSeconds: 1e10 } };
+    const join = () => new MemoryTransport(broker);
+    master = await open(databases[0]!.url, [Account], new Cqrs({ transport: join(), master: { capture } }));
+    replica = await open(
+      databases[1]!.url,
+      [AccountRef, WatchedRef],
+      new Cqrs({ transport: join(), ...replicaSettings }),
+    );
   });
-  // The rows are as old as the release: deletions are remembered for longer.
-  const replicaSettings = { queue: 'shop', replica: { tombstoneRetentionSeconds: 1e10 } };
-  const join = () => new MemoryTransport(broker);
-  master = await open(databases[0]!.url, [Account], new Cqrs({ transport: join() }));
-  replica = await open(
-    databases[1]!.url,
-    [AccountRef, WatchedRef],
-    new Cqrs({ transport: join(), ...replicaSettings }),
-  );
-});
-afterEach(async () => {
-  for (const { cqrs, orm } of [master, replica]) {
-    await cqrs.stop();
-    await orm.close();
-  }
-  for (const database of databases) await database.drop();
-});
+  afterEach(async () => {
+    for (const { cqrs, orm } of [master, replica]) {
+      await cqrs.stop();
+      await orm.close();
+    }
+    for (const database of databases) await database.drop();
+  });
+}
 
-// claims: upgrades
-describe('what release 0.1 has left', () => {
+describe.each(['driver', 'trigger'] as const)('what release 0.1 has left, captured by %s', (capture) => {
+  eachWithServices(capture);
+
+  // claims: upgrades
   test('is brought up to date by the schema generator, and then relayed and applied', async () => {
     for (const { orm } of [master, replica]) await orm.schema.update({ safe: true });
     const ended: string[] = [];
@@ -81,8 +86,12 @@ describe('what release 0.1 has left', () => {
     )) as [{ keys: string }];
     expect(keys).toContain('["4"]');
     expect((await master.cqrs.outboxState())!.depth).toBe(0);
+    const applied = replica.cqrs.events.next('cqrs.inbox.applied');
+    await master.orm.em.fork().nativeUpdate(Account, { id: 5 }, { name: 'by this release' });
+    expect(await applied).toMatchObject({ instancePk: '5', action: 'update' });
   });
 
+  // claims: upgrades
   test('is not brought back by a message from before a deletion', async () => {
     for (const { orm } of [master, replica]) await orm.schema.update({ safe: true });
     const em = replica.orm.em.fork();
@@ -100,6 +109,8 @@ describe('what release 0.1 has left', () => {
 });
 
 describe('a table of another release', () => {
+  eachWithServices('driver');
+
   const mark = async (service: 'master' | 'replica', table: string, comment: string | null): Promise<string> => {
     const { orm, cqrs } = service === 'master' ? master : replica;
     await orm.schema.update({ safe: true });

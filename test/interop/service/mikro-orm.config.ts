@@ -1,6 +1,7 @@
 import { defineConfig } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../../src/cqrs.js';
 import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { capture } from '../../support/capture.js';
 import { masters } from '../models/our-masters.js';
 import { replicas } from '../models/our-replicas.js';
 
@@ -16,6 +17,7 @@ export default defineConfig({
       transport: new RabbitMQTransport({ url: INTEROP_AMQP_URL! }),
       exchange: INTEROP_EXCHANGE,
       queue: INTEROP_QUEUE ?? null,
+      master: { capture },
     }),
   ],
 });

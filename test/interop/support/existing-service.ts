@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type EntityClass, MikroORM } from '@mikro-orm/postgresql';
 import pg from 'pg';
 import { Cqrs, type CqrsOptions } from '../../../src/cqrs.js';
+import { capture } from '../../support/capture.js';
 import { createDatabase, type TestDatabase } from '../../support/database.js';
 import { type Ended, runToEnd } from './processes.js';
 import { python } from './python.js';
@@ -74,7 +75,7 @@ ${more}
 export default defineConfig({
   clientUrl: '${this.url}',
   entities: ${entities},
-  extensions: [new Cqrs({ transport: 'MemoryTransport', queue: 'q', relay: { enabled: false } })],
+  extensions: [new Cqrs({ transport: 'MemoryTransport', queue: 'q', relay: { enabled: false }, master: { capture: '${capture}' } })],
 });
 `,
     );
@@ -95,7 +96,7 @@ export default defineConfig({
 
   /** A service of ours with the generated classes, on this database or on another one. */
   async start(options: CqrsOptions, url = this.url): Promise<{ orm: MikroORM; cqrs: Cqrs } & AsyncDisposable> {
-    const cqrs = new Cqrs(options);
+    const cqrs = new Cqrs({ ...options, master: { capture, ...options.master } });
     const entities = Object.values(await this.classes());
     const orm = await MikroORM.init({ clientUrl: url, entities, extensions: [cqrs] });
     return {
