@@ -1,5 +1,5 @@
 import { type Campaign, faultCount, readCampaign } from '../../test/campaign/report.ts';
-import { type MastersCampaign, readMastersCampaign } from '../../test/campaign/masters/report.ts';
+import { type MastersCampaign, readMastersCampaigns } from '../../test/campaign/masters/report.ts';
 import { readReport } from '../../test/faults/report.ts';
 import { LOAD_HEAD, type LoadReport, loadRow, readLoads } from '../../test/load/report.ts';
 import { readScores, type Score, SCORE_HEAD, scoreRow } from '../../test/mutation/report.ts';
@@ -59,15 +59,24 @@ function campaignSection(campaign: Campaign | undefined): string[] {
   ];
 }
 
-function mastersSection(campaign: MastersCampaign | undefined): string[] {
-  if (!campaign) return [];
-  const { programs, mode } = campaign;
-  const failed = programs.failed + programs.rolledBack + programs.refused + programs.killed;
+function mastersSection(campaigns: readonly MastersCampaign[]): string[] {
+  if (campaigns.length === 0) return [];
   return [
     '## Campaign over masters',
-    `Last kept run of \`npm run campaign -- --masters --report\`: random transactions in every way that MikroORM can write (flush, native calls, upserts, query builders, bulk operations, collections, hooks, nested and parallel transactions, savepoints, isolation levels, locks), with \`kill -9\` of writing processes and connections cut. After each COMMIT the rows that a logical decoding slot says were changed were compared with the messages of the same transaction: final state, revision, incarnation, times, previous data. After each round the replica was compared with the master, table by table. Writes of other programs are compared only where the way of capture sees them.`,
-    `Capture by ${mode}, MikroORM ${campaign.mikroOrm}, seed ${campaign.seed}, ${campaign.rounds} rounds in ${campaign.minutes} minutes: **${campaign.transactions} transactions** that changed ${campaign.rows} rows and wrote ${campaign.messages} messages, **${campaign.problems.length} differences**. ${programs.committed} programs committed, ${failed} ended otherwise: ${programs.failed} failed (duplicate keys, missing parents, serialization failures, deadlocks, lost connections), ${programs.rolledBack} gave up on purpose, ${programs.refused} were refused with \`UnsupportedWriteError\`, ${programs.killed} were killed. ${campaign.kills} times \`kill -9\`, ${campaign.terminations} connections ended. ${campaign.unknownBefore} upserts met a row that was inserted after they had looked: its former values are not known. ${campaign.uncaptured} changes by raw SQL and other programs, which this way of capture does not see, arrived with the next \`cqrs sync\`.`,
+    `Last kept runs of \`npm run campaign -- --masters --report\`, one for each way of capture (\`--mode\`): random transactions in every way that MikroORM can write (flush, native calls, upserts, query builders, bulk operations, collections, hooks, nested and parallel transactions, savepoints, isolation levels, locks), with \`kill -9\` of writing processes and connections cut. After each COMMIT the rows that a logical decoding slot says were changed were compared with the messages of the same transaction: final state, revision, incarnation, times, previous data. After each round the replica was compared with the master, table by table. Writes of other programs are compared only where the way of capture sees them.`,
+    ...campaigns.map(mastersParagraph),
   ];
+}
+
+function mastersParagraph(campaign: MastersCampaign): string {
+  const { programs, mode } = campaign;
+  const failed = programs.failed + programs.rolledBack + programs.refused + programs.killed;
+  return `Capture by ${mode}, MikroORM ${campaign.mikroOrm}, seed ${campaign.seed}, ${campaign.rounds} rounds in ${campaign.minutes} minutes: **${campaign.transactions} transactions** that changed ${campaign.rows} rows and wrote ${campaign.messages} messages, **${campaign.problems.length} differences**. ${programs.committed} programs committed, ${failed} ended otherwise: ${programs.failed} failed (duplicate keys, missing parents, serialization failures, deadlocks, lost connections), ${programs.rolledBack} gave up on purpose, ${programs.refused} were refused with \`UnsupportedWriteError\`, ${programs.killed} were killed. ${campaign.kills} times \`kill -9\`, ${campaign.terminations} connections ended. ${unseen(campaign)}`;
+}
+
+function unseen({ mode, unknownBefore, uncaptured }: MastersCampaign): string {
+  if (mode === 'trigger') return 'Writes by raw SQL and other programs were captured as all others.';
+  return `${unknownBefore} upserts met a row that was inserted after they had looked: its former values are not known. ${uncaptured} changes by raw SQL and other programs, which this way of capture does not see, arrived with the next \`cqrs sync\`.`;
 }
 
 function loadSection(report: LoadReport | undefined): string[] {
@@ -103,7 +112,7 @@ export function guaranteesPage(
     'Last kept run of `npm run test:faults -- --report`, on PostgreSQL and RabbitMQ servers of its own. At each point the process at work meets an error, is killed with `kill -9`, or hangs until it is killed; then it starts again. In the cases of the network nobody restarts it, and it must say what happened. *Lost*: rows of the master that the replica lacks or has in another state. *Resurrected*: rows that the replica has and the master has not. *Effects twice*: what hooks wrote through their EntityManager more than once.',
     [TABLE_HEAD, ...report.map(tableRow)].join('\n'),
     ...campaignSection(campaign),
-    ...mastersSection(readMastersCampaign()),
+    ...mastersSection(Object.values(readMastersCampaigns())),
     ...loadSection(readLoads()),
     ...mutantSection(readScores()),
     '## What the network asks of you',

@@ -6,6 +6,7 @@ import { eventually } from '../../faults/within.ts';
 import { type Committed, DecodedTransactions } from './decoding.ts';
 import { MadeLater } from './made-later.ts';
 import type { CaptureMode } from './mode.ts';
+import { letDatabaseWrite } from './operations/database.ts';
 import { populate } from './populate.ts';
 import { replicaDifferences, REPLICAS } from './replicas.ts';
 import { openMasters, type Service } from './service.ts';
@@ -63,6 +64,7 @@ export class Arena implements AsyncDisposable {
     await orm.schema.create();
     const eyes = [await connect(postgres.url('master')), await connect(postgres.url('replica'))] as const;
     for (const { name } of TABLES) await eyes[0].query(`alter table ${name} replica identity full`);
+    if (mode.captures.has('cascade')) await letDatabaseWrite(eyes[0]);
     if (mode.madeLater) await eyes[0].query('alter table cqrs_captured replica identity full');
     const slot = await connect(postgres.url('master'));
     const tables = [...TABLES.map(({ name }) => name), 'cqrs_outbox', 'cqrs_captured'];

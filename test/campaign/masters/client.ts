@@ -1,7 +1,7 @@
 import { type EntityManager, type MikroORM, TransactionContext } from '@mikro-orm/postgresql';
 import { Person } from './entities.ts';
 import type { CaptureMode } from './mode.ts';
-import { OPERATIONS } from './operations/index.ts';
+import { operationNamed } from './operations/index.ts';
 import type { Part, Program } from './program.ts';
 import { Random } from './random.ts';
 
@@ -56,7 +56,7 @@ export class Client {
 
   async #step(program: Program, { number, operation }: Part & { kind: 'step' }, em: EntityManager): Promise<void> {
     const { url, mode, told } = this.parts;
-    const { kind, run } = OPERATIONS.get(operation)!;
+    const { kind, run } = operationNamed(operation);
     const before = told();
     const random = Random.of(...program.path, number);
     const rows = await run({ em, random, note: `${program.name}.${number}`, url, mode });

@@ -176,7 +176,7 @@ const PreferencesSchema = defineEntity({
 } as never);
 
 const note = p.string().default('');
-/** No write of the database's own: every cascade here is MikroORM's. */
+/** No write of the database's own, but where `operations/database.ts` makes some: every cascade here is MikroORM's. */
 const noAction = { deleteRule: 'no action', updateRule: 'no action' } as const;
 const to = (entity: Function): ReturnType<typeof p.manyToOne> =>
   p

@@ -9,8 +9,8 @@
  */
 import { createRequire } from 'node:module';
 import { Arena } from './arena.ts';
-import { modeNamed } from './mode.ts';
-import { CHOICES } from './operations/index.ts';
+import { type CaptureMode, modeNamed } from './mode.ts';
+import { choicesOf } from './operations/index.ts';
 import { Oracle } from './oracle.ts';
 import { inWords, programOf } from './program.ts';
 import { Random } from './random.ts';
@@ -104,7 +104,7 @@ async function playRound(seed: number, { arena, writers, oracle, campaign }: Sce
       campaign.uncaptured += verdict.uncaptured;
       campaign.unknownBefore += verdict.unknownBefore;
       if (verdict.problems.length > 0) {
-        const lines = [...verdict.problems.slice(0, 6), ...programsOf(seed, verdict.steps)];
+        const lines = [...verdict.problems.slice(0, 6), ...programsOf(modeNamed(campaign.mode), seed, verdict.steps)];
         problems.push(`transaction ${committed.xid}:\n    ${lines.join('\n    ')}`);
       }
     }
@@ -159,10 +159,10 @@ async function again(signal: AbortSignal, pause: () => number, work: () => Promi
 }
 
 /** The programs that had a part in a transaction. */
-function programsOf(seed: number, steps: ReadonlySet<string>): string[] {
+function programsOf(mode: CaptureMode, seed: number, steps: ReadonlySet<string>): string[] {
   const names = [...steps].flatMap((step) => /(?:^|:)(\d+\.\d+)/.exec(step)?.[1] ?? []);
   return [...new Set(names)].slice(0, 4).map((name) => {
     const [client, transaction] = name.split('.').map(Number) as [number, number];
-    return `program ${name}: ${inWords(programOf([seed, client, transaction], CHOICES))}`;
+    return `program ${name}: ${inWords(programOf([seed, client, transaction], choicesOf(mode)))}`;
   });
 }

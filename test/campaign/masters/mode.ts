@@ -4,7 +4,7 @@
  */
 
 /** Who sends a write. */
-export type WriteKind = 'MikroORM' | 'raw SQL' | 'psql';
+export type WriteKind = 'MikroORM' | 'raw SQL' | 'psql' | 'Kysely' | 'cascade';
 
 export interface CaptureMode {
   readonly name: 'driver' | 'trigger';
@@ -31,7 +31,7 @@ export const MODES = {
   },
   trigger: {
     name: 'trigger',
-    captures: new Set(['MikroORM', 'raw SQL', 'psql']),
+    captures: new Set(['MikroORM', 'raw SQL', 'psql', 'Kysely', 'cascade']),
     tells: new Set(),
     upsertsMayMissRows: false,
     madeLater: true,

@@ -26,13 +26,13 @@ export interface MastersCampaign {
 
 const path = fileURLToPath(new URL('report.json', import.meta.url));
 
-/** The last campaign that was kept. */
-export function readMastersCampaign(): MastersCampaign | undefined {
-  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as MastersCampaign) : undefined;
+/** The last campaign that was kept of each way of capture, by its name. */
+export function readMastersCampaigns(): Readonly<Record<string, MastersCampaign>> {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, MastersCampaign>) : {};
 }
 
 export function saveMastersCampaign(campaign: MastersCampaign): void {
-  writeFileSync(path, `${JSON.stringify(campaign, null, 2)}\n`);
+  writeFileSync(path, `${JSON.stringify({ ...readMastersCampaigns(), [campaign.mode]: campaign }, null, 2)}\n`);
 }
 
 export function summary(campaign: MastersCampaign): string {

@@ -1,6 +1,6 @@
 /** A process with several clients that run programs; ended by kill -9 as often as not. */
 import { Client } from './client.ts';
-import { CHOICES } from './operations/index.ts';
+import { choicesOf } from './operations/index.ts';
 import { modeNamed } from './mode.ts';
 import { inWords, programOf } from './program.ts';
 import { atWork, openMasters } from './service.ts';
@@ -8,6 +8,7 @@ import { endOf, type FromWriter, type Task } from './writing.ts';
 
 const { url, mode: modeName } = JSON.parse(process.env['CAMPAIGN_WRITER']!) as { url: string; mode: string };
 const mode = modeNamed(modeName);
+const choices = choicesOf(mode);
 const { orm, cqrs } = await openMasters(url, mode.name);
 const say = (message: FromWriter): void => void process.send!(message);
 /** How often raw SQL was told as not captured. */
@@ -19,7 +20,7 @@ cqrs.events.on('cqrs.master.uncaptured', ({ reason }) => {
 async function work({ seed, client, from, count }: Task): Promise<void> {
   const runner = new Client(orm, { url, mode, told: () => told });
   for (let transaction = from; transaction < from + count; transaction++) {
-    const program = programOf([seed, client, transaction], CHOICES);
+    const program = programOf([seed, client, transaction], choices);
     const began = performance.now();
     say({ begun: { client, transaction, at: Date.now() } });
     const end = await endOf(() => atWork.run(program.name, () => runner.run(program)));
