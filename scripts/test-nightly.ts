@@ -28,7 +28,10 @@ async function ourOwn(rounds: number, env: Readonly<Record<string, string>>): Pr
   worst = (await passThrough(['node', 'scripts/test-mutation.ts'])) || worst;
   const minutes = ['--minutes', String(3 * rounds)];
   worst = (await passThrough(['tsx', 'test/campaign/main.ts', ...minutes])) || worst;
-  worst = (await passThrough(['tsx', 'test/campaign/main.ts', '--masters', ...minutes])) || worst;
+  for (const mode of ['driver', 'trigger']) {
+    const masters = ['--masters', '--mode', mode, ...minutes];
+    worst = (await passThrough(['tsx', 'test/campaign/main.ts', ...masters])) || worst;
+  }
   worst = (await passThrough(['tsx', 'test/upgrades/beside-former.ts'], env)) || worst;
   // Its masters are captured at the driver elsewhere.
   return (await passThrough(['node', 'scripts/test-interop.ts'], { ...env, CQRS_TEST_CAPTURE: 'trigger' })) || worst;
