@@ -227,7 +227,7 @@ function after(target: TriggerTarget): Part[] {
 }
 
 const UNLESS_MUTED = `if current_setting('${MUTED}', true) = '1' then return null; end if;`;
-const VARIABLES = `"cqrs:rows" bigint; "cqrs:longest" bigint; "cqrs:context" text := nullif(current_setting('${CONTEXT}', true), '')`;
+const VARIABLES = `"cqrs:rows" bigint; "cqrs:moved" record; "cqrs:longest" bigint; "cqrs:context" text := nullif(current_setting('${CONTEXT}', true), '')`;
 const CHECKED_CONTEXT = `if "cqrs:context" is not null then if octet_length("cqrs:context") > ${MOST_CONTEXT_BYTES} then raise exception using errcode = '54000', message = 'mikro-orm-cqrs: ${CONTEXT} has ' || octet_length("cqrs:context") || ' bytes, and at most ${MOST_CONTEXT_BYTES} are allowed', hint = 'Set less.'; end if; perform "cqrs:context"::json; end if;`;
 
 function truncating(target: TriggerTarget, deleted: string): string[] {
@@ -254,8 +254,11 @@ function truncating(target: TriggerTarget, deleted: string): string[] {
 function respelled({ table, captured }: TriggerTarget, same: string): string[] {
   if (table.keyColumns.every(({ exact }) => exact)) return [];
   const [former, now] = [keyText(table, 'd'), keyText(table, 'n')];
+  // One by one, by the index: a join would read all that is noted and waits.
   return [
-    `update ${captured} as x set key = ${now} from ${OLD} as d, ${NEW} as n where ${same} and ${former} <> ${now} and x.key = ${former} and x.source = ${literal(table.name)} and x.xid = pg_current_xact_id();`,
+    `for "cqrs:moved" in select ${former} as former, ${now} as now from ${OLD} as d join ${NEW} as n on ${same} where ${former} <> ${now} loop`,
+    `update ${captured} as x set key = "cqrs:moved".now where x.key = "cqrs:moved".former and x.source = ${literal(table.name)} and x.xid = pg_current_xact_id();`,
+    'end loop;',
   ];
 }
 
