@@ -37,7 +37,7 @@ export class CapturedImages {
       context,
       ...(former ? { before: former } : {}),
       ...(op === 'S' ? { current: row } : { deleted: row }),
-      ...(existed && op === 'S' && former && table.changesKind(former, row) ? { formerKind: former } : {}),
+      ...(existed && former && table.changesKind(former, row) ? { formerKind: former } : {}),
     };
     if (known.lacks.size > 0) this.#lacking.set(change, known);
     return change;

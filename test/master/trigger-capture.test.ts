@@ -236,6 +236,25 @@ describe('what becomes of the rows of a transaction', () => {
       'SAVE dog 1 r1 Tom',
     ],
     [
+      'another kind, and gone: the end of what was there',
+      [`update animal set kind = 'dog' where id = 1`, `delete from animal where id = 1`],
+      'DELETE cat 1 r2',
+    ],
+    [
+      'gone, again as another kind, and gone',
+      [
+        `delete from animal where id = 1`,
+        `insert into animal (id, kind, name) values (1, 'dog', 'Rex')`,
+        `delete from animal`,
+      ],
+      'DELETE cat 1 r2',
+    ],
+    [
+      'another kind and back',
+      [`update animal set kind = 'dog' where id = 1`, `update animal set kind = 'cat', name = 'Kit' where id = 1`],
+      'SAVE cat 1 r1 Kit',
+    ],
+    [
       'columns of ours that somebody writes',
       [
         `insert into account (id, name, cqrs_revision, cqrs_incarnation, cqrs_updated) values (3, 'c', 9, 1, '2020-01-01')`,
