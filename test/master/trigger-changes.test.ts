@@ -177,7 +177,6 @@ describe('from the driver to triggers, and back', () => {
   });
 });
 
-// claims: bounded-capture
 test.each([
   ['integer', {}],
   ['numeric', { id: p.decimal().columnType('numeric').primary() }],
