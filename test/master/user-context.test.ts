@@ -19,12 +19,15 @@ class Note extends masterClass(NoteSchema) {
 }
 NoteSchema.setClass(Note);
 
-describe('row security by session context', () => {
+describe.each(['driver', 'trigger'] as const)('row security by session context, captured by %s', (capture) => {
   const role = uniqueName('tenant_app');
   let service: MasterService;
 
   beforeAll(async () => {
-    service = await masterService([Note], { options: { sessionContext: 'transaction' } });
+    service = await masterService([Note], {
+      options: { sessionContext: 'transaction' },
+      settings: { master: { capture } },
+    });
     for (const statement of [
       `create role ${role}`,
       `grant all on all tables in schema public to ${role}`,
@@ -107,6 +110,8 @@ describe('row security by session context', () => {
   ])('%s, outside a transaction', async (_, write, answer, saved) => {
     expect(await write(tenant())).toEqual(answer);
     const sent = await service.take();
+    // The rows were captured when they were written.
+    if (capture === 'trigger' && _.startsWith('callPost')) return expect(sent).toEqual([]);
     expect(sent.filter(({ signal }) => signal !== 'DELETE').map(({ data }) => data)).toMatchObject(saved);
     if (saved.length === 0) expect(sent).toMatchObject([{ signal: 'DELETE', pk: 1 }]);
     expect(await service.sql('select text from note where id = 2')).toEqual([{ text: 'theirs' }]);
