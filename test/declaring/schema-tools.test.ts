@@ -20,7 +20,9 @@ class Account extends masterClass(AccountSchema) {
 AccountSchema.setClass(Account);
 const Note = defineEntity({ name: 'Note', properties: { id: p.integer().primary() } });
 
-const newCqrs = () => new Cqrs({ transport: 'MemoryTransport', relay: { enabled: false } });
+const newCqrs = (capture: 'driver' | 'trigger' = 'driver') =>
+  new Cqrs({ transport: 'MemoryTransport', relay: { enabled: false }, master: { capture } });
+const MODES = ['driver', 'trigger'] as const;
 
 test('the schema generator makes the outbox, and finds nothing to change afterwards', async () => {
   const database = await createDatabase();
@@ -59,28 +61,35 @@ test('an existing table becomes a master by schema:update, its rows with revisio
   }
 });
 
-test('a generated migration makes the columns and the outbox, and the next one is empty', async () => {
-  const database = await createDatabase();
-  const folder = await mkdtemp(join(tmpdir(), 'cqrs-migrations-'));
-  const orm = await MikroORM.init({
-    clientUrl: database.url,
-    entities: [Account],
-    extensions: [newCqrs(), Migrator],
-    migrations: { path: folder, emit: 'js', snapshot: false },
-  });
-  try {
-    const { fileName, diff } = await orm.migrator.create();
-    const text = await readFile(join(folder, fileName), 'utf8');
-    for (const part of ['"cqrs_outbox"', '"cqrs_revision"', '"cqrs_updated"', '"cqrs_incarnation"'])
-      expect(text).toContain(part);
-    for (const statement of diff.up) if (statement) await orm.em.execute(statement);
-    expect((await orm.migrator.create()).diff.up).toEqual([]);
-  } finally {
-    await orm.close();
-    await rm(folder, { recursive: true });
-    await database.drop();
-  }
-});
+test.each(MODES)(
+  'a generated migration makes all that capture needs, and the next one is empty: %s',
+  async (capture) => {
+    const database = await createDatabase();
+    const cqrs = newCqrs(capture);
+    const folder = await mkdtemp(join(tmpdir(), 'cqrs-migrations-'));
+    const orm = await MikroORM.init({
+      clientUrl: database.url,
+      entities: [Account],
+      extensions: [cqrs, Migrator],
+      migrations: { path: folder, emit: 'js', snapshot: false },
+    });
+    try {
+      const { fileName, diff } = await orm.migrator.create();
+      const text = await readFile(join(folder, fileName), 'utf8');
+      for (const part of ['"cqrs_outbox"', '"cqrs_revision"', '"cqrs_updated"', '"cqrs_incarnation"'])
+        expect(text).toContain(part);
+      for (const statement of diff.up) if (statement) await orm.em.execute(statement);
+      expect((await orm.migrator.create()).diff.up).toEqual([]);
+      await cqrs.check();
+      await orm.em.fork().insert(Account, { name: 'ada' });
+      expect(await cqrs.outboxState()).toMatchObject({ depth: 1 });
+    } finally {
+      await orm.close();
+      await rm(folder, { recursive: true });
+      await database.drop();
+    }
+  },
+);
 
 test('a service without masters keeps a schema without an outbox', async () => {
   const orm = await MikroORM.init({
@@ -93,15 +102,17 @@ test('a service without masters keeps a schema without an outbox', async () => {
   await orm.close();
 });
 
-test('the outbox lives in the schema that the service is configured for', async () => {
+test.each(MODES)('tables live in the schema that the service is configured for: %s', async (capture) => {
   const database = await createDatabase();
-  const cqrs = newCqrs();
+  const cqrs = newCqrs(capture);
   const orm = await MikroORM.init({ clientUrl: database.url, schema: 'shop', entities: [Account], extensions: [cqrs] });
   try {
     await orm.schema.create();
     expect(await orm.schema.getUpdateSchemaSQL()).toBe('');
     await cqrs.start();
     await orm.em.fork().insert(Account, { name: 'ada' });
+    const make = cqrs.masterRuntime.createMaker();
+    while (await make());
     expect(await orm.em.execute('select cqrs_id from shop.cqrs_outbox')).toEqual([{ cqrs_id: 'account' }]);
   } finally {
     await cqrs.stop();
@@ -136,6 +147,26 @@ test('tables are found where the search path of the connection says', async () =
     expect(await orm.em.execute('select id from shop.account_ref')).toEqual([{ id: 1 }]);
   } finally {
     await cqrs.stop();
+    await orm.close();
+    await database.drop();
+  }
+});
+
+test('triggers are not made where the search path alone says: the configuration has to', async () => {
+  const database = await createDatabase();
+  const admin = await MikroORM.init({
+    clientUrl: database.url,
+    entities: [],
+    discovery: { warnWhenNoEntities: false },
+  });
+  await admin.em.execute('create schema shop');
+  await admin.em.execute(`alter database ${new URL(database.url).pathname.slice(1)} set search_path = shop`);
+  await admin.close();
+  const entities = [Account];
+  const orm = await MikroORM.init({ clientUrl: database.url, entities, extensions: [newCqrs('trigger')] });
+  try {
+    await expect(orm.schema.create()).rejects.toThrow('"public.account" does not exist');
+  } finally {
     await orm.close();
     await database.drop();
   }
