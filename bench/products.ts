@@ -26,6 +26,19 @@ export class Product extends masterClass(masterSchema) {
 }
 masterSchema.setClass(Product);
 
+const triggeredSchema = defineEntity({
+  name: 'TriggeredProduct',
+  tableName: 'products',
+  extends: MasterEntity,
+  properties: properties(),
+});
+/** With the plugin, captured by triggers. */
+export class TriggeredProduct extends masterClass(triggeredSchema) {
+  static override CQRS_ID = 'product';
+  static override CQRS_CAPTURE = 'trigger' as const;
+}
+triggeredSchema.setClass(TriggeredProduct);
+
 const plainSchema = defineEntity({
   name: 'PlainProduct',
   tableName: 'products',

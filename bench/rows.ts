@@ -18,6 +18,16 @@ function besideDjango(row: Row): readonly Row[] {
   ];
 }
 
+/** What both ways of capture are measured with; the goals: beside plain MikroORM, and beside driver capture. */
+const TRIGGERED = [
+  { name: 'create-1', work: 'create one row a transaction, 1 connection', unit: 'tx/s', goals: [0.7, 0.8] },
+  { name: 'create-8', work: 'create one row a transaction, 8 connections', unit: 'tx/s', goals: [0.7, 0.8] },
+  { name: 'update-1', work: 'update one row a transaction, 1 connection', unit: 'tx/s', goals: [0.7, 0.8] },
+  { name: 'update-8', work: 'update one row a transaction, 8 connections', unit: 'tx/s', goals: [0.7, 0.8] },
+  { name: 'bulk-create', work: 'bulk create of 10,000 rows', unit: 'rows/s', goals: [0.6, 1] },
+  { name: 'flush-update', work: 'one flush of 10,000 changed rows', unit: 'rows/s', goals: [0.6, 1] },
+] as const;
+
 export const rows: readonly Row[] = [
   ...['create', 'update'].flatMap((work) =>
     [1, 8].map((connections): Row => ({
@@ -49,6 +59,23 @@ export const rows: readonly Row[] = [
     against: 'the same flush of plain MikroORM',
     unit: 'rows/s',
     goal: 0.6,
+  },
+  ...TRIGGERED.flatMap(({ name, work, unit, goals: [plain, driver] }): Row[] => [
+    {
+      name: `trigger-${name}`,
+      work: `${work}, captured by triggers`,
+      against: 'the same without the plugin',
+      unit,
+      goal: plain,
+    },
+    { name: `trigger-${name}-driver`, work: 'the same', against: 'captured at the driver', unit, goal: driver },
+  ]),
+  {
+    name: 'trigger-relay',
+    work: 'relay of what triggers have captured, of which messages are made first',
+    against: 'relay of a backlog that driver capture has left',
+    unit: 'msg/s',
+    goal: 0.4,
   },
   {
     name: 'relay',

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { openWriter, type Writer } from '../harness/master-services.ts';
 import { pair, perSecond, type Suite } from '../harness/suite.ts';
-import { Product, productData } from '../products.ts';
+import { Product, productData, TriggeredProduct } from '../products.ts';
 import { rowsOf } from '../rows.ts';
 import { appendRaw, RETURNING, type RawProduct } from '../twins/outbox.ts';
 
@@ -60,10 +60,11 @@ export const bulk: Suite = {
 };
 
 /** In chunks of 1,000, in one transaction, as `bulkCreate` does it. */
-function creates({ orm, entity }: Writer, count: number): Promise<number> {
+export function creates({ orm, entity }: Writer, count: number): Promise<number> {
   const rows = Array.from({ length: count }, (_, index) => productData(index));
   return perSecond(count, async () => {
-    if (entity === (Product as unknown)) return Product.cqrs(orm.em.fork()).bulkCreate(rows as never);
+    const Master = [Product, TriggeredProduct].find((one) => (one as unknown) === entity);
+    if (Master) return Master.cqrs(orm.em.fork()).bulkCreate(rows as never);
     return orm.em.fork().transactional(async (em) => {
       for (let from = 0; from < count; from += 1_000) {
         const entities = rows
@@ -80,7 +81,7 @@ function updates({ orm }: Writer, count: number, round: number): Promise<number>
 }
 
 /** The entities are loaded before the clock runs. */
-async function flushes({ orm, entity }: Writer, count: number, round: number): Promise<number> {
+export async function flushes({ orm, entity }: Writer, count: number, round: number): Promise<number> {
   const em = orm.em.fork();
   const products = await em.find(entity, {}, { limit: count });
   for (const product of products as { quantity: number }[]) product.quantity = 2_000_000 + round;

@@ -10,11 +10,13 @@ import { memory } from './memory.ts';
 import { oneRow } from './one-row.ts';
 import { processes } from './processes.ts';
 import { relay } from './relay.ts';
+import { triggers } from './triggers.ts';
 
 /** In the order in which they run. */
 export const suites: readonly Suite[] = [
   oneRow,
   bulk,
+  triggers,
   relay,
   consumer,
   latency,

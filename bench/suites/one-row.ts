@@ -53,7 +53,7 @@ async function measure(
   }
 }
 
-function creates({ orm, entity }: Writer, connections: number, count: number): Promise<number> {
+export function creates({ orm, entity }: Writer, connections: number, count: number): Promise<number> {
   return perSecond(count, () =>
     inParallel(connections, async (worker) => {
       for (let index = worker; index < count; index += connections) {
@@ -65,7 +65,7 @@ function creates({ orm, entity }: Writer, connections: number, count: number): P
   );
 }
 
-async function updates({ orm, entity }: Writer, connections: number, count: number): Promise<number> {
+export async function updates({ orm, entity }: Writer, connections: number, count: number): Promise<number> {
   const rows = Array.from({ length: connections }, (_, index) => productData(index));
   await orm.em.fork().insertMany(entity, rows as never);
   const entities = await orm.em.fork().find(entity, {}, { orderBy: { id: 'desc' }, limit: connections });
