@@ -1,10 +1,10 @@
-import type { EntityMetadata } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
 import type { Finding } from '../core/errors.js';
 import { quoted } from '../core/identifiers.js';
 import { ADD_WHAT_IS_MISSING } from '../core/schema-version.js';
 import type { Executor } from '../outbox/outbox.js';
 import { isCaptureTrigger, type TriggerDefinition } from './capture-triggers.js';
+import type { MasterTable } from './master-table.js';
 
 /**
  * What a start does not look at, since two releases may be at work: functions that are not those of this release, triggers
@@ -15,14 +15,16 @@ export interface ExaminedMaster {
   readonly entity: string;
   /** Its table, quoted, with its schema. */
   readonly sqlName: string;
+  /** Its name among what is noted. */
+  readonly source: string;
   /** None: its writes are captured at the driver. */
   readonly triggers: readonly TriggerDefinition[];
 }
 
 /** A master's table as it is declared. */
-export function examinedMaster(root: EntityMetadata, sqlName: string): ExaminedMaster {
+export function examinedMaster({ root, name: source }: MasterTable, sqlName: string): ExaminedMaster {
   const triggers = (root.triggers as TriggerDefinition[]).filter(({ name }) => isCaptureTrigger(name));
-  return { entity: root.className, sqlName, triggers };
+  return { entity: root.className, sqlName, source, triggers };
 }
 
 interface FoundFunction {
@@ -33,6 +35,13 @@ interface FoundFunction {
   readonly same: boolean;
   /** Whether its owner may write what it notes. */
   readonly writes: boolean;
+}
+
+interface SetAside {
+  readonly source: string;
+  readonly rows: number;
+  /** Of one of them. */
+  readonly reason: string;
 }
 
 interface FoundTrigger {
@@ -52,7 +61,9 @@ export async function examineTriggers(
   if (masters.length === 0) return [];
   const functions = await findFunctions(client, captured, masters);
   const triggers = await findTriggers(client, masters);
+  const setAside = await findSetAside(client, captured);
   return masters.flatMap((master): Finding[] => [
+    ...setAside.filter(({ source }) => source === master.source).map((one) => setAsideFinding(master, one)),
     ...functionFindings(
       master,
       functions.filter(({ table }) => table === master.sqlName),
@@ -109,6 +120,15 @@ function triggerFindings({ entity, sqlName, triggers }: ExaminedMaster, found: r
   return findings;
 }
 
+function setAsideFinding({ entity }: ExaminedMaster, { rows, reason }: SetAside): Finding {
+  return {
+    severity: 'problem',
+    where: entity,
+    what: `no message can be made of changes of ${rows} rows, and later ones of these wait behind them: ${reason}.`,
+    cure: 'Correct what the reason names. They are tried again by themselves, within five minutes.',
+  };
+}
+
 const TRUNCATE = 'cqrs_before_truncate';
 
 /** The functions that an expression makes, and their bodies. */
@@ -152,6 +172,20 @@ async function findFunctions(
         captured,
       ],
     ) as CompiledQuery<FoundFunction>,
+  );
+  return rows;
+}
+
+async function findSetAside(client: Executor, captured: string): Promise<readonly SetAside[]> {
+  const { rows: found } = await client.executeQuery<{ there: boolean }>(
+    CompiledQuery.raw('select to_regclass($1) is not null as there', [captured]) as CompiledQuery<{ there: boolean }>,
+  );
+  if (!found[0]!.there) return [];
+  const { rows } = await client.executeQuery<SetAside>(
+    CompiledQuery.raw(
+      `select source, count(*)::float8 as rows, min(failure) as reason from ${captured}
+        where failure is not null group by source`,
+    ) as CompiledQuery<SetAside>,
   );
   return rows;
 }

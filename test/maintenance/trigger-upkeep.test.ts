@@ -28,14 +28,18 @@ afterEach(async () => {
 });
 
 /** One release of the service; `fields` of its only master, `thing`. */
-async function release(fields: object = {}, capture: 'driver' | 'trigger' = 'trigger'): Promise<Cqrs> {
+async function release(
+  fields: object = {},
+  capture: 'driver' | 'trigger' = 'trigger',
+  isSyncInstance?: () => boolean,
+): Promise<Cqrs> {
   const schema = defineEntity({
     name: 'Thing',
     extends: MasterEntity,
     properties: { id: p.integer().primary().autoincrement(false), a: p.integer(), ...fields },
   } as never) as never as EntitySchema;
   const cqrs = new Cqrs({ transport: 'MemoryTransport', master: { capture } });
-  const entities = [master(schema, { id: 'thing' } as never)];
+  const entities = [master(schema, { id: 'thing', isSyncInstance } as never)];
   const orm = await MikroORM.init({ clientUrl: database.url, entities, extensions: [cqrs] });
   stack.defer(() => orm.close());
   return cqrs;
@@ -202,6 +206,16 @@ describe('cqrs doctor', () => {
     ]);
     await other.query('alter table high disable trigger all');
     expect((await findings(cqrs)).at(-1)).toMatch(/^problem: triggers are disabled in high, a part of its table/);
+  });
+
+  test('what no message can be made of', async () => {
+    const cqrs = await release({}, 'trigger', () => {
+      throw new Error('the filter is wrong');
+    });
+    await cqrs.orm.schema.create();
+    await other.query('insert into thing (id, a) values (1, 1), (2, 2)');
+    expect(await told(cqrs)).toEqual([]);
+    await only(cqrs, /^problem: no message can be made of changes of 2 rows, .*: Error: the filter is wrong\.$/);
   });
 
   test('triggers that are left when a master is captured at the driver again', async () => {

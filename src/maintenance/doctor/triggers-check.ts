@@ -11,12 +11,12 @@ export const triggersCheck: Check = {
   about: 'triggers that capture masters: their functions, what other releases have left, parts of tables',
   async run({ orm, masters }) {
     const driver = orm.driver as unknown as CapturedDriver;
-    const roots = new Set([...masters].map(({ table }) => table.root));
-    if (roots.size === 0) return { findings: [] };
+    const tables = new Set([...masters].map(({ table }) => table));
+    if (tables.size === 0) return { findings: [] };
     const connection = (orm.em as SqlEntityManager).getConnection('write');
     await connection.ensureConnection();
     const client = connection.getClient() as unknown as Executor;
-    const examined = [...roots].map((root) => examinedMaster(root, driver.getTableName(root, {})));
+    const examined = [...tables].map((table) => examinedMaster(table, driver.getTableName(table.root, {})));
     return { findings: await examineTriggers(client, driver.getTableName(CapturedChange.meta, {}), examined) };
   },
 };

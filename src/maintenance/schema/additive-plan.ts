@@ -134,16 +134,17 @@ function ofTheirs(difference: TableDifference, helper: SchemaHelper): Additions 
 
 /** Triggers that capture a master and are not there, or call functions of another release. */
 async function lackingTriggers(
-  { orm }: Cqrs,
+  { orm, masters }: Cqrs,
   meta: EntityMetadata,
   to: DatabaseTable,
   difference: TableDifference | undefined,
 ): Promise<SqlTriggerDef[]> {
   const wanted = to.getTriggers().filter(({ name }) => isCaptureTrigger(name));
-  if (wanted.length === 0) return [];
+  const table = [...masters].find((one) => one.table.root === meta.root)?.table;
+  if (!table || wanted.length === 0) return [];
   const driver = orm.driver as unknown as CapturedDriver;
   const client = (orm.em as SqlEntityManager).getConnection('write').getClient() as unknown as Executor;
-  const master = examinedMaster(meta.root, driver.getTableName(meta.root, {}));
+  const master = examinedMaster(table, driver.getTableName(table.root, {}));
   const differ = await differingFunctions(client, driver.getTableName(CapturedChange.meta, {}), master);
   const isLacking = ({ name, expression = '' }: SqlTriggerDef): boolean =>
     difference?.addedTriggers[name] !== undefined || differ.some((one) => expression.includes(`function ${one}()`));
