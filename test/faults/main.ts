@@ -10,6 +10,7 @@ import { INTERLEAVINGS } from './interleavings.ts';
 import { MATRIX, runCase } from './matrix.ts';
 import { NETWORK, runNetworkCase } from './network.ts';
 import { OUTAGES, runOutage } from './outages.ts';
+import { POLICIES } from './policies.ts';
 import { REFUSALS } from './refusals.ts';
 import { saveReport } from './report.ts';
 import { passed, type Result, TABLE_HEAD, tableRow } from './result.ts';
@@ -51,7 +52,10 @@ const everything: readonly Case[] = [
   ...NETWORK.map((one): Case => [`${one.name} ${one.action}`, (stage, ...rest) => runNetworkCase(stage, one, ...rest)]),
   ...OUTAGES.map((one): Case => [`${one.name} ${one.action}`, (stage, ...rest) => runOutage(stage, one, ...rest)]),
   ...INTERLEAVINGS.map(({ name, action, run }): Case => [`${name} ${action}`, run]),
-  ...REFUSALS.map((one): Case => [`${one.name} ${one.action}`, (stage, ...rest) => runOutage(stage, one, ...rest)]),
+  ...[...REFUSALS, ...POLICIES].map((one): Case => [
+    `${one.name} ${one.action}`,
+    (stage, ...rest) => runOutage(stage, one, ...rest),
+  ]),
 ];
 
 function chosen([name]: Case): boolean {

@@ -116,7 +116,7 @@ async function full(rabbitmq: OwnRabbitMQ, scene: Scene, queue: string, work: ()
 type Channel = Awaited<ReturnType<Awaited<ReturnType<typeof connect>>['createChannel']>>;
 
 /** An operator's hand. */
-async function meddle({ amqpUrl }: Scene, work: (channel: Channel) => Promise<void>): Promise<void> {
+export async function meddle({ amqpUrl }: Scene, work: (channel: Channel) => Promise<void>): Promise<void> {
   const model = await connect(amqpUrl);
   await work(await model.createChannel());
   await model.close();

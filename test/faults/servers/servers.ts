@@ -10,7 +10,7 @@ export class Servers implements AsyncDisposable {
 
   /** @throws with what to install where one is missing */
   static async start(): Promise<Servers> {
-    const [postgres, rabbitmq] = await Promise.all([OwnPostgres.create(), OwnRabbitMQ.create()]);
+    const [postgres, rabbitmq] = await Promise.all([OwnPostgres.create(), OwnRabbitMQ.create({ management: true })]);
     return new Servers(postgres, rabbitmq);
   }
 
