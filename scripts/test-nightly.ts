@@ -32,7 +32,9 @@ async function ourOwn(rounds: number, env: Readonly<Record<string, string>>): Pr
     const masters = ['--masters', '--mode', mode, ...minutes];
     worst = (await passThrough(['tsx', 'test/campaign/main.ts', ...masters])) || worst;
   }
-  worst = (await passThrough(['tsx', 'test/upgrades/beside-former.ts'], env)) || worst;
+  for (const mode of ['driver', 'trigger']) {
+    worst = (await passThrough(['tsx', 'test/upgrades/beside-former.ts', mode], env)) || worst;
+  }
   // Its masters are captured at the driver elsewhere.
   return (await passThrough(['node', 'scripts/test-interop.ts'], { ...env, CQRS_TEST_CAPTURE: 'trigger' })) || worst;
 }
