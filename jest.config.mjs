@@ -8,7 +8,7 @@ const project = (displayName, transform, tests) => ({
     '^(\\.{1,2}/.*)\\.js$': '$1',
     // the package's own name means its sources, as in tsconfig.json
     '^mikro-orm-cqrs$': '<rootDir>/src/index.ts',
-    '^mikro-orm-cqrs/rabbitmq$': '<rootDir>/src/transport/rabbitmq/index.ts',
+    '^mikro-orm-cqrs/rabbitmq$': '<rootDir>/src/brokers/rabbitmq/index.ts',
     '^mikro-orm-cqrs/admin$': '<rootDir>/src/admin/index.ts',
     '^mikro-orm-cqrs/metrics$': '<rootDir>/src/observability/metrics.ts',
     '^mikro-orm-cqrs/testing$': '<rootDir>/src/testing/index.ts',

@@ -25,7 +25,7 @@ report(`${snippets.compiled} snippets compile, ${snippets.ran} run`, snippets.pr
 const settings = existsSync(`${root}/docs/settings.md`) && readFileSync(`${root}/docs/settings.md`, 'utf8');
 report(
   'docs/settings.md',
-  settings === settingsPage() ? [] : ['differs from src/core/settings.ts: npm run docs:settings'],
+  settings === settingsPage() ? [] : ['differs from src/kernel/settings.ts: npm run docs:settings'],
 );
 
 const api = existsSync(API_FILE) && readFileSync(API_FILE, 'utf8');

@@ -22,7 +22,7 @@ async function ourOwn(rounds: number, env: Readonly<Record<string, string>>): Pr
   for (let round = 1; round <= rounds; round++) {
     const SEED = String(randomInt(2 ** 31));
     console.log(`convergence, round ${round} of ${rounds}: SEED=${SEED}`);
-    worst = (await passThrough(jestCommand(['test/replica/convergence']), { ...env, SEED })) || worst;
+    worst = (await passThrough(jestCommand(['test/replication/replica/convergence']), { ...env, SEED })) || worst;
   }
   worst = (await passThrough(['tsx', 'test/faults/main.ts'])) || worst;
   worst = (await passThrough(['node', 'scripts/test-mutation.ts'])) || worst;
@@ -44,7 +44,7 @@ async function againstNewestMikroOrm(env: Readonly<Record<string, string>>): Pro
   await using project = await withNewestMikroOrm((line) => console.log(line));
   const { folder, version } = project;
   const npm = (...words: string[]): Promise<number> => passThrough(['npm', 'run', '--silent', ...words], env, folder);
-  let worst = await npm('test', '--', 'test/master', 'differential');
+  let worst = await npm('test', '--', 'test/replication/master', 'differential');
   worst = (await npm('campaign', '--', '--masters', '--minutes', '1')) || worst;
   console.log(`MikroORM ${version}: ${worst === 0 ? 'passed' : 'FAILED'}`);
   return worst;

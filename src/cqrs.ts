@@ -7,40 +7,40 @@ import type { Look } from './activity/observer.js';
 import type { Activity, ActivityOptions } from './activity/read-activity.js';
 import type { ProcessRole } from './activity/records.js';
 import type { Health } from './activity/verdict.js';
-import { namingDatabase } from './core/database-unreachable.js';
-import { ConfigurationError, type Problem } from './core/errors.js';
-import { Events } from './core/events.js';
-import { EXTENSION } from './core/extension.js';
-import type { Registry } from './core/registry.js';
-import { type NativeConnection, saveRoundTrips } from './core/round-trips.js';
-import type { Service } from './core/service.js';
-import { parseSettings, type Settings, type SettingsInput } from './core/settings.js';
-import { refuseMisreadPasswords } from './core/url-secrets.js';
-import { Consumer } from './inbox/consumer.js';
-import type { MasterDefinition } from './master/master-definition.js';
-import type { MasterHost } from './master/master-entity.js';
-import type { MasterRuntime, PendingAnnouncement } from './master/master-runtime.js';
-import { MasterSide } from './master/master-side.js';
+import { namingDatabase } from './postgres/database-unreachable.js';
+import { ConfigurationError, type Problem } from './kernel/errors.js';
+import { Events } from './kernel/events.js';
+import { EXTENSION } from './kernel/extension.js';
+import type { Registry } from './replication/declare/registry.js';
+import { type NativeConnection, saveRoundTrips } from './postgres/round-trips.js';
+import type { Service } from './kernel/service.js';
+import { parseSettings, type Settings, type SettingsInput } from './kernel/settings.js';
+import { refuseMisreadPasswords } from './kernel/url-secrets.js';
+import { Consumer } from './messaging/inbox/consumer.js';
+import type { MasterDefinition } from './replication/master/definition/master-table.js';
+import type { MasterHost } from './replication/master/definition/master-entity.js';
+import type { MasterRuntime, PendingAnnouncement } from './replication/master/master-runtime.js';
+import { MasterSide } from './replication/master/master-side.js';
 import {
   type RepairOptions,
   type RepairResult,
   RowSender,
   type SyncOptions,
   type SyncResult,
-} from './master/row-sender.js';
-import { HandOver } from './outbox/hand-over.js';
-import type { OutboxState } from './outbox/held-messages.js';
-import { RefusedMessages } from './outbox/refused-messages.js';
-import { Relay } from './outbox/relay.js';
-import { readSent, type SentMessageRow } from './outbox/sent-messages.js';
+} from './replication/master/row-sender.js';
+import { HandOver } from './messaging/outbox/drain.js';
+import type { OutboxState } from './messaging/outbox/held-messages.js';
+import { RefusedMessages } from './messaging/outbox/refused-messages.js';
+import { Relay } from './messaging/outbox/relay.js';
+import { readSent, type SentMessageRow } from './messaging/outbox/sent-messages.js';
 import { keepNeededTables, OWN_TABLES } from './own-tables.js';
-import type { Applier } from './replica/applier.js';
-import type { ReplicaDefinition } from './replica/replica-definition.js';
-import type { ReplicaHost } from './replica/replica-entity.js';
-import { ReplicaSide } from './replica/replica-side.js';
-import type { TransportOption } from './transport/by-name.js';
-import { LazyTransport } from './transport/lazy-transport.js';
-import type { Transport } from './transport/transport.js';
+import type { Applier } from './replication/replica/applier.js';
+import type { ReplicaDefinition } from './replication/replica/definition/replica-definition.js';
+import type { ReplicaHost } from './replication/replica/definition/replica-entity.js';
+import { ReplicaSide } from './replication/replica/replica-side.js';
+import type { TransportOption } from './brokers/by-name.js';
+import { LazyTransport } from './brokers/lazy-transport.js';
+import type { Transport } from './messaging/transport/transport.js';
 
 export interface CqrsOptions extends SettingsInput {
   /** How messages travel. */

@@ -1,12 +1,12 @@
 import type { EntityMetadata, MetadataStorage } from '@mikro-orm/core';
 import { ActivityRow } from './activity/activity-table.js';
 import { JobRow } from './jobs/job-table.js';
-import { CapturedChange } from './master/captured-changes.js';
-import { HeldMessage } from './outbox/held-messages.js';
-import { OutboxMessage } from './outbox/outbox.js';
-import { KnownRoute } from './outbox/routes.js';
-import { SentMessage } from './outbox/sent-messages.js';
-import { Tombstone } from './replica/tombstones.js';
+import { CapturedChange } from './replication/master/triggers/captured-changes.js';
+import { HeldMessage } from './messaging/outbox/held-messages.js';
+import { OutboxMessage } from './messaging/outbox/outbox.js';
+import { KnownRoute } from './messaging/outbox/routes.js';
+import { SentMessage } from './messaging/outbox/sent-messages.js';
+import { Tombstone } from './replication/replica/rows/tombstones.js';
 
 /** The tables of this library, as entities. */
 export const OWN_TABLES = [

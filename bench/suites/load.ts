@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { createDatabase } from '../../test/support/database.ts';
-import type * as loading from '../../src/maintenance/load.ts';
+import type * as loading from '../../src/operations/load.ts';
 import { BenchBroker } from '../harness/broker.ts';
 import { newestPython, measureDjango } from '../harness/django.ts';
 import { writeDump } from '../harness/dump.ts';
@@ -62,7 +62,7 @@ export const load: Suite = {
 
 // The command's own code: `cqrs bulk-load` is no part of the package's interface.
 async function loadRows(cqrs: unknown, path: string, onProgress: (lines: number) => void): Promise<void> {
-  const file = fileURLToPath(new URL('../../dist/maintenance/load.js', import.meta.url));
+  const file = fileURLToPath(new URL('../../dist/operations/load.js', import.meta.url));
   const module = (await import(file)) as typeof loading;
   const result = await module.loadRows(cqrs as never, createReadStream(path), { onProgress });
   if (result.failed > 0) throw new Error(`${result.failed} lines could not be loaded`);

@@ -1,4 +1,4 @@
-import { openApi } from '../../src/admin/openapi.ts';
+import { openApi } from '../../src/admin/http/openapi.ts';
 import { root } from '../support/paths.ts';
 
 export const API_FILE = `${root}/docs/admin-api.json`;

@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { settingsSchema } from '../../src/core/settings.ts';
-import { rabbitMQOptionsSchema } from '../../src/transport/rabbitmq/options.ts';
+import { settingsSchema } from '../../src/kernel/settings.ts';
+import { rabbitMQOptionsSchema } from '../../src/brokers/rabbitmq/options.ts';
 
 interface Schema {
   readonly type?: string;
@@ -20,7 +20,7 @@ export function settingsPage(): string {
   const groups = options.filter(([, option]) => option.properties);
   return `${[
     '# Settings',
-    '<!-- Made by `npm run docs:settings` from src/core/settings.ts and src/transport/rabbitmq/options.ts: change it there. -->',
+    '<!-- Made by `npm run docs:settings` from src/kernel/settings.ts and src/brokers/rabbitmq/options.ts: change it there. -->',
     'Handed to `new Cqrs({ … })`. Every option may be left out; an unknown or wrong one is refused at start, all in one error.',
     table(plain),
     ...groups.flatMap(([name, group]) => [

@@ -1,7 +1,7 @@
-import type { Problem } from '../core/errors.js';
-import type { Events } from '../core/events.js';
-import { Pulse } from '../core/pulse.js';
-import type { Settings } from '../core/settings.js';
+import type { Problem } from '../kernel/errors.js';
+import type { Events } from '../kernel/events.js';
+import { Pulse } from '../kernel/heartbeat.js';
+import type { Settings } from '../kernel/settings.js';
 import {
   checkActivityTable,
   type Executor,

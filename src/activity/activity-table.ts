@@ -1,7 +1,7 @@
 import { defineEntity, p } from '@mikro-orm/core';
 import { CompiledQuery } from 'kysely';
-import type { Problem } from '../core/errors.js';
-import { ADD_WHAT_IS_MISSING } from '../core/schema-version.js';
+import type { Problem } from '../kernel/errors.js';
+import { ADD_WHAT_IS_MISSING } from '../postgres/schema-version.js';
 
 /**
  * The table in which the processes of a service leave word of themselves, and every query that writes it.

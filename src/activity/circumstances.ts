@@ -1,6 +1,6 @@
-import { describeError } from '../core/describe-error.js';
-import { TransportError } from '../core/errors.js';
-import type { CqrsEvents, Events } from '../core/events.js';
+import { describeError } from '../kernel/describe-error.js';
+import { TransportError } from '../kernel/errors.js';
+import type { CqrsEvents, Events } from '../kernel/events.js';
 import type { Conditions } from './records.js';
 
 /** So long after the last message that waited for keys it is taken for over. */

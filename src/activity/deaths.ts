@@ -1,6 +1,6 @@
 import { CompiledQuery } from 'kysely';
-import type { Events } from '../core/events.js';
-import type { Settings } from '../core/settings.js';
+import type { Events } from '../kernel/events.js';
+import type { Settings } from '../kernel/settings.js';
 import type { Executor, Row } from './activity-table.js';
 
 /**

@@ -1,4 +1,4 @@
-import type { CqrsEventName, CqrsEvents, Events } from '../core/events.js';
+import type { CqrsEventName, CqrsEvents, Events } from '../kernel/events.js';
 import { WORDS } from '../observability/log-lines.js';
 import type { NoteRecord } from './records.js';
 

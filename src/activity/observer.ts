@@ -1,4 +1,4 @@
-import type { Events } from '../core/events.js';
+import type { Events } from '../kernel/events.js';
 import { Circumstances } from './circumstances.js';
 import { Deaths } from './deaths.js';
 import { type Depths, Minutes } from './minutes.js';

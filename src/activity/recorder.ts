@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { CompiledQuery } from 'kysely';
-import { toError } from '../core/describe-error.js';
-import type { Events } from '../core/events.js';
-import type { Settings } from '../core/settings.js';
-import { VERSION } from '../core/version.js';
+import { toError } from '../kernel/describe-error.js';
+import type { Events } from '../kernel/events.js';
+import type { Settings } from '../kernel/settings.js';
+import { VERSION } from '../kernel/version.js';
 import { type Executor, purge, record, type Row } from './activity-table.js';
 import { deadLetterTimes, deathPeriodSeconds, findExpiringByQueue, mayWarn } from './deaths.js';
 import type { Note } from './notes.js';

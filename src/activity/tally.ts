@@ -1,4 +1,4 @@
-import type { CqrsEventName, CqrsEvents, Events } from '../core/events.js';
+import type { CqrsEventName, CqrsEvents, Events } from '../kernel/events.js';
 import { type Counters, type EntityCounters, noCounters, noEntityCounters } from './records.js';
 
 /** Reasons come from user code and from messages; so many of a kind are told apart, the rest is counted together. */

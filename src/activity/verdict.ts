@@ -1,4 +1,4 @@
-import type { Settings } from '../core/settings.js';
+import type { Settings } from '../kernel/settings.js';
 import type { Conditions, EntityCounters, ProcessRole } from './records.js';
 
 /**

@@ -1,6 +1,6 @@
-import { ConfigurationError, type Problem } from '../core/errors.js';
-import { didYouMean } from '../core/nearest-name.js';
-import type { AdjustSyncQuery } from '../core/settings.js';
+import { ConfigurationError, type Problem } from '../kernel/errors.js';
+import { didYouMean } from '../kernel/nearest-name.js';
+import type { AdjustSyncQuery } from '../kernel/settings.js';
 import type { Cqrs } from '../cqrs.js';
 import type { Role } from './contract.js';
 

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { userInfo } from 'node:os';
 import { createAdmin } from '../admin/admin.js';
 import { toNodeHandler } from '../admin/node.js';
-import { TokenGate } from '../admin/token-gate.js';
+import { TokenGate } from '../admin/http/token-gate.js';
 import { UsageError, wholeNumber, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { loadService, LOG_OPTIONS, SERVICE_OPTIONS, startLog } from './service.js';

@@ -1,5 +1,5 @@
-import { describeError } from '../core/describe-error.js';
-import type { Events } from '../core/events.js';
+import { describeError } from '../kernel/describe-error.js';
+import type { Events } from '../kernel/events.js';
 
 /**
  * Tells when a long command waits for the broker, and when it goes on: one line each, however often it is tried in

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
-import { describeError } from '../core/describe-error.js';
-import { dumpRows } from '../maintenance/dump.js';
+import { describeError } from '../kernel/describe-error.js';
+import { dumpRows } from '../operations/dump.js';
 import { UsageError, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';

@@ -1,4 +1,4 @@
-import { loadRows } from '../maintenance/load.js';
+import { loadRows } from '../operations/load.js';
 import { UsageError, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { openInput } from './input.js';

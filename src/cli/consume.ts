@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import type { Health } from '../activity/verdict.js';
-import { Events } from '../core/events.js';
-import type { Settings } from '../core/settings.js';
+import { Events } from '../kernel/events.js';
+import type { Settings } from '../kernel/settings.js';
 import { UsageError, wholeNumber, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import type { Cqrs } from '../cqrs.js';

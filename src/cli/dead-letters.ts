@@ -8,9 +8,9 @@ import {
   putBack,
   rehearse,
   selectLetters,
-} from '../maintenance/dead-letters.js';
-import { NOT_SHOWN } from '../maintenance/hidden-values.js';
-import { showLetter } from '../maintenance/shown-letter.js';
+} from '../operations/dead-letters.js';
+import { NOT_SHOWN } from '../operations/hidden-values.js';
+import { showLetter } from '../operations/shown-letter.js';
 import { durationSeconds, UsageError, wholeNumber, type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { openOutput } from './output.js';

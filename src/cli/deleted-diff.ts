@@ -1,4 +1,4 @@
-import { deletedDiffMaster, deletedDiffReplica, deletedSyncReplica } from '../maintenance/deleted-diff.js';
+import { deletedDiffMaster, deletedDiffReplica, deletedSyncReplica } from '../operations/deleted-diff.js';
 import { type Options, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { parseFilter, withFilter } from './filter.js';

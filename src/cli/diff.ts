@@ -1,4 +1,4 @@
-import { diffMaster, diffReplica, diffSync, SETTLE_SECONDS } from '../maintenance/diff.js';
+import { diffMaster, diffReplica, diffSync, SETTLE_SECONDS } from '../operations/diff.js';
 import { seconds, UsageError, type Options, type Values } from './arguments.js';
 import { watchBroker } from './broker-watch.js';
 import { Exit } from './command.js';

@@ -1,4 +1,4 @@
-import { examineService, type CheckReport } from '../maintenance/doctor/doctor.js';
+import { examineService, type CheckReport } from '../operations/doctor/doctor.js';
 import type { Options, Values } from './arguments.js';
 import { Exit } from './command.js';
 import { loadService, SERVICE_OPTIONS } from './service.js';

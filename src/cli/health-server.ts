@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { describeError } from '../core/describe-error.js';
-import type { Events } from '../core/events.js';
+import { describeError } from '../kernel/describe-error.js';
+import type { Events } from '../kernel/events.js';
 import { healthHandler } from '../activity/health-handler.js';
 import type { Health } from '../activity/verdict.js';
 import { UsageError, type Options } from './arguments.js';

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import './supported-node.js';
-import { VERSION } from '../core/version.js';
+import { VERSION } from '../kernel/version.js';
 import { COMMANDS } from './commands.js';
 import { run } from './run.js';
 

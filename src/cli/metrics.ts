@@ -1,4 +1,4 @@
-import { toError } from '../core/describe-error.js';
+import { toError } from '../kernel/describe-error.js';
 import type { Cqrs } from '../cqrs.js';
 import type * as scrape from '../observability/scrape.js';
 import type { MetricsText } from './health-server.js';

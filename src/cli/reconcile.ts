@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError } from '../core/describe-error.js';
-import { parseJson, stringifyJson, type WireValue } from '../core/wire-values.js';
-import { reconcile } from '../maintenance/reconcile/reconcile.js';
-import type { ReconciledRow, ReconcileReport } from '../maintenance/reconcile/report.js';
-import { isOtherLife } from '../maintenance/reconcile/row-verdict.js';
+import { describeError } from '../kernel/describe-error.js';
+import { parseJson, stringifyJson, type WireValue } from '../wire/values.js';
+import { reconcile } from '../operations/reconcile/reconcile.js';
+import type { ReconciledRow, ReconcileReport } from '../operations/reconcile/report.js';
+import { isOtherLife } from '../operations/reconcile/row-verdict.js';
 import { durationSeconds, seconds, UsageError, wholeNumber, type Options, type Values } from './arguments.js';
 import { watchBroker } from './broker-watch.js';
 import { Exit } from './command.js';

@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline/promises';
-import type { RefusedMessage, RefusedSelection } from '../outbox/held-messages.js';
+import type { RefusedMessage, RefusedSelection } from '../messaging/outbox/held-messages.js';
 import { type Options, UsageError, type Values, wholeNumber } from './arguments.js';
 import { Exit } from './command.js';
 import { openOutput } from './output.js';

@@ -1,6 +1,5 @@
 import type { Health } from '../activity/verdict.js';
-import type { Options, Values } from './arguments.js';
-import { UsageError } from './arguments.js';
+import { type Options, type Values, UsageError } from './arguments.js';
 import { Exit } from './command.js';
 import { HEALTH_OPTIONS, healthPort, serveHealth } from './health-server.js';
 import { measure } from './metrics.js';

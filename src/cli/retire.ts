@@ -1,4 +1,4 @@
-import { retireQueue } from '../maintenance/retire.js';
+import { retireQueue } from '../operations/retire.js';
 import { type Options, UsageError, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { loadService, SERVICE_OPTIONS } from './service.js';

@@ -1,5 +1,5 @@
-import { describeError } from '../core/describe-error.js';
-import { CqrsError } from '../core/errors.js';
+import { describeError } from '../kernel/describe-error.js';
+import { CqrsError } from '../kernel/errors.js';
 import { parseOptions, UsageError } from './arguments.js';
 import { Exit, type Command } from './command.js';
 import { manual, overview } from './help.js';

@@ -1,7 +1,7 @@
-import { planAdditions, type AdditivePlan } from '../maintenance/schema/additive-plan.js';
-import type { Role } from '../maintenance/schema/describe-entities.js';
-import { generateEntities, type WantedTable } from '../maintenance/schema/generate-entities.js';
-import { runAdditions } from '../maintenance/schema/run-additions.js';
+import { planAdditions, type AdditivePlan } from '../operations/schema/additive-plan.js';
+import type { Role } from '../operations/schema/describe-entities.js';
+import { generateEntities, type WantedTable } from '../operations/schema/generate-entities.js';
+import { runAdditions } from '../operations/schema/run-additions.js';
 import { type Options, UsageError, type Values } from './arguments.js';
 import { Exit } from './command.js';
 import { openOutput } from './output.js';

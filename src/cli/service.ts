@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { MikroORM } from '@mikro-orm/core';
-import { toError } from '../core/describe-error.js';
-import { CqrsError } from '../core/errors.js';
-import { EXTENSION } from '../core/extension.js';
+import { toError } from '../kernel/describe-error.js';
+import { CqrsError } from '../kernel/errors.js';
+import { EXTENSION } from '../kernel/extension.js';
 import type { Cqrs } from '../cqrs.js';
 import { LOG_LEVELS, logEvents } from '../observability/logging.js';
 import { oneOf, UsageError, type Options, type Values } from './arguments.js';

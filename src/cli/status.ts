@@ -1,8 +1,9 @@
 import type { ProcessActivity } from '../activity/read-activity.js';
 import { span } from '../activity/verdict.js';
-import { pause } from '../core/service.js';
-import { nameOf } from '../maintenance/service-health.js';
-import { readStatus, type Status } from '../maintenance/status.js';
+import { pause } from '../kernel/service.js';
+import { nameOf } from '../operations/service-health.js';
+import { readStatus } from '../operations/status.js';
+import type { Status } from '../operations/service-status.js';
 import type { Options, Values } from './arguments.js';
 import { Exit } from './command.js';
 import { loadService, SERVICE_OPTIONS } from './service.js';

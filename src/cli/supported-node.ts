@@ -1,4 +1,4 @@
-import { nodeProblem } from '../core/node-version.js';
+import { nodeProblem } from '../kernel/node-version.js';
 
 /** The first import of the command: one line, and no other module's complaint. */
 

@@ -1,8 +1,8 @@
-import { describeError } from '../core/describe-error.js';
-import { InputError } from '../core/errors.js';
-import { parseJson, type WireValue } from '../core/wire-values.js';
-import { raiseIncarnations } from '../maintenance/raise-incarnations.js';
-import type { SyncResult } from '../master/row-sender.js';
+import { describeError } from '../kernel/describe-error.js';
+import { InputError } from '../kernel/errors.js';
+import { parseJson, type WireValue } from '../wire/values.js';
+import { raiseIncarnations } from '../operations/raise-incarnations.js';
+import type { SyncResult } from '../replication/master/row-sender.js';
 import { type Options, UsageError, type Values, wholeNumber } from './arguments.js';
 import { watchBroker } from './broker-watch.js';
 import { Exit } from './command.js';

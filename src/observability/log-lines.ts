@@ -1,5 +1,5 @@
-import { describeError } from '../core/describe-error.js';
-import type { CqrsEventName, CqrsEvents, MessageFields } from '../core/events.js';
+import { describeError } from '../kernel/describe-error.js';
+import type { CqrsEventName, CqrsEvents, MessageFields } from '../kernel/events.js';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

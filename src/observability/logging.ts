@@ -1,6 +1,6 @@
 import { isNativeError } from 'node:util/types';
-import { describeError } from '../core/describe-error.js';
-import type { CqrsEventName, CqrsEvents, Events } from '../core/events.js';
+import { describeError } from '../kernel/describe-error.js';
+import type { CqrsEventName, CqrsEvents, Events } from '../kernel/events.js';
 import { LOG_LEVELS, sumText, WORDS, type Line, type LogLevel, type Sum } from './log-lines.js';
 
 export { LOG_LEVELS, type LogLevel } from './log-lines.js';

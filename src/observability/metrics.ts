@@ -1,6 +1,6 @@
-import '../core/supported-node.js';
+import '../kernel/supported-node.js';
 import { Counter, Gauge, Histogram, register as defaultRegister, type Registry } from 'prom-client';
-import type { CqrsEventName, CqrsEvents, Events } from '../core/events.js';
+import type { CqrsEventName, CqrsEvents, Events } from '../kernel/events.js';
 import { METRICS, type MetricDescription } from './metric-list.js';
 
 /** What is measured: a `Cqrs`. */

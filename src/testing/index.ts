@@ -1,2 +1,2 @@
-import '../core/supported-node.js';
+import '../kernel/supported-node.js';
 export { transportContract, type TransportContractCase, type TransportHarness } from './transport-contract.js';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import { Cqrs, type CqrsOptions } from '../../src/cqrs.js';
-import { ConfigurationError } from '../../src/core/errors.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { ConfigurationError } from '../../src/kernel/errors.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 const AccountSchema = defineEntity({

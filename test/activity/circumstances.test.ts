@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { Circumstances } from '../../src/activity/circumstances.js';
-import { TransportError } from '../../src/core/errors.js';
-import { Events } from '../../src/core/events.js';
+import { TransportError } from '../../src/kernel/errors.js';
+import { Events } from '../../src/kernel/events.js';
 
 const broker = 'amqp://host:5672/';
 const lost = new Error('socket closed');

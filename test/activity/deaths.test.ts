@@ -8,8 +8,8 @@ import {
   findExpiringByQueue,
   mayWarn,
 } from '../../src/activity/deaths.js';
-import { Events } from '../../src/core/events.js';
-import { settingsOrThrow } from '../../src/core/settings.js';
+import { Events } from '../../src/kernel/events.js';
+import { settingsOrThrow } from '../../src/kernel/settings.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 const DAY = 86_400;

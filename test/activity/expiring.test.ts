@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../src/cqrs.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import { replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
-import { EventLog } from '../inbox/harness.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
+import { EventLog } from '../messaging/inbox/harness.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
 import { createDatabase } from '../support/database.js';
 

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { Minutes } from '../../src/activity/minutes.js';
 import type { MinuteRecord } from '../../src/activity/records.js';
 import { Tally } from '../../src/activity/tally.js';
-import { Events } from '../../src/core/events.js';
+import { Events } from '../../src/kernel/events.js';
 
 const message = { queue: 'shop', cqrsId: 'account', signalType: 'SAVE', instancePk: '7', retries: 0 } as const;
 const applied = {

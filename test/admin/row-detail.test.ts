@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { createAdmin } from '../../src/admin/admin.js';
 import type { MasterRow } from '../../src/admin/contract.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 import { AdminClient, byHeader } from './client.js';
 import { Person, Seat } from './entities.js';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { type Admin, createAdmin } from '../../src/admin/admin.js';
 import { ACTION_HEADER, type EndpointName, endpoints } from '../../src/admin/contract.js';
 import { toNodeHandler } from '../../src/admin/node.js';
-import type { CqrsEventName } from '../../src/core/events.js';
+import type { CqrsEventName } from '../../src/kernel/events.js';
 import { logEvents } from '../../src/observability/logging.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 import { AdminClient, byHeader, ORIGIN } from './client.js';

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { Activity } from '../../src/activity/read-activity.js';
 import { type Health, healthOf } from '../../src/activity/verdict.js';
 import type { Overview, Why } from '../../src/admin/contract.js';
-import { decideVerdict } from '../../src/admin/service-verdict.js';
+import { decideVerdict } from '../../src/admin/overview/service-verdict.js';
 
 type Path = Omit<Overview, 'verdict'>;
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { createAdmin } from '../../src/admin/admin.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 import { AdminClient, byHeader } from './client.js';
 

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { type Admin, createAdmin } from '../../src/admin/admin.js';
 import type { JobDetail, SyncRequest } from '../../src/admin/contract.js';
-import type { CqrsEvents } from '../../src/core/events.js';
+import type { CqrsEvents } from '../../src/kernel/events.js';
 import { type TwoServices, twoServices } from '../support/two-services.js';
 import { AdminClient, byHeader, ORIGIN } from './client.js';
 import { Person, PersonRef, Seat } from './entities.js';

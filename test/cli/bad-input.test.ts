@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { COMMANDS } from '../../src/cli/commands.js';
 import { run } from '../../src/cli/run.js';
-import { saveOf } from '../inbox/harness.js';
+import { saveOf } from '../messaging/inbox/harness.js';
 import { CliService, type Ended } from './cli-service.js';
 import { CqrsProcess } from './cqrs-process.js';
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Proxy } from '../faults/proxy.js';
-import { saveOf } from '../inbox/harness.js';
+import { saveOf } from '../messaging/inbox/harness.js';
 import { amqpUrl } from '../support/broker.js';
 import { CliService } from './cli-service.js';
 import { CqrsProcess } from './cqrs-process.js';

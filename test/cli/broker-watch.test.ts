@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from '@jest/globals';
 import { watchBroker } from '../../src/cli/broker-watch.js';
-import { TransportError } from '../../src/core/errors.js';
-import { Events } from '../../src/core/events.js';
+import { TransportError } from '../../src/kernel/errors.js';
+import { Events } from '../../src/kernel/events.js';
 
 const broker = 'amqp://b/';
 const AWAY = 'cqrs: disconnected from amqp://b/: Error: reset; waiting. Ctrl-C is safe: run it again.';

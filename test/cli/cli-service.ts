@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MikroORM, type Options } from '@mikro-orm/postgresql';
 import type { Cqrs } from '../../src/cqrs.js';
-import { EXTENSION } from '../../src/core/extension.js';
+import { EXTENSION } from '../../src/kernel/extension.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createAdmin } from '../../src/admin/admin.js';
 import type { JobDetail } from '../../src/admin/contract.js';
 import { AdminClient, byHeader } from '../admin/client.js';
-import { saveOf } from '../inbox/harness.js';
+import { saveOf } from '../messaging/inbox/harness.js';
 import { CliService } from './cli-service.js';
 
 /**

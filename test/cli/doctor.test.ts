@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { Events } from '../../src/core/events.js';
-import type { DoctorReport } from '../../src/maintenance/doctor/doctor.js';
-import { RabbitMQTransport, type RabbitMQOptions } from '../../src/transport/rabbitmq/index.js';
-import type { QueueExamination } from '../../src/transport/transport.js';
+import { Events } from '../../src/kernel/events.js';
+import type { DoctorReport } from '../../src/operations/doctor/doctor.js';
+import { RabbitMQTransport, type RabbitMQOptions } from '../../src/brokers/rabbitmq/index.js';
+import type { QueueExamination } from '../../src/messaging/transport/transport.js';
 import { OwnRabbitMQ } from '../faults/servers/own-rabbitmq.js';
 import { uniqueName } from '../support/broker.js';
-import { saveOf } from '../inbox/harness.js';
+import { saveOf } from '../messaging/inbox/harness.js';
 import { CliService } from './cli-service.js';
 
 /** A broker whose policies may be changed, with and without the management API in view. */

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from '@jest/globals';
 import { MikroORM } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../src/cqrs.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
 import { createDatabase } from '../support/database.js';
 import { accountMaster, AccountRef } from './existing-table/entities.js';

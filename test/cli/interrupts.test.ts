@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { saveOf } from '../inbox/harness.js';
+import { saveOf } from '../messaging/inbox/harness.js';
 import { CliService } from './cli-service.js';
 import { CqrsProcess } from './cqrs-process.js';
 

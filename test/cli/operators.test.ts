@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Cqrs } from '../../src/cqrs.js';
-import { saveOf } from '../inbox/harness.js';
+import { saveOf } from '../messaging/inbox/harness.js';
 import { CliService, type Ended } from './cli-service.js';
 
 /** The operators' commands as they are typed, in a shell, with pipes between real processes. */

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { MikroORM } from '@mikro-orm/postgresql';
 import pg from 'pg';
 import { Cqrs } from '../../src/cqrs.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { CqrsProcess } from './cqrs-process.js';

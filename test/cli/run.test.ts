@@ -7,7 +7,7 @@ import { subscription } from '../../src/cli/consume.js';
 import { run } from '../../src/cli/run.js';
 import { statusText } from '../../src/cli/status.js';
 import { parseAfter, writeAfter } from '../../src/cli/sync.js';
-import { ConfigurationError, TransportError } from '../../src/core/errors.js';
+import { ConfigurationError, TransportError } from '../../src/kernel/errors.js';
 
 let out: string[];
 let err: string[];

@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { describe, expect, test } from '@jest/globals';
 import { Supervisor } from '../../src/cli/supervisor.js';
-import { Events } from '../../src/core/events.js';
-import { EventLog } from '../inbox/harness.js';
+import { Events } from '../../src/kernel/events.js';
+import { EventLog } from '../messaging/inbox/harness.js';
 
 /** A worker process that runs the given code. */
 const processOf = (code: string): ChildProcess =>

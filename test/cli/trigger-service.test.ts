@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import type { DoctorReport } from '../../src/maintenance/doctor/doctor.js';
+import type { DoctorReport } from '../../src/operations/doctor/doctor.js';
 import { CliService } from './cli-service.js';
 
 /** What an operator types for a service whose masters are captured by triggers. */

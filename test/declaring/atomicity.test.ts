@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 
 const AccountSchema = defineEntity({

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type EntityClass, type EntitySchema, MikroORM, type Options } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../src/cqrs.js';
-import { brief, message, type MessageOptions } from '../replica/support/messages.js';
+import { brief, message, type MessageOptions } from '../replication/replica/support/messages.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 export interface ReplicaDeclaration {

@@ -1,6 +1,6 @@
 import { BaseEntity } from '@mikro-orm/postgresql';
 import { Entity, PrimaryKey, Property } from '@mikro-orm/decorators/es';
-import { Master, MasterEntity } from '../../src/master/master-entity.js';
+import { Master, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { describeDeclaredMaster } from './declared-master.js';
 
 describeDeclaredMaster('ES decorators on a class that extends MasterEntity', () => {

@@ -2,8 +2,8 @@ import { afterEach, expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import pg from 'pg';
 import { Cqrs } from '../../src/cqrs.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import { replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { twoServices } from '../support/two-services.js';
 

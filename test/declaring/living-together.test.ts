@@ -9,7 +9,7 @@ import {
   type TransactionEventArgs,
 } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../src/cqrs.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 
 const AccountSchema = defineEntity({

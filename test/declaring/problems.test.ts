@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { defineEntity, EntitySchema, MikroORM, p, Type } from '@mikro-orm/postgresql';
-import { ConfigurationError, type Problem } from '../../src/core/errors.js';
+import { ConfigurationError, type Problem } from '../../src/kernel/errors.js';
 import { Cqrs } from '../../src/cqrs.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 const newCqrs = (settings: object = {}) => new Cqrs({ transport: 'MemoryTransport', ...settings });

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../src/cqrs.js';
-import { replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import { brief, message } from '../replica/support/messages.js';
+import { replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import { brief, message } from '../replication/replica/support/messages.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 let database: TestDatabase;

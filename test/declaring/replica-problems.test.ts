@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p, Type } from '@mikro-orm/postgresql';
-import { ConfigurationError, type Problem } from '../../src/core/errors.js';
+import { ConfigurationError, type Problem } from '../../src/kernel/errors.js';
 import { Cqrs } from '../../src/cqrs.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import { replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
 import { createDatabase } from '../support/database.js';
 
 const newCqrs = () => new Cqrs({ transport: 'MemoryTransport', queue: 'replica', relay: { enabled: false } });

@@ -1,6 +1,12 @@
 import { BaseEntity, defineEntity, EntitySchema, p } from '@mikro-orm/postgresql';
 import { Entity, PrimaryKey, Property } from '@mikro-orm/decorators/es';
-import { Replica, replica, replicaClass, ReplicaEntity, replicaProperties } from '../../src/replica/replica-entity.js';
+import {
+  Replica,
+  replica,
+  replicaClass,
+  ReplicaEntity,
+  replicaProperties,
+} from '../../src/replication/replica/definition/replica-entity.js';
 import { describeDeclaredReplica } from './declared-replica.js';
 
 const columns = { id: p.integer().primary(), name: p.string() };

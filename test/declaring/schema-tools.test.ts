@@ -5,8 +5,8 @@ import { expect, test } from '@jest/globals';
 import { Migrator } from '@mikro-orm/migrations';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../src/cqrs.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import { replica, replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replica, replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
 import { createDatabase } from '../support/database.js';
 
 const AccountSchema = defineEntity({

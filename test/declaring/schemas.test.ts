@@ -1,8 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import { BaseEntity, defineEntity, EntitySchema, MikroORM, p } from '@mikro-orm/postgresql';
-import { ConfigurationError } from '../../src/core/errors.js';
+import { ConfigurationError } from '../../src/kernel/errors.js';
 import { Cqrs } from '../../src/cqrs.js';
-import { Master, master, masterClass, MasterEntity, masterProperties } from '../../src/master/master-entity.js';
+import {
+  Master,
+  master,
+  masterClass,
+  MasterEntity,
+  masterProperties,
+} from '../../src/replication/master/definition/master-entity.js';
 import { masterService } from '../support/master-service.js';
 import { describeDeclaredMaster } from './declared-master.js';
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import type { Browser } from 'playwright-core';
 import { createAdmin, toNodeHandler } from '../../src/admin/index.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 import { openBrowser, visit } from './support/browser.js';
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { HealthState } from '../../src/activity/verdict.js';
-import type { CqrsEventName } from '../../src/core/events.js';
+import type { CqrsEventName } from '../../src/kernel/events.js';
 import { compile } from './compiled.ts';
 import type { Fault } from './injection.ts';
 import type { Scene } from './scene.ts';

@@ -1,5 +1,5 @@
-import type { Events } from '../../src/core/events.js';
-import { armFailPoints, type FailPoint } from '../../src/core/fail-points.js';
+import type { Events } from '../../src/kernel/events.js';
+import { armFailPoints, type FailPoint } from '../../src/kernel/fail-points.js';
 
 export const ACTIONS = ['throw', 'kill', 'hang'] as const;
 export type Action = (typeof ACTIONS)[number];

@@ -1,7 +1,7 @@
-import { deletedDiffMaster, deletedDiffReplica, deletedSyncReplica } from '../../src/maintenance/deleted-diff.js';
+import { deletedDiffMaster, deletedDiffReplica, deletedSyncReplica } from '../../src/operations/deleted-diff.js';
 import { Child } from './child.ts';
 import type { Result } from './result.ts';
-import { raiseIncarnations } from '../../src/maintenance/raise-incarnations.js';
+import { raiseIncarnations } from '../../src/operations/raise-incarnations.js';
 import { openMaster, Plain, queueOf, type Service } from './scene.ts';
 import { OwnPostgres } from './servers/own-postgres.ts';
 import type { Stage } from './stage.ts';

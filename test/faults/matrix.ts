@@ -1,4 +1,4 @@
-import { FAIL_POINTS, type FailPoint } from '../../src/core/fail-points.js';
+import { FAIL_POINTS, type FailPoint } from '../../src/kernel/fail-points.js';
 import { Child, type Role } from './child.ts';
 import { ACTIONS, type Action } from './injection.ts';
 import type { Result } from './result.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { CqrsEventName } from '../../src/core/events.js';
-import { sqlState } from '../../src/core/describe-error.js';
+import type { CqrsEventName } from '../../src/kernel/events.js';
+import { sqlState } from '../../src/kernel/describe-error.js';
 import { Child } from './child.ts';
 import { holding } from './holder.ts';
 import type { Fault } from './injection.ts';

@@ -1,6 +1,6 @@
-import { putBack, selectLetters } from '../../src/maintenance/dead-letters.js';
-import { reconcile } from '../../src/maintenance/reconcile/reconcile.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { putBack, selectLetters } from '../../src/operations/dead-letters.js';
+import { reconcile } from '../../src/operations/reconcile/reconcile.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 import type { OutageCase } from './outages.ts';
 import { meddle } from './refusals.ts';
 import { queueOf } from './scene.ts';

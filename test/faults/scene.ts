@@ -8,7 +8,7 @@ import {
   replicaClass,
   ReplicaEntity,
 } from '../../src/index.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 
 /** Where a campaign takes place; handed to its processes in the environment. */
 export interface Scene {

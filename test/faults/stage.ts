@@ -1,5 +1,5 @@
-import { Events } from '../../src/core/events.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { Events } from '../../src/kernel/events.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 import { openMaster, openReplica, queueOf, queuesOf, type Scene, type Service } from './scene.ts';
 import type { Servers } from './servers/servers.ts';
 import { eventually } from './within.ts';

@@ -1,6 +1,6 @@
 import type { Reason } from '../../src/activity/verdict.js';
-import type { CqrsEventName } from '../../src/core/events.js';
-import { readStatus } from '../../src/maintenance/status.js';
+import type { CqrsEventName } from '../../src/kernel/events.js';
+import { readStatus } from '../../src/operations/status.js';
 import type { Service } from './scene.ts';
 import { eventually } from './within.ts';
 

@@ -2,12 +2,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../src/cqrs.js';
 import { logEvents } from '../../src/observability/logging.js';
-import { raiseIncarnations } from '../../src/maintenance/raise-incarnations.js';
-import { reconcile } from '../../src/maintenance/reconcile/reconcile.js';
-import { readStatus } from '../../src/maintenance/status.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import { replica, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import { MemoryBroker, MemoryTransport } from '../../src/transport/memory.js';
+import { raiseIncarnations } from '../../src/operations/raise-incarnations.js';
+import { reconcile } from '../../src/operations/reconcile/reconcile.js';
+import { readStatus } from '../../src/operations/status.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replica, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import { MemoryBroker, MemoryTransport } from '../../src/messaging/transport/memory.js';
 import { setClock, SETTABLE_CLOCK } from '../support/clock.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 

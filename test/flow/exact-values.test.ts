@@ -8,10 +8,10 @@ import {
   replicaClass,
   ReplicaEntity,
 } from '../../src/index.js';
-import { diffMaster, diffReplica, diffSync } from '../../src/maintenance/diff.js';
-import { dumpRows } from '../../src/maintenance/dump.js';
-import { loadRows } from '../../src/maintenance/load.js';
-import { pieces, Sink } from '../maintenance/streams.js';
+import { diffMaster, diffReplica, diffSync } from '../../src/operations/diff.js';
+import { dumpRows } from '../../src/operations/dump.js';
+import { loadRows } from '../../src/operations/load.js';
+import { pieces, Sink } from '../operations/streams.js';
 import { type TwoServices, twoServices } from '../support/two-services.js';
 
 /** SQL of extreme values, by the type of their column. The replica's must print as the master's does. */

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { parseFilter, withFilter } from '../../src/cli/filter.js';
-import { deletedDiffMaster, deletedDiffReplica } from '../../src/maintenance/deleted-diff.js';
-import { diffMaster, diffReplica } from '../../src/maintenance/diff.js';
-import { dumpRows } from '../../src/maintenance/dump.js';
-import { loadRows } from '../../src/maintenance/load.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import { replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import { pieces, Sink } from '../maintenance/streams.js';
+import { deletedDiffMaster, deletedDiffReplica } from '../../src/operations/deleted-diff.js';
+import { diffMaster, diffReplica } from '../../src/operations/diff.js';
+import { dumpRows } from '../../src/operations/dump.js';
+import { loadRows } from '../../src/operations/load.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import { pieces, Sink } from '../operations/streams.js';
 import { twoServices, type TwoServices } from '../support/two-services.js';
 
 /** Everything a name may hold to end a quotation or a statement; MikroORM itself has no way to write a `?` in one. */

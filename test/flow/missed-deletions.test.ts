@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
-import type { CqrsEvents } from '../../src/core/events.js';
+import type { CqrsEvents } from '../../src/kernel/events.js';
 import { Cqrs, type CqrsOptions } from '../../src/cqrs.js';
-import { reconcile } from '../../src/maintenance/reconcile/reconcile.js';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import { replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import { MemoryBroker, MemoryTransport } from '../../src/transport/memory.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
-import type { Transport } from '../../src/transport/transport.js';
+import { reconcile } from '../../src/operations/reconcile/reconcile.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import { MemoryBroker, MemoryTransport } from '../../src/messaging/transport/memory.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
+import type { Transport } from '../../src/messaging/transport/transport.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 

@@ -1,12 +1,12 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import { logEvents } from '../../src/index.js';
-import type { CqrsEvents } from '../../src/core/events.js';
+import type { CqrsEvents } from '../../src/kernel/events.js';
 import { Cqrs, type CqrsOptions } from '../../src/cqrs.js';
-import { reconcile } from '../../src/maintenance/reconcile/reconcile.js';
-import { master, MasterEntity } from '../../src/master/master-entity.js';
-import { replica, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import { MemoryBroker, MemoryTransport } from '../../src/transport/memory.js';
+import { reconcile } from '../../src/operations/reconcile/reconcile.js';
+import { master, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replica, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import { MemoryBroker, MemoryTransport } from '../../src/messaging/transport/memory.js';
 import { createDatabase } from '../support/database.js';
 
 /** A field that is added to an entity whose rows are replicated already: the order of docs/guide.md, as a rolling release. */

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
-import { dumpRows } from '../../src/maintenance/dump.js';
-import { putBack, selectLetters } from '../../src/maintenance/dead-letters.js';
-import { loadRows } from '../../src/maintenance/load.js';
-import { reconcile } from '../../src/maintenance/reconcile/reconcile.js';
-import { master, MasterEntity } from '../../src/master/master-entity.js';
-import { replica, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import { pieces } from '../maintenance/streams.js';
+import { dumpRows } from '../../src/operations/dump.js';
+import { putBack, selectLetters } from '../../src/operations/dead-letters.js';
+import { loadRows } from '../../src/operations/load.js';
+import { reconcile } from '../../src/operations/reconcile/reconcile.js';
+import { master, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replica, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import { pieces } from '../operations/streams.js';
 import { twoServices, type TwoServices } from '../support/two-services.js';
 
 const PersonSchema = defineEntity({

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import { Registry } from 'prom-client';
 import { createAdmin } from '../../src/admin/admin.js';
-import type { Consumer } from '../../src/inbox/consumer.js';
+import type { Consumer } from '../../src/messaging/inbox/consumer.js';
 import {
   Cqrs,
   type CqrsOptions,
@@ -13,9 +13,9 @@ import {
   ReplicaEntity,
   retireQueue,
 } from '../../src/index.js';
-import { readStatus } from '../../src/maintenance/status.js';
+import { readStatus } from '../../src/operations/status.js';
 import { registerMetrics } from '../../src/observability/metrics.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 import { AdminClient, byHeader } from '../admin/client.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
 import { createDatabase } from '../support/database.js';

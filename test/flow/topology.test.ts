@@ -2,8 +2,8 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { connect } from 'amqplib';
 import { masterClass, MasterEntity, reconcile, replicaClass, retireQueue, ReplicaEntity } from '../../src/index.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
-import { readStatus } from '../../src/maintenance/status.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
+import { readStatus } from '../../src/operations/status.js';
 import { amqpUrl } from '../support/broker.js';
 import { type TwoServices, twoServices } from '../support/two-services.js';
 

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../src/cqrs.js';
-import { master, MasterEntity } from '../../src/master/master-entity.js';
-import { replica, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { master, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replica, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 import { amqpUrl } from '../support/broker.js';
 import { createDatabase } from '../support/database.js';
 import { twoServices } from '../support/two-services.js';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { defineEntity, type EntityManager, p, raw } from '@mikro-orm/postgresql';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import { replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import type { CreateContext } from '../../src/replica/replica-hooks.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import type { CreateContext } from '../../src/replication/replica/definition/replica-hooks.js';
 import { twoServices, type TwoServices } from '../support/two-services.js';
 
 const columns = () => ({

@@ -7,7 +7,7 @@
  */
 import { parseArgs } from 'node:util';
 import { MemoryBroker } from '../../src/index.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.ts';
 import { corpus } from './corpus.ts';
 import { WatchedTransport } from './in-process.ts';

@@ -1,6 +1,5 @@
-import type { Cqrs, CqrsEvents } from '../../src/index.js';
-import { describeError } from '../../src/core/describe-error.js';
-import { logEvents } from '../../src/index.js';
+import { type Cqrs, type CqrsEvents, logEvents } from '../../src/index.js';
+import { describeError } from '../../src/kernel/describe-error.js';
 import type { End } from './corpus.ts';
 import { SECRET } from './messages.ts';
 

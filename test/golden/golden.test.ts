@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { InvalidPayloadError } from '../../src/core/errors.js';
-import { TransportPayload } from '../../src/core/payload.js';
+import { InvalidPayloadError } from '../../src/kernel/errors.js';
+import { TransportPayload } from '../../src/wire/payload.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
-import { brief } from '../replica/support/messages.js';
-import { ReplicaService } from '../replica/support/replica-service.js';
+import { brief } from '../replication/replica/support/messages.js';
+import { ReplicaService } from '../replication/replica/support/replica-service.js';
 import { models, previous } from './replica-models.js';
 
 /**

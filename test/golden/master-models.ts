@@ -1,6 +1,6 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import type { MetaContext } from '../../src/core/settings.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import type { MetaContext } from '../../src/kernel/settings.js';
 
 /** The models behind the recordings (see README.md in this folder), as masters of ours. */
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { raw } from '@mikro-orm/postgresql';
-import { parseJson, type WireObject, type WireValue } from '../../src/core/wire-values.js';
+import { parseJson, type WireObject, type WireValue } from '../../src/wire/values.js';
 import { type MasterService, masterService } from '../support/master-service.js';
 import {
   Author,

@@ -1,6 +1,6 @@
 import { defineEntity, type EntityManager, p } from '@mikro-orm/core';
-import { replica, replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
-import type { CreateContext } from '../../src/replica/replica-hooks.js';
+import { replica, replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
+import type { CreateContext } from '../../src/replication/replica/definition/replica-hooks.js';
 
 /** The models behind the recordings (see README.md in this folder), as replicas of ours. */
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
-import { loadRows } from '../../src/maintenance/load.js';
+import { loadRows } from '../../src/operations/load.js';
 import { interop } from './support/python.js';
 import { type PythonToUs, pythonToUs } from './support/python-to-us.js';
 import { pika } from './support/transports.js';

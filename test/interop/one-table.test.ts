@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
-import type { CqrsEventName, CqrsEvents } from '../../src/core/events.js';
-import { planAdditions } from '../../src/maintenance/schema/additive-plan.js';
-import { runAdditions } from '../../src/maintenance/schema/run-additions.js';
-import type { Relay } from '../../src/outbox/relay.js';
+import type { CqrsEventName, CqrsEvents } from '../../src/kernel/events.js';
+import { planAdditions } from '../../src/operations/schema/additive-plan.js';
+import { runAdditions } from '../../src/operations/schema/run-additions.js';
+import type { Relay } from '../../src/messaging/outbox/relay.js';
 import { deleteTopology, uniqueName } from '../support/broker.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 import { Stock } from './models/our-masters.js';

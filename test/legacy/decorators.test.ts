@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { BaseEntity } from '@mikro-orm/postgresql';
 import { Entity, PrimaryKey, Property, ReflectMetadataProvider } from '@mikro-orm/decorators/legacy';
-import { Master, MasterEntity } from '../../src/master/master-entity.js';
+import { Master, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { describeDeclaredMaster } from '../declaring/declared-master.js';
 
 const options = { metadataProvider: ReflectMetadataProvider };

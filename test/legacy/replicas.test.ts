@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { Entity, PrimaryKey, Property, ReflectMetadataProvider } from '@mikro-orm/decorators/legacy';
-import { Replica, ReplicaEntity } from '../../src/replica/replica-entity.js';
+import { Replica, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
 import { describeDeclaredReplica } from '../declaring/declared-replica.js';
 
 const options = { metadataProvider: ReflectMetadataProvider };

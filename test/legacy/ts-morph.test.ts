@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { Entity, PrimaryKey, Property } from '@mikro-orm/decorators/legacy';
 import { TsMorphMetadataProvider } from '@mikro-orm/reflection';
-import { MasterEntity } from '../../src/master/master-entity.js';
+import { MasterEntity } from '../../src/replication/master/definition/master-entity.js';
 import { describeDeclaredMaster } from '../declaring/declared-master.js';
 
 @Entity()

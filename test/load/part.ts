@@ -1,5 +1,5 @@
 /** One part of the service under load: tells its memory and how far it is. */
-import { purgeLetters, selectLetters } from '../../src/maintenance/dead-letters.js';
+import { purgeLetters, selectLetters } from '../../src/operations/dead-letters.js';
 import type { Role } from './child.ts';
 import { openMaster, openReplica, type Scene } from './scene.ts';
 

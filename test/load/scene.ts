@@ -1,6 +1,6 @@
 import { defineEntity, type EntityManager, MikroORM, p } from '@mikro-orm/postgresql';
 import { Cqrs, type CreateContext, masterClass, MasterEntity, replicaClass, ReplicaEntity } from '../../src/index.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 
 /** Where a load is put; handed to the processes in their environment. */
 export interface Scene {

@@ -13,10 +13,12 @@ export default {
   displayName: 'mutation',
   rootDir,
   testMatch: [
-    '<rootDir>/test/core/*.test.ts',
-    '<rootDir>/test/inbox/failure-policy.test.ts',
-    '<rootDir>/test/master/pending-changes.test.ts',
-    '<rootDir>/test/replica/revision-rules.test.ts',
+    '<rootDir>/test/kernel/*.test.ts',
+    '<rootDir>/test/wire/*.test.ts',
+    '<rootDir>/test/postgres/*.test.ts',
+    '<rootDir>/test/messaging/inbox/failure-policy.test.ts',
+    '<rootDir>/test/replication/master/pending-changes.test.ts',
+    '<rootDir>/test/replication/replica/revision-rules.test.ts',
   ],
   testPathIgnorePatterns: ['/node_modules/', 'lost-connection', 'round-trips'],
 };

@@ -4,11 +4,11 @@
  */
 export default {
   mutate: [
-    'src/core/payload.ts',
-    'src/core/wire-values.ts',
-    'src/inbox/failure-policy.ts',
-    'src/master/pending-changes.ts',
-    'src/replica/revision-rules.ts',
+    'src/wire/payload.ts',
+    'src/wire/values.ts',
+    'src/messaging/inbox/failure-policy.ts',
+    'src/replication/master/capture/pending-changes.ts',
+    'src/replication/replica/rules/revision-rules.ts',
   ],
   testRunner: 'jest',
   jest: { projectType: 'custom', configFile: 'test/mutation/jest.config.mjs', enableFindRelatedTests: true },

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { UniqueConstraintViolationException } from '@mikro-orm/core';
-import { Events, type CqrsEventName, type CqrsEvents } from '../../src/core/events.js';
+import { Events, type CqrsEventName, type CqrsEvents } from '../../src/kernel/events.js';
 import { logEvents, type LogOptions } from '../../src/observability/logging.js';
 
 const message = { queue: 'billing', cqrsId: 'account', signalType: 'SAVE', instancePk: '7', retries: 2 } as const;

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
-import { Events } from '../../src/core/events.js';
+import { Events } from '../../src/kernel/events.js';
 import { METRICS } from '../../src/observability/metric-list.js';
 import { registerMetrics } from '../../src/observability/metrics.js';
 import { mergeScrapes } from '../../src/observability/scrape.js';

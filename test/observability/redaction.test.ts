@@ -1,12 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
-import { describeError } from '../../src/core/describe-error.js';
-import * as errors from '../../src/core/errors.js';
-import { Events, type CqrsEventName, type CqrsEvents } from '../../src/core/events.js';
+import { describeError } from '../../src/kernel/describe-error.js';
+import * as errors from '../../src/kernel/errors.js';
+import { Events, type CqrsEventName, type CqrsEvents } from '../../src/kernel/events.js';
 import { WORDS } from '../../src/observability/log-lines.js';
 import { logEvents } from '../../src/observability/logging.js';
-import { DatabaseError, withoutValues } from '../../src/replica/database-errors.js';
-import { brokerError, connectionError } from '../../src/transport/rabbitmq/broker-error.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { DatabaseError, withoutValues } from '../../src/replication/replica/rows/database-errors.js';
+import { brokerError, connectionError } from '../../src/brokers/rabbitmq/broker-error.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 
 const ROW = 'S3CRET-ROW';
 const PASSWORD = 'S3CRET-PASSWORD';

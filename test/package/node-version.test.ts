@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
-import { nodeProblem } from '../../src/core/node-version.js';
+import { nodeProblem } from '../../src/kernel/node-version.js';
 
 /** Every way into the package, with a Node that is too old: one clear line. */
 

@@ -15,7 +15,7 @@ import {
   UnknownCqrsIdError,
   Events,
 } from '../../src/index.js';
-import { KombuTransport, RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { KombuTransport, RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 
 test('SignalType.SAVE/DELETE/SYNC → SignalType, const object and type', () => {
   const all: SignalType[] = [SignalType.SAVE, SignalType.DELETE, SignalType.SYNC];

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, type EntityManager, p } from '@mikro-orm/postgresql';
-import { ConfigurationError } from '../../src/core/errors.js';
-import { settingsOrThrow } from '../../src/core/settings.js';
+import { ConfigurationError } from '../../src/kernel/errors.js';
+import { settingsOrThrow } from '../../src/kernel/settings.js';
 import { type CreateContext, replicaClass, ReplicaEntity } from '../../src/index.js';
 import { WORDS } from '../../src/observability/log-lines.js';
-import { brief, message } from '../replica/support/messages.js';
-import { ReplicaService } from '../replica/support/replica-service.js';
+import { brief, message } from '../replication/replica/support/messages.js';
+import { ReplicaService } from '../replication/replica/support/replica-service.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 const columns = { id: p.integer().primary(), name: p.string() };

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { defineEntity, type EntityManager, p } from '@mikro-orm/core';
 import { type CreateContext, replicaClass, ReplicaEntity } from '../../src/index.js';
-import { brief, message } from '../replica/support/messages.js';
-import { ReplicaService } from '../replica/support/replica-service.js';
+import { brief, message } from '../replication/replica/support/messages.js';
+import { ReplicaService } from '../replication/replica/support/replica-service.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 /** What django-cqrs does, or gets wrong, when a message arrives; docs/django-cqrs.md has them by number. */

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { defineEntity, type EntityManager, p } from '@mikro-orm/core';
-import { MappingError } from '../../src/core/errors.js';
+import { MappingError } from '../../src/kernel/errors.js';
 import { type CreateContext, replicaClass, ReplicaEntity, type SaveContext, type WireObject } from '../../src/index.js';
-import { replica } from '../../src/replica/replica-entity.js';
-import { ReplicaService } from '../replica/support/replica-service.js';
+import { replica } from '../../src/replication/replica/definition/replica-entity.js';
+import { ReplicaService } from '../replication/replica/support/replica-service.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 /** The replica manager of django-cqrs, name by name. */

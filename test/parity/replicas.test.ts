@@ -16,7 +16,7 @@ import {
   TransportPayload,
   type WireObject,
 } from '../../src/index.js';
-import { MemoryBroker, MemoryTransport } from '../../src/transport/memory.js';
+import { MemoryBroker, MemoryTransport } from '../../src/messaging/transport/memory.js';
 import { createDatabase, type TestDatabase } from '../support/database.js';
 
 /** One test for each row of django-cqrs's public surface; the name says what stands for what. */

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defineEntity, p } from '@mikro-orm/postgresql';
-import { masterClass, MasterEntity } from '../../src/master/master-entity.js';
-import { reconcile } from '../../src/maintenance/reconcile/reconcile.js';
-import type { ReconcileReport } from '../../src/maintenance/reconcile/report.js';
-import { replicaClass, ReplicaEntity } from '../../src/replica/replica-entity.js';
+import { masterClass, MasterEntity } from '../../src/replication/master/definition/master-entity.js';
+import { reconcile } from '../../src/operations/reconcile/reconcile.js';
+import type { ReconcileReport } from '../../src/operations/reconcile/report.js';
+import { replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
 import { twoServices, type TwoServices } from '../support/two-services.js';
 
 const AccountSchema = defineEntity({

@@ -9,15 +9,11 @@ export interface Import {
   readonly specifier: string;
   /** The file inside src it names, or null for a package. */
   readonly file: string | null;
-  /** `import type`: gone after compiling. */
-  readonly typeOnly: boolean;
 }
 
 export interface SourceFile {
-  /** Inside src, with slashes: 'master/serializer.ts'. */
+  /** Inside src, with slashes: 'replication/master/announce/serializer.ts'. */
   readonly path: string;
-  /** 'master', or the file itself when it lies directly in src: 'cqrs.ts'. */
-  readonly folder: string;
   readonly text: string;
   readonly imports: readonly Import[];
 }
@@ -30,17 +26,17 @@ export function sourceFiles(): readonly SourceFile[] {
     .toSorted()
     .map((path) => {
       const text = readFileSync(`${root}/src/${path}`, 'utf8');
-      return { path, folder: path.split('/')[0]!, text, imports: importsOf(path, text) };
+      return { path, text, imports: importsOf(path, text) };
     });
 }
 
 const IMPORT =
-  /^\s*(?:import|export)\s+(?<type>type\s+)?(?:[^'";]*?\sfrom\s*)?['"](?<static>[^'"]+)['"]|\bimport\(\s*['"](?<dynamic>[^'"]+)['"]\s*\)/gm;
+  /^\s*(?:import|export)\s+(?:type\s+)?(?:[^'";]*?\sfrom\s*)?['"](?<static>[^'"]+)['"]|\bimport\(\s*['"](?<dynamic>[^'"]+)['"]\s*\)/gm;
 
 export function importsOf(path: string, text: string): Import[] {
   return [...withoutComments(text).matchAll(IMPORT)].map(({ groups }) => {
     const specifier = (groups!['static'] ?? groups!['dynamic'])!;
-    return { specifier, file: resolve(path, specifier), typeOnly: groups!['type'] !== undefined };
+    return { specifier, file: resolve(path, specifier) };
   });
 }
 

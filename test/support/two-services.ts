@@ -1,7 +1,7 @@
 import { type EntityClass, MikroORM } from '@mikro-orm/postgresql';
 import { Cqrs, type CqrsOptions } from '../../src/cqrs.js';
-import type { CqrsEventName, CqrsEvents } from '../../src/core/events.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import type { CqrsEventName, CqrsEvents } from '../../src/kernel/events.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 import { amqpUrl, deleteTopology, uniqueName } from './broker.js';
 import { createDatabase } from './database.js';
 

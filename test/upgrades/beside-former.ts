@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import pg from 'pg';
 import { Cqrs, master, MasterEntity, replica, ReplicaEntity } from '../../src/index.js';
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../src/brokers/rabbitmq/index.js';
 import { tap } from '../interop/support/tap.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../support/broker.js';
 import { createDatabase } from '../support/database.js';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { defineEntity, MikroORM, p } from '@mikro-orm/postgresql';
 import type * as Index from '../../src/index.js';
-import type * as RabbitMQ from '../../src/transport/rabbitmq/index.js';
+import type * as RabbitMQ from '../../src/brokers/rabbitmq/index.js';
 import { SteadyWriters, writesOf } from '../support/steady-writers.js';
 
 /** A process of a former release, whose sources are in `FORMER_SOURCES`: writes and relays until its input ends. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { TransportError } from '../../core/errors.js';
-import type { Transport } from '../../transport/transport.js';
+import { TransportError } from '../../kernel/errors.js';
+import type { Transport } from '../../messaging/transport/transport.js';
 import { type Case, message } from './bench.js';
 
 const PATIENT = { timeoutMs: 10_000 };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { Events } from '../../core/events.js';
+import { Events } from '../../kernel/events.js';
 import type {
   ConsumeOptions,
   Delivery,
@@ -8,7 +8,7 @@ import type {
   QueueState,
   Subscription,
   Transport,
-} from '../../transport/transport.js';
+} from '../../messaging/transport/transport.js';
 
 /** A named promise and how to see whether it is kept. */
 export type Case = readonly [name: string, run: (bench: Bench) => Promise<void>];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { TransportError } from '../../core/errors.js';
-import type { CqrsEvents } from '../../core/events.js';
+import { TransportError } from '../../kernel/errors.js';
+import type { CqrsEvents } from '../../kernel/events.js';
 import { type Case, ID, message, OTHER_ID, text } from './bench.js';
 
 /** What consume, cancel, inspect and close promise. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { TransportError } from '../../core/errors.js';
-import type { DeadLetter, Transport } from '../../transport/transport.js';
+import { TransportError } from '../../kernel/errors.js';
+import type { DeadLetter, Transport } from '../../messaging/transport/transport.js';
 import { type Bench, type Case, ID, type Inbox, message } from './bench.js';
 
 /** What an operator may do with dead letters. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { Header } from '../../core/headers.js';
-import type { Transport } from '../../transport/transport.js';
+import { Header } from '../../messaging/headers.js';
+import type { Transport } from '../../messaging/transport/transport.js';
 import { type Case, ID, message, text } from './bench.js';
 
 /** What connect and publish promise. */

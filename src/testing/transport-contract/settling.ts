@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Header } from '../../core/headers.js';
+import { Header } from '../../messaging/headers.js';
 import { type Case, ID, message, OTHER_ID, text } from './bench.js';
 
 /** What the five ends of a delivery promise. */

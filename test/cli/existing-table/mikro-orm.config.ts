@@ -1,6 +1,6 @@
 import { defineConfig } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../../src/index.js';
-import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../../src/brokers/rabbitmq/index.js';
 import { accountMaster } from './entities.js';
 
 const { EXISTING_DATABASE, EXISTING_AMQP, EXISTING_EXCHANGE, EXISTING_PRODUCE } = process.env;

@@ -1,8 +1,8 @@
 import { Entity, PrimaryKey, Property } from '@mikro-orm/decorators/es';
-import type { WireObject } from '../../../src/core/wire-values.js';
+import type { WireObject } from '../../../src/wire/values.js';
 import { ReplicaEntity } from '../../../src/index.js';
 import type { EntityManager } from '@mikro-orm/core';
-import type { SaveContext } from '../../../src/replica/replica-hooks.js';
+import type { SaveContext } from '../../../src/replication/replica/definition/replica-hooks.js';
 
 /** Maps some of what its master sends, hides one of that, and complains about what it does not map. */
 @Entity()

@@ -1,6 +1,6 @@
 import { defineConfig } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../../src/index.js';
-import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../../src/brokers/rabbitmq/index.js';
 import { CustomRef, PatientRef, TokenRef } from './entities.js';
 
 const { CLI_TEST_DATABASE, CLI_TEST_AMQP, CLI_TEST_QUEUE, CLI_TEST_EXCHANGE } = process.env;

@@ -1,6 +1,6 @@
 import { defineConfig } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../../src/index.js';
-import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../../src/brokers/rabbitmq/index.js';
 import { Author, Book } from './entities.js';
 
 const { RESTORED_DATABASE, RESTORED_AMQP, RESTORED_EXCHANGE } = process.env;

@@ -1,6 +1,6 @@
 import { Entity, Enum, PrimaryKey, Property } from '@mikro-orm/decorators/es';
-import { MasterEntity } from '../../../src/master/master-entity.js';
-import { ReplicaEntity } from '../../../src/replica/replica-entity.js';
+import { MasterEntity } from '../../../src/replication/master/definition/master-entity.js';
+import { ReplicaEntity } from '../../../src/replication/replica/definition/replica-entity.js';
 
 // ---- the bank ------------------------------------------------------------------------------------------------------
 

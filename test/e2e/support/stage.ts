@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { type EntityClass, MikroORM } from '@mikro-orm/postgresql';
 import { type Admin, createAdmin, toNodeHandler } from '../../../src/admin/index.js';
 import { Cqrs, type CqrsOptions } from '../../../src/cqrs.js';
-import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../../src/brokers/rabbitmq/index.js';
 import { Proxy } from '../../faults/proxy.js';
 import { amqpUrl, deleteTopology, uniqueName } from '../../support/broker.js';
 import { createDatabase } from '../../support/database.js';

@@ -1,6 +1,6 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
-import type { MetaContext } from '../../../src/core/settings.js';
-import { masterClass, MasterEntity } from '../../../src/master/master-entity.js';
+import type { MetaContext } from '../../../src/kernel/settings.js';
+import { masterClass, MasterEntity } from '../../../src/replication/master/definition/master-entity.js';
 import * as columns from './columns.js';
 
 /** Our masters, each the counterpart of a model in `django/interop/masters/models.py`. */

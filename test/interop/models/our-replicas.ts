@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/core';
 import { defineEntity, p } from '@mikro-orm/postgresql';
-import { replicaClass, ReplicaEntity } from '../../../src/replica/replica-entity.js';
-import type { CreateContext, DeleteContext } from '../../../src/replica/replica-hooks.js';
+import { replicaClass, ReplicaEntity } from '../../../src/replication/replica/definition/replica-entity.js';
+import type { CreateContext, DeleteContext } from '../../../src/replication/replica/definition/replica-hooks.js';
 import * as columns from './columns.js';
 
 /** Our replicas, each the counterpart of a model in `django/interop/replicas/models.py`. */

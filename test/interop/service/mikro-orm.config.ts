@@ -1,6 +1,6 @@
 import { defineConfig } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../../src/cqrs.js';
-import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../../src/brokers/rabbitmq/index.js';
 import { capture } from '../../support/capture.js';
 import { masters } from '../models/our-masters.js';
 import { replicas } from '../models/our-replicas.js';

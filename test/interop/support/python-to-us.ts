@@ -1,5 +1,5 @@
 import type { CqrsOptions } from '../../../src/cqrs.js';
-import type { CqrsEventName, CqrsEvents } from '../../../src/core/events.js';
+import type { CqrsEventName, CqrsEvents } from '../../../src/kernel/events.js';
 import { deleteTopology, uniqueName } from '../../support/broker.js';
 import { createDatabase } from '../../support/database.js';
 import { replicas } from '../models/our-replicas.js';

@@ -1,4 +1,4 @@
-import type { CqrsEventName } from '../../../src/core/events.js';
+import type { CqrsEventName } from '../../../src/kernel/events.js';
 import { deleteTopology, uniqueName } from '../../support/broker.js';
 import { createDatabase } from '../../support/database.js';
 import { FragileRef, StockRef } from '../models/our-replicas.js';

@@ -1,6 +1,6 @@
 import { connect, type ConsumeMessage } from 'amqplib';
 import { amqpUrl } from '../../support/broker.js';
-import { parseJson, type WireObject } from '../../../src/core/wire-values.js';
+import { parseJson, type WireObject } from '../../../src/wire/values.js';
 import { eventually } from './eventually.js';
 
 /** A message as it went over the broker. */

@@ -1,4 +1,4 @@
-import { KombuTransport, RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { KombuTransport, RabbitMQTransport } from '../../../src/brokers/rabbitmq/index.js';
 import { amqpUrl } from '../../support/broker.js';
 import type { PythonTransport } from './python.js';
 

@@ -1,6 +1,6 @@
 import { defineConfig } from '@mikro-orm/postgresql';
 import { Cqrs } from '../../../src/index.js';
-import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../../src/brokers/rabbitmq/index.js';
 import { MASTERS, REPLICAS } from './entities.js';
 
 const { SCALE_DATABASE, SCALE_AMQP, SCALE_EXCHANGE, SCALE_QUEUE } = process.env;

@@ -1,7 +1,7 @@
 import { MikroORM } from '@mikro-orm/postgresql';
 import pg from 'pg';
 import { Cqrs } from '../../../src/index.js';
-import { RabbitMQTransport } from '../../../src/transport/rabbitmq/index.js';
+import { RabbitMQTransport } from '../../../src/brokers/rabbitmq/index.js';
 import { amqpUrl } from '../../support/broker.js';
 import { createDatabase } from '../../support/database.js';
 import { MASTERS, REPLICAS } from './entities.js';

@@ -1,8 +1,0 @@
-import { RabbitMQTransport } from '../../src/transport/rabbitmq/index.js';
-import { amqpUrl, deleteTopology } from '../support/broker.js';
-import { tellInboxStories } from './stories.js';
-
-tellInboxStories({
-  name: 'RabbitMQ',
-  make: () => ({ join: () => new RabbitMQTransport({ url: amqpUrl }), clear: deleteTopology }),
-});
