@@ -45,7 +45,7 @@ const LONG_QUORUM: Explanation = {
 
 const STALE: Explanation = {
   profile:
-    'Nothing is written, but handing out and reading a message cost the same for old news: RabbitMQ 10 µs of processor time, Node 12 to 15, where PostgreSQL takes 2 to 3 instead of 8. Profile (`node --cpu-prof` of such a drain): of Node’s busy time the bodies take 17 %, mapping and comparing with what is stored 14 %, the garbage collector 7 %, sockets and amqplib 35 %. The faster creates are, the less there is to leave out.',
+    'Nothing is written, but handing out and reading a message cost the same for stale messages: RabbitMQ 10 µs of processor time, Node 12 to 15, where PostgreSQL takes 2 to 3 instead of 8. Profile (`node --cpu-prof` of such a drain): of Node’s busy time the bodies take 17 %, mapping and comparing with what is stored 14 %, the garbage collector 7 %, sockets and amqplib 35 %. The faster creates are, the less there is to leave out.',
   lift: 'cores of its own for the broker.',
 };
 
@@ -96,7 +96,7 @@ export const explanations: Readonly<Record<string, Explanation>> = {
   },
   'consume-stale-classic': {
     profile:
-      'RabbitMQ hands out messages of a classic queue no faster than creates are written (the raw consumer gets no more either): what old news leaves out is waited for elsewhere.',
+      'RabbitMQ hands out messages of a classic queue no faster than creates are written (the raw consumer gets no more either): what stale messages leave out is waited for elsewhere.',
     lift: 'quorum queues, which are handed out faster.',
   },
   'consume-stale-quorum': STALE,

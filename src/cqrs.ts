@@ -28,7 +28,7 @@ import {
   type SyncOptions,
   type SyncResult,
 } from './replication/master/row-sender.js';
-import { HandOver } from './messaging/outbox/drain.js';
+import { Drain } from './messaging/outbox/drain.js';
 import type { OutboxState } from './messaging/outbox/held-messages.js';
 import { RefusedMessages } from './messaging/outbox/refused-messages.js';
 import { Relay } from './messaging/outbox/relay.js';
@@ -239,7 +239,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
       connect: () => this.connect(),
       settings: this.settings,
       events: this.events,
-      pulse: this.#parts.activity.pulse('relay'),
+      heartbeat: this.#parts.activity.heartbeat('relay'),
     });
   }
 
@@ -352,12 +352,12 @@ export class Cqrs implements MasterHost, ReplicaHost {
     const { master } = this.#parts;
     await using own = this.#relay ? undefined : this.createRelay();
     await own?.start();
-    const handOver = new HandOver({
+    const drain = new Drain({
       client: () => this.#client(),
       tables: master.tables,
       wake: () => (this.#relay ?? own)!.wake(),
     });
-    return await work(new RowSender(master.sync(), handOver), definition);
+    return await work(new RowSender(master.sync(), drain), definition);
   }
 
   get #parts(): Sides {

@@ -58,7 +58,10 @@ export async function tell(screen: Screen, audience: Audience, bank: DemoService
   await third.flush();
   await show();
 
-  screen.chapter('Its number is given out again: a new life of the same key', 'em.create(Account, { id: 2, … })');
+  screen.chapter(
+    'Its number is given out again: a new incarnation of the same key',
+    'em.create(Account, { id: 2, … })',
+  );
   await em().insert(Account, { id: 2, name: 'Barbara', balance: '1.00' });
   await show();
 

@@ -70,7 +70,7 @@ export const CLAIMS: readonly Claim[] = [
   },
   {
     id: 'two-masters-of-a-table',
-    says: 'While Django and MikroORM write one table, replicas end in its state, however far our relay is behind, where a key has one life for four seconds at least and none for four more. What changes sooner and cannot be told apart is a dead letter, or goes by its revision.',
+    says: 'While Django and MikroORM write one table, replicas end in its state, however far our relay is behind, where a key has one incarnation for four seconds at least and none for four more. What changes sooner and cannot be told apart is a dead letter, or goes by its revision.',
   },
   {
     id: 'cyclic-references',
@@ -94,7 +94,7 @@ export const CLAIMS: readonly Claim[] = [
   },
   {
     id: 'fail-over',
-    says: 'After a fail-over that lost commits, or a restore from a backup, new lives and a SYNC make replicas equal again, though revisions are issued twice.',
+    says: 'After a fail-over that lost commits, or a restore from a backup, new incarnations and a SYNC make replicas equal again, though revisions are issued twice.',
     faults: ['interleaving.fail-over'],
   },
   {

@@ -1,6 +1,6 @@
 import type { Problem } from '../kernel/errors.js';
 import type { Events } from '../kernel/events.js';
-import { Pulse } from '../kernel/heartbeat.js';
+import { Heartbeat } from '../kernel/heartbeat.js';
 import type { Settings } from '../kernel/settings.js';
 import {
   checkActivityTable,
@@ -37,7 +37,7 @@ export interface ActivitySideParts {
 export class ActivitySide {
   readonly #recorder: ActivityRecorder;
   /** Loops that are in the middle of a step. */
-  readonly #busy = new Set<Pulse>();
+  readonly #busy = new Set<Heartbeat>();
 
   constructor(private readonly parts: ActivitySideParts) {
     this.#recorder = new ActivityRecorder({
@@ -55,8 +55,8 @@ export class ActivitySide {
   }
 
   /** For a part that runs a loop. */
-  pulse(name: string): Pulse {
-    return new Pulse(name, this.#busy);
+  heartbeat(name: string): Heartbeat {
+    return new Heartbeat(name, this.#busy);
   }
 
   join(role: ProcessRole): void {
@@ -78,8 +78,8 @@ export class ActivitySide {
   }
 
   /** For the consumer of a worker. */
-  forWorker(): { readonly pulse: Pulse; readonly newlyBound: ActivitySide['newlyBound'] } {
-    return { pulse: this.pulse('worker'), newlyBound: (queue, cqrsIds) => this.newlyBound(queue, cqrsIds) };
+  forWorker(): { readonly heartbeat: Heartbeat; readonly newlyBound: ActivitySide['newlyBound'] } {
+    return { heartbeat: this.heartbeat('worker'), newlyBound: (queue, cqrsIds) => this.newlyBound(queue, cqrsIds) };
   }
 
   /** Remembers which ids a queue is bound to; answers those that were not before. None where nothing is remembered. */

@@ -131,7 +131,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'Send the present state of rows of a master again.',
     details: [
       'A replica that has a later state of a row keeps it. After a restore of the master from a backup, or a fail-over that',
-      'lost commits, replicas are ahead of it: --new-incarnation then gives the rows a new life on the master, and replicas',
+      'lost commits, replicas are ahead of it: --new-incarnation then gives the rows a new incarnation on the master, and replicas',
       'take its state. Such a row counts as changed: its revision moves.',
       'Live changes go first: while more than a few of them wait in the outbox no rows are added. Ctrl-C ends after the page',
       'in hand, and says how to continue.',

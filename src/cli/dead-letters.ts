@@ -6,7 +6,7 @@ import {
   type LetterSelection,
   purgeLetters,
   putBack,
-  rehearse,
+  dryRunLetter,
   selectLetters,
 } from '../operations/dead-letters.js';
 import { NOT_SHOWN } from '../operations/hidden-values.js';
@@ -220,7 +220,7 @@ const revive: Attempt = async (cqrs, found) => {
 
 const tryOut: Attempt = async (cqrs, found) => {
   const { describe } = showLetter(cqrs, found.letter);
-  const outcome = await rehearse(cqrs, found);
+  const outcome = await dryRunLetter(cqrs, found);
   switch (outcome.kind) {
     case 'applied':
       return { ok: true, text: `would work: ${outcome.action}` };

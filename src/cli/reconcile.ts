@@ -3,7 +3,7 @@ import { describeError } from '../kernel/describe-error.js';
 import { parseJson, stringifyJson, type WireValue } from '../wire/values.js';
 import { reconcile } from '../operations/reconcile/reconcile.js';
 import type { ReconciledRow, ReconcileReport } from '../operations/reconcile/report.js';
-import { isOtherLife } from '../operations/reconcile/row-verdict.js';
+import { isOtherIncarnation } from '../operations/reconcile/row-verdict.js';
 import { durationSeconds, seconds, UsageError, wholeNumber, type Options, type Values } from './arguments.js';
 import { watchBroker } from './broker-watch.js';
 import { Exit } from './command.js';
@@ -34,7 +34,7 @@ export const RECONCILE_OPTIONS = {
   },
   restored: {
     type: 'boolean',
-    help: "The replica's database was restored from a backup: rows that it has later than the master begin a new life.",
+    help: "The replica's database was restored from a backup: rows that it has later than the master begin a new incarnation.",
   },
   'dry-run': { type: 'boolean', help: 'Report only; repair nothing.' },
   every: { type: 'string', value: '<time>', help: 'Again and again, so long after the end of the last time: 15m, 1h.' },
@@ -175,7 +175,7 @@ function details({ master, replica, fields }: ReconciledRow): string {
     ...(replica ? [`${master ? '' : 'revision '}${replica.revision} there`] : []),
   ];
   if (!master || !replica) return ` (${revisions.join(', ')})`;
-  if (isOtherLife(master, replica)) revisions.push('of another life');
+  if (isOtherIncarnation(master, replica)) revisions.push('of another incarnation');
   const [only, ...others] = fields ?? [];
   const content =
     fields &&

@@ -100,14 +100,17 @@ export async function putBack(
 }
 
 /** What would become of a letter if it were put back now: applied and taken back again. */
-export async function rehearse(cqrs: Cqrs, { letter, hand }: { letter: Letter; hand: DeadLetter }): Promise<Outcome> {
+export async function dryRunLetter(
+  cqrs: Cqrs,
+  { letter, hand }: { letter: Letter; hand: DeadLetter },
+): Promise<Outcome> {
   if (!letter.payload) return { kind: 'dead-letter', reason: 'unreadable' };
   if (!cqrs.replicas.find(letter.payload.cqrsId)) return { kind: 'dead-letter', reason: 'unknown-cqrs-id' };
   const payload = revived(letter.payload, cqrs.settings.master.messageTtlSeconds, new Date());
   const committedAt = toDate(hand.headers[Header.committedAt]);
   const received = { payload, committedAt, direct: true, expired: false };
   try {
-    const [outcome] = await cqrs.replicaRuntime.handle([received], { rehearse: true });
+    const [outcome] = await cqrs.replicaRuntime.handle([received], { dryRun: true });
     return outcome!;
   } catch (error) {
     return { kind: 'failed', error: error instanceof Error ? error : new Error(describeError(error)) };

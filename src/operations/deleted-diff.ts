@@ -102,7 +102,7 @@ export interface DeletedSyncResult {
   readonly deleted: number;
   /** Keys without a row here: deleted meanwhile, or never there. */
   readonly gone: number;
-  /** Rows left alone since they were changed after the list was begun: their key may have a new life. */
+  /** Rows left alone since they were changed after the list was begun: their key may have a new incarnation. */
   readonly kept: number;
   readonly failed: number;
 }

@@ -20,7 +20,7 @@ export interface ShownLetter {
   readonly key: string | null;
   /** What went wrong, without values that are not shown. */
   readonly error: string | null;
-  /** The same for what a rehearsal says. */
+  /** The same for what a dry run says. */
   readonly describe: (error: unknown) => string;
   /** Whether the value of a field is shown. */
   readonly shows: (field: string) => boolean;

@@ -1,5 +1,5 @@
 import { asCopyIn, isCopyIn } from './copy-in.js';
-import { Flight, type FlightStatement, type FlyingClient } from './statement-batch.js';
+import { StatementBatch, type BatchedStatement, type BatchingClient } from './statement-batch.js';
 import { PreparedStatements } from './prepared-statements.js';
 
 /**
@@ -9,7 +9,7 @@ import { PreparedStatements } from './prepared-statements.js';
  *   begin; update …   ─▶ insert into cqrs_outbox …; commit
  *
  * BEGIN, and a statement marked by `withNext`, is held back until the next statement; one marked by `withCommit` until the
- * COMMIT. They travel with it: in one simple query where none has parameters, else as a `Flight`, where `pg` can. Either
+ * COMMIT. They travel with it: in one simple query where none has parameters, else as a `StatementBatch`, where `pg` can. Either
  * way PostgreSQL does them one after another and stops at the first error. When the insert fails there is no COMMIT, the
  * promise of the commit rejects, and MikroORM rolls back.
  *
@@ -112,7 +112,7 @@ class WatchedClient {
   ) {
     const stock = client.query.bind(client);
     this.#stock = (...args) => {
-      const own = args[0] instanceof Flight ? args[0] : asCopyIn(args);
+      const own = args[0] instanceof StatementBatch ? args[0] : asCopyIn(args);
       if (own) stock(own);
       return this.#explaining(own ? own.answer : stock(...args));
     };
@@ -189,10 +189,10 @@ class WatchedClient {
     const own = asStatement(args);
     // Several statements may be in one text of a user's, and only in a query of its own; so is COPY.
     const alone = (sql !== undefined && sql !== 'commit') || isCopyIn(args);
-    if (own && !alone) return this.#fly(held, own);
-    const ahead = this.#fly(held);
+    if (own && !alone) return this.#sendBatch(held, own);
+    const ahead = this.#sendBatch(held);
     if (own) return ahead.then(() => this.#stock(...args));
-    // A cursor or a callback waits in the client's own queue, behind what flies. If that fails, so does it.
+    // A cursor or a callback waits in the client's own queue, behind the batch. If that fails, so does it.
     ahead.catch(() => {});
     return this.#stock(...args);
   }
@@ -204,24 +204,24 @@ class WatchedClient {
   }
 
   /** One message as well. @returns the answer to the last */
-  async #fly(held: readonly Held[], last?: FlightStatement): Promise<unknown> {
+  async #sendBatch(held: readonly Held[], last?: BatchedStatement): Promise<unknown> {
     const statements = [...held.map(({ args }) => asStatement(args)!), ...(last ? [last] : [])].map(
       (statement) => this.statements.named(statement.text, statement.values) ?? statement,
     );
-    const flight = Flight.of(this.client, statements);
-    const answers = flight ? await this.#flown(flight) : await this.#inTurn(statements);
+    const batch = StatementBatch.of(this.client, statements);
+    const answers = batch ? await this.#answersOf(batch) : await this.#inTurn(statements);
     return fill(held, answers)[0];
   }
 
-  async #flown(flight: Flight): Promise<readonly Answer[]> {
+  async #answersOf(batch: StatementBatch): Promise<readonly Answer[]> {
     try {
-      return (await this.#stock(flight)) as readonly Answer[];
+      return (await this.#stock(batch)) as readonly Answer[];
     } catch (error) {
-      throw flight.name === undefined ? error : this.statements.failed(error);
+      throw batch.name === undefined ? error : this.statements.failed(error);
     }
   }
 
-  async #inTurn(statements: readonly FlightStatement[]): Promise<readonly Answer[]> {
+  async #inTurn(statements: readonly BatchedStatement[]): Promise<readonly Answer[]> {
     const answers: Answer[] = [];
     for (const { text, values } of statements) answers.push((await this.#stock(text, values)) as Answer);
     return answers;
@@ -262,7 +262,7 @@ function simpleText([query, parameters, callback]: QueryArguments): string | und
 }
 
 /** The same for one that may have parameters. */
-function asStatement([text, values, callback]: QueryArguments): FlightStatement | undefined {
+function asStatement([text, values, callback]: QueryArguments): BatchedStatement | undefined {
   if (typeof text !== 'string' || callback !== undefined) return undefined;
   return { text, values: values as readonly unknown[] | undefined };
 }
@@ -271,7 +271,7 @@ type QueryArguments = [query: unknown, parameters?: unknown, callback?: unknown]
 
 type PgError = Error & { readonly code?: string };
 
-interface PgClient extends FlyingClient {
+interface PgClient extends BatchingClient {
   query(...args: QueryArguments): unknown;
   end?(): Promise<void>;
   on?(event: 'error', listener: (error: PgError) => void): void;

@@ -10,7 +10,7 @@
  * `pg` itself sends a Sync for each query. Here its own queries write their messages to a connection whose Sync does
  * nothing, and read their own answers.
  */
-export class Flight {
+export class StatementBatch {
   /** The answers of all statements, in their order; or the error of the first that failed. */
   readonly answer: Promise<readonly unknown[]>;
   /** Called at the end. `pg` puts its own in front of it when it has a limit of time. */
@@ -34,7 +34,7 @@ export class Flight {
   }
 
   /** Undefined when the client is not one that can do it, or does not look like one that is known. */
-  static of(client: FlyingClient, statements: readonly FlightStatement[]): Flight | undefined {
+  static of(client: BatchingClient, statements: readonly BatchedStatement[]): StatementBatch | undefined {
     const { Query } = client.constructor as { Query?: new (config: object) => PgQuery };
     if (!Query || !client.connection?.stream?.cork) return undefined;
     const queries: PgQuery[] = [];
@@ -45,7 +45,7 @@ export class Flight {
       if (client.binary) query.binary = true;
       queries.push(query);
     }
-    return new Flight(queries);
+    return new StatementBatch(queries);
   }
 
   /** Of the statement that is under way, or has failed. */
@@ -121,14 +121,14 @@ export class Flight {
 }
 
 /** One statement; what has a name is parsed once a connection. */
-export interface FlightStatement {
+export interface BatchedStatement {
   readonly text: string;
   readonly values?: readonly unknown[] | undefined;
   readonly name?: string | undefined;
 }
 
 /** The parts of a `pg` client that it takes. */
-export interface FlyingClient {
+export interface BatchingClient {
   readonly constructor: unknown;
   readonly connection?: { readonly stream?: { cork?(): void } };
   readonly binary?: boolean;

@@ -10,7 +10,7 @@ import { parseJson, stringifyJson, type WireObject, type WireValue } from './val
  *
  * - **payload**: one state of one row, or its end.
  * - **revision**: counts the changes of one row, starting at 0 when it is created.
- * - **incarnation**: numbers the lives of one key: a row deleted and created again gets a greater one. Python masters
+ * - **incarnation**: numbers the incarnations of one key: a row deleted and created again gets a greater one. Python masters
  *   do not send it; then it is null and `cqrs_updated` helps out (see `replication/replica/rules/revision-rules.ts`).
  * - **instance data**: the columns of the row under their wire names, always with `cqrs_revision` and `cqrs_updated`.
  * - **previous data**: tracked fields as they were before the transaction.
@@ -46,7 +46,7 @@ export interface TransportPayloadInit {
   /** How often a replica has already tried. */
   retries?: number;
   meta?: WireValue;
-  /** The life of the key this state belongs to, below 2^53; null when the sender does not number lives. */
+  /** The incarnation of the key this state belongs to, below 2^53; null when the sender does not number incarnations. */
   incarnation?: number | null;
   /** PostgreSQL's texts of fields whose JSON says less, by name and kind. Default null: the instance data say it all. */
   texts?: ExactTexts | null;

@@ -284,7 +284,7 @@ describe('reconcile', () => {
       const named = await shell(`cqrs reconcile -q ${queue} -c account --settle-seconds 0 --dry-run`);
       expect(named.out).toContain('  8: damaged (revision 0 here, 0 there; name differs), reported\n');
       expect(named.out).toContain(
-        '  9: stale (revision 0 here, 0 there, of another life; no field differs), reported\n',
+        '  9: stale (revision 0 here, 0 there, of another incarnation; no field differs), reported\n',
       );
       expect(named.out).not.toContain('wrong');
       expect(

@@ -164,7 +164,7 @@ test('restored from a backup, it is right again: rows deleted since are gone, pa
   expect([code, err]).toEqual([0, expect.not.stringContaining('Error')]);
   expect(out).toMatch(/extra/);
   await equal();
-  // Nothing began a new life: the master's rows are as they were.
+  // Nothing began a new incarnation: the master's rows are as they were.
   expect(await onReplica()).toEqual(applied);
   // Whatever comes afterwards arrives, over the tombstones that the repair has left, too.
   await em().insert(Book, { id: 2, author: 2, title: 'used again' } as never);

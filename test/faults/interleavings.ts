@@ -105,7 +105,7 @@ async function failOver(stage: Stage, base: number, seed: number): Promise<Resul
 
   const after = await openMaster({ ...scene, masterUrl: standBy.url('master') });
   await afterFailOver(after, stage.replica, queueOf(stage.scene));
-  // Revisions 1 and 2 of this row again, in its new life.
+  // Revisions 1 and 2 of this row again, in its new incarnation.
   const again = after.orm.em.fork();
   await again.nativeUpdate(Plain, { id: base + 1 }, { value: 10 });
   await again.nativeUpdate(Plain, { id: base + 4 }, { value: 40 });
@@ -179,7 +179,7 @@ async function clockBack(stage: Stage, base: number, seed: number): Promise<Resu
   return { name, action, seed, injected: 2, recoveryMs, ...end, problems: [...problems, ...end.problems] };
 }
 
-/** What docs/operating.md tells to do: new lives, a sync, and the removal of what only replicas have. */
+/** What docs/operating.md tells to do: new incarnations, a sync, and the removal of what only replicas have. */
 async function afterFailOver(master: Service, replica: Service, queue: string): Promise<void> {
   for (const cqrsId of ['plain', 'watched']) {
     await raiseIncarnations(master.cqrs, { cqrsId, queues: [queue] });

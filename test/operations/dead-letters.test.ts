@@ -8,7 +8,7 @@ import {
   type LetterSelection,
   purgeLetters,
   putBack,
-  rehearse,
+  dryRunLetter,
   selectLetters,
 } from '../../src/operations/dead-letters.js';
 import { replicaClass, ReplicaEntity } from '../../src/replication/replica/definition/replica-entity.js';
@@ -159,7 +159,7 @@ test('a message that never works is found with its reason, mended, and applied w
 
   await orm.em.execute('alter table failing_ref alter column name type varchar(100)');
   for await (const found of selectLetters(cqrs)) {
-    expect(await rehearse(cqrs, found)).toMatchObject({ kind: 'applied', action: 'create' });
+    expect(await dryRunLetter(cqrs, found)).toMatchObject({ kind: 'applied', action: 'create' });
     await putBack(cqrs, found);
   }
   expect(await orm.em.execute('select 1 from failing_ref')).toEqual([]);
@@ -203,7 +203,7 @@ test('letters are selected by id, entity, key, reason and age, alone and togethe
   expect(await keys({ ids: ['zz'] })).toEqual([]);
 });
 
-test('a rehearsal says what would become of each, and changes nothing', async () => {
+test('a dry run says what would become of each, and changes nothing', async () => {
   await bury(
     bodyOf(1),
     bodyOf(2, { data: { name: 'much too long for the column' } }),
@@ -211,7 +211,7 @@ test('a rehearsal says what would become of each, and changes nothing', async ()
     '{',
   );
   const outcomes: unknown[] = [];
-  for await (const found of selectLetters(cqrs)) outcomes.push(await rehearse(cqrs, found));
+  for await (const found of selectLetters(cqrs)) outcomes.push(await dryRunLetter(cqrs, found));
   expect(outcomes).toMatchObject([
     { kind: 'applied', action: 'create' },
     { kind: 'dead-letter', reason: 'mapping' },

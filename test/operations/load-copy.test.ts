@@ -268,7 +268,7 @@ describe('what is known goes the usual ways', () => {
       expect(result).toEqual(loadResult({ loaded: 8, kept: 3 }));
       expect((await notes()).map(({ id }) => id)).toEqual([1, 2, 4, 5, 6, 8, 9, 10]);
     }
-    // a later life may
+    // a later incarnation may
     await load([line(3, 0, { cqrs_incarnation: 2 }), line(11)]);
     expect((await notes()).map(({ id }) => id)).toContain(3);
   });

@@ -172,7 +172,7 @@ describe('a table of products', () => {
     const report = await compare('product');
     expect(report).toMatchObject({ ...NONE, ahead: 1, unrepaired: 1, traffic: { repairs: 0 } });
     expect(report.sample).toMatchObject([{ key: 8, difference: 'ahead', replica: null, outcome: 'unrepaired' }]);
-    // a deletion of a former life keeps nothing away
+    // a deletion of a former incarnation keeps nothing away
     await replica(`update cqrs_tombstones set incarnation = 5, revision = 99`);
     expect(await compare('product')).toMatchObject({ ...NONE, missing: 1, repaired: 1 });
   });
@@ -244,7 +244,7 @@ test('rows that isSyncInstance keeps back count as deleted, and go through cqrsD
   expect(await compare('filtered')).toMatchObject(NONE);
 });
 
-test('a DELETE that repairs does not end a new life', async () => {
+test('a DELETE that repairs does not end a new incarnation', async () => {
   await write(`insert into author (id, name) values (3001, 'first')`);
   await compare('author', { keys: [3001] });
   await write('delete from author where id = 3001');
@@ -253,7 +253,7 @@ test('a DELETE that repairs does not end a new life', async () => {
     `select cqrs_revision as revision, (extract(epoch from cqrs_updated) * 1000000)::bigint::text as updated,
       cqrs_incarnation::text as incarnation from author_ref where id = 3001`,
   );
-  // The new life comes to the replica before the DELETE does.
+  // The new incarnation comes to the replica before the DELETE does.
   await write(`insert into author (id, name) values (3001, 'second')`);
   const before = services.heard.filter(({ name }) => /inbox.(applied|skipped)/.test(name)).length;
   await cqrs.sync({ cqrsId: 'author', filter: { id: 3001 }, queue: services.queue });

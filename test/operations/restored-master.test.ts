@@ -92,7 +92,7 @@ describe('a master that was restored from a backup', () => {
     ).toMatchObject({ missing: 0, extra: 0, stale: 0, damaged: 0, ahead: 0 });
   });
 
-  test('only rows of the filter begin a new life', async () => {
+  test('only rows of the filter begin a new incarnation', async () => {
     const before = await master(`select ${COLUMNS} from product where id > 3 order by id`);
     await settled(() =>
       services.master.cqrs.sync({ cqrsId: 'product', filter: { id: { $lte: 3 } }, newIncarnation: true }),

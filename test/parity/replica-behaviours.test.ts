@@ -69,7 +69,7 @@ test('a lower revision is skipped as stale, an equal one as a duplicate, and nei
   expect(await names()).toEqual(['ada']);
 });
 
-test('a DELETE of a former life leaves the row that has its key now', async () => {
+test('a DELETE of a former incarnation leaves the row that has its key now', async () => {
   const gone = message({ id: 1 }, { signal: 'DELETE', incarnation: 1, revision: 9 });
   await service.handle([message({ id: 1, name: 'new' }, { incarnation: 2 })]);
   expect(brief(await service.handle([gone]))).toEqual(['stale']);

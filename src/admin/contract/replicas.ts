@@ -43,7 +43,7 @@ export const Difference = z.object({
     .describe('the fields whose content differs; null: not known, or only one of the two has the row'),
   masterRevision: count.nullable().describe('as the comparison found it; null: no such row'),
   replicaRevision: count.nullable().describe('the same of the replica'),
-  otherLife: z.boolean().describe('the key was deleted and created again between the two revisions'),
+  otherIncarnation: z.boolean().describe('the key was deleted and created again between the two revisions'),
   repaired: z.boolean(),
 });
 export type Difference = z.infer<typeof Difference>;

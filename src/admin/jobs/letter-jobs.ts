@@ -1,7 +1,7 @@
 import type * as z from 'zod';
 import { describeError } from '../../kernel/describe-error.js';
 import type { Outcome } from '../../messaging/inbox/handler.js';
-import { putBack, rehearse, selectLetters } from '../../operations/dead-letters.js';
+import { putBack, dryRunLetter, selectLetters } from '../../operations/dead-letters.js';
 import { showLetter } from '../../operations/shown-letter.js';
 import { ApiProblem } from '../http/api-problem.js';
 import type { AdminParts, Call, Handle } from '../http/call.js';
@@ -42,7 +42,7 @@ export const purgeLetters: Handle<'purgeLetters'> = async (parts, call) => {
 
 const dryRun: Deed = async ({ cqrs }, found) => {
   const { describe } = showLetter(cqrs, found.letter);
-  return describeOutcome(await rehearse(cqrs, found), describe);
+  return describeOutcome(await dryRunLetter(cqrs, found), describe);
 };
 
 const retry: Deed = async ({ cqrs }, found) => {

@@ -1,7 +1,7 @@
 import { stringifyJson, type WireValue } from '../../wire/values.js';
 import { reconcile } from '../../operations/reconcile/reconcile.js';
 import type { ReconciledRow, ReconcileReport } from '../../operations/reconcile/report.js';
-import { isOtherLife } from '../../operations/reconcile/row-verdict.js';
+import { isOtherIncarnation } from '../../operations/reconcile/row-verdict.js';
 import { ApiProblem } from '../http/api-problem.js';
 import type { AdminParts, Handle } from '../http/call.js';
 import { type Difference, Difference as DifferenceSchema } from '../contract.js';
@@ -128,7 +128,7 @@ function toDifference({ key, difference, master, replica, fields, outcome }: Rec
     fields: fields && [...fields],
     masterRevision: master?.revision ?? null,
     replicaRevision: replica?.revision ?? null,
-    otherLife: master !== null && replica !== null && isOtherLife(master, replica),
+    otherIncarnation: master !== null && replica !== null && isOtherIncarnation(master, replica),
     repaired: outcome === 'repaired',
   };
 }

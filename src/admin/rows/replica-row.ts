@@ -75,7 +75,7 @@ function rowFacts({
         state: 'bad',
         where: 'row',
         text: `It was deleted by its master at ${tombstone.updated} (revision ${tombstone.revision}), applied here at ${tombstone.deletedAt}.`,
-        cure: 'If the master has it again, sync it there: a new life of the key passes its tombstone.',
+        cure: 'If the master has it again, sync it there: a new incarnation of the key passes its tombstone.',
       },
     ];
   }

@@ -258,10 +258,10 @@ function outboxFacts({ waiting, exists, revision, history }: Seen): Fact[] {
 
 /** What the history says of the state that the row has now. */
 function sentFact(revision: number | null, history: NonNullable<MasterRow['history']>): Fact {
-  // What lies before a deletion was another life of the key, which counts its revisions anew.
+  // What lies before a deletion was another incarnation of the key, which counts its revisions anew.
   const ended = history.findIndex(({ signalType }) => signalType === 'DELETE');
-  const life = ended < 0 ? history : history.slice(0, ended);
-  const last = life.find((message) => message.revision === revision);
+  const incarnation = ended < 0 ? history : history.slice(0, ended);
+  const last = incarnation.find((message) => message.revision === revision);
   if (!last) {
     return {
       state: 'unknown',

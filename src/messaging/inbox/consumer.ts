@@ -2,7 +2,7 @@ import { toError } from '../../kernel/describe-error.js';
 import { ConfigurationError, MessageRefusedError } from '../../kernel/errors.js';
 import type { Events } from '../../kernel/events.js';
 import { failPoint } from '../../kernel/fail-points.js';
-import { Pulse } from '../../kernel/heartbeat.js';
+import { Heartbeat } from '../../kernel/heartbeat.js';
 import { backoffMilliseconds, pause, Service } from '../../kernel/service.js';
 import type { Settings } from '../../kernel/settings.js';
 import type { Subscription, Transport } from '../transport/transport.js';
@@ -44,7 +44,7 @@ export interface ConsumerParts extends Pick<AnsweringParts, 'answers'> {
   /** Remembers which ids the queue is bound to, and answers those that it was not before. Default: nobody remembers. */
   readonly newlyBound?: (queue: string, cqrsIds: readonly string[]) => Promise<readonly string[]>;
   /** Tells whether it moves; default: one that nobody asks. */
-  readonly pulse?: Pulse;
+  readonly heartbeat?: Heartbeat;
 }
 
 /** Each on another connection, since one that did not answer is given up. */
@@ -79,7 +79,7 @@ export class Consumer extends Service {
   readonly #inbox: Inbox;
   readonly #mailbox: Mailbox<Opened>;
   readonly #origins: Origins;
-  readonly #pulse: Pulse;
+  readonly #heartbeat: Heartbeat;
   #subscription: Subscription | undefined;
   #loop: Promise<void> = Promise.resolve();
   #telling: Promise<void> = Promise.resolve();
@@ -106,7 +106,7 @@ export class Consumer extends Service {
       batchSize: Math.min(settings.replica.batchSize, settings.replica.prefetch),
       waitMs: settings.replica.batchWaitMs,
     });
-    this.#pulse = parts.pulse ?? new Pulse(`worker of ${this.queue}`);
+    this.#heartbeat = parts.heartbeat ?? new Heartbeat(`worker of ${this.queue}`);
     this.#answering = new Answering({ ...parts, queue: this.queue, cqrsIds: this.cqrsIds });
   }
 
@@ -148,7 +148,7 @@ export class Consumer extends Service {
 
   async #run(): Promise<void> {
     for (;;) {
-      this.#pulse.rest();
+      this.#heartbeat.rest();
       const opened = await this.#mailbox.take(this.signal);
       if (opened.length === 0) return;
       const messages = await this.#sort(opened);
@@ -363,11 +363,11 @@ export class Consumer extends Service {
 
   /** One step of the loop. */
   async #attempt<T>(work: () => Promise<T>): Promise<T> {
-    this.#pulse.beat();
+    this.#heartbeat.beat();
     try {
       return await work();
     } finally {
-      this.#pulse.rest();
+      this.#heartbeat.rest();
     }
   }
 

@@ -30,7 +30,7 @@ const LAST_PAGE_MS = 5_000;
  * While the broker takes one page the next one is made: at most two are in the outbox, which is what a live change can
  * have before it. As long as live messages wait there it is one, and none is added to more than a few of them.
  */
-export class HandOver {
+export class Drain {
   constructor(
     private readonly parts: {
       readonly client: () => Promise<Kysely<never>>;

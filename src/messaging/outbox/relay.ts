@@ -4,7 +4,7 @@ import type { Events } from '../../kernel/events.js';
 import { failPoint } from '../../kernel/fail-points.js';
 import { Header } from '../headers.js';
 import { stampExpires } from '../../wire/payload.js';
-import { Pulse } from '../../kernel/heartbeat.js';
+import { Heartbeat } from '../../kernel/heartbeat.js';
 import { backoffMilliseconds, pause, Service } from '../../kernel/service.js';
 import type { Settings } from '../../kernel/settings.js';
 import type { OutgoingMessage, PublishResult, Transport } from '../transport/transport.js';
@@ -48,7 +48,7 @@ const MOST_LEASE_MS = 2 ** 31 - 1;
  */
 export class Relay extends Service {
   readonly owner = `relay-${process.pid}`;
-  readonly #pulse: Pulse;
+  readonly #heartbeat: Heartbeat;
   readonly #refused: Refused;
   readonly #routes: Routes;
   readonly #lift: SequenceLift;
@@ -75,11 +75,11 @@ export class Relay extends Service {
       readonly settings: Settings;
       readonly events: Events;
       /** Tells whether it moves; default: one that nobody asks. */
-      readonly pulse?: Pulse;
+      readonly heartbeat?: Heartbeat;
     },
   ) {
     super();
-    this.#pulse = parts.pulse ?? new Pulse('relay');
+    this.#heartbeat = parts.heartbeat ?? new Heartbeat('relay');
     this.#refused = new Refused(parts);
     this.#routes = new Routes(parts.tables.routes);
     this.#lift = new SequenceLift({ ...parts, sequence: sequenceOf(parts.tables.outbox) });
@@ -107,14 +107,14 @@ export class Relay extends Service {
     for (let failures = 0; !this.signal.aborted;) {
       this.#woken = false;
       try {
-        this.#pulse.beat();
+        this.#heartbeat.beat();
         const more = await this.#relaySome();
-        this.#pulse.rest();
+        this.#heartbeat.rest();
         if (failures > 0) this.parts.events.emit('cqrs.relay.recovered', { failures });
         failures = 0;
         if (!more) await this.#sleep();
       } catch (error) {
-        this.#pulse.rest();
+        this.#heartbeat.rest();
         if (this.signal.aborted) return;
         const retryInMs = backoffMilliseconds(failures++, { base: 200, max: 10_000 });
         this.parts.events.emit('cqrs.relay.failed', { error: error as Error, retryInMs });
@@ -152,7 +152,7 @@ export class Relay extends Service {
       let batches = 0;
       try {
         while (next.length > 0 || inFlight.length > 0) {
-          this.#pulse.beat();
+          this.#heartbeat.beat();
           if (next.length > 0) {
             batches++;
             const results = this.#send(next);
@@ -212,7 +212,7 @@ export class Relay extends Service {
     for (const passing of [true, false]) {
       const rows = await this.#refused.due(transaction, buckets, passing);
       if (rows.length === 0) continue;
-      this.#pulse.beat();
+      this.#heartbeat.beat();
       const keys = new StoppedKeys();
       const published = await this.#judge(transaction, rows, await this.#send(rows), { keys, routes });
       if (published.confirmed.length > 0) await this.#settle(transaction, this.parts.tables.held, published);

@@ -23,7 +23,7 @@ import { confirm, type Difference, isBuried, judge } from './row-verdict.js';
  *
  * Nothing stands still meanwhile. A row is different only if it is so at two looks, between which messages have had time
  * to arrive, and if it was not changed a moment ago; and what is sent goes by the revision rules, as any message does: a
- * newer state stays, and so does a new life of a key. What a replica answers leads to messages to its own queue alone.
+ * newer state stays, and so does a new incarnation of a key. What a replica answers leads to messages to its own queue alone.
  */
 
 export interface ReconcileOptions {
@@ -36,7 +36,7 @@ export interface ReconcileOptions {
   readonly fields?: readonly string[] | undefined;
   /**
    * The replica's database was restored from a backup, perhaps one of another time than the master's: rows that it has in a later
-   * state than the master begin a new life there, of which all replicas are told. Default false: they are left alone.
+   * state than the master begin a new incarnation there, of which all replicas are told. Default false: they are left alone.
    */
   readonly restored?: boolean | undefined;
   /** Report only; default false. */
@@ -280,7 +280,7 @@ class Reconciliation {
     return new Set([...still, ...left]);
   }
 
-  /** Gives rows a new life, which is later than whatever a replica has of them. */
+  /** Gives rows a new incarnation, which is later than whatever a replica has of them. */
   async #beginAnew(rows: readonly Confirmed[]): Promise<ReadonlySet<string>> {
     if (rows.length === 0 || this.#stopped) return new Set(rows.map(({ name }) => name));
     const { cqrsId, onFailure, signal } = this.options;

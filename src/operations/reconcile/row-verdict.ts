@@ -60,12 +60,12 @@ export function isBuried(master: Version, deletion: Version): boolean {
 }
 
 /** Whether the key was deleted and created again between the two. */
-export function isOtherLife(a: Version, b: Version): boolean {
+export function isOtherIncarnation(a: Version, b: Version): boolean {
   return a.incarnation !== null && b.incarnation !== null && a.incarnation !== b.incarnation;
 }
 
-/** By life and revision; the time is no difference, since a SYNC could not repair it. An unknown life is any. */
+/** By incarnation and revision; the time is no difference, since a SYNC could not repair it. An unknown incarnation is any. */
 function orderOf(a: Version, b: Version): number {
-  const lives = a.incarnation === null || b.incarnation === null ? 0 : a.incarnation - b.incarnation;
-  return lives || a.revision - b.revision;
+  const steps = a.incarnation === null || b.incarnation === null ? 0 : a.incarnation - b.incarnation;
+  return steps || a.revision - b.revision;
 }

@@ -1,6 +1,6 @@
 import type { FilterQuery } from '@mikro-orm/core';
 import { InputError } from '../../kernel/errors.js';
-import type { HandOver, Turn } from '../../messaging/outbox/drain.js';
+import type { Drain, Turn } from '../../messaging/outbox/drain.js';
 import type { MasterDefinition } from './definition/master-table.js';
 import type { MasterSync, SyncFailure, SyncPage, Withdrawal } from './sync.js';
 
@@ -19,7 +19,7 @@ export interface SyncOptions {
   /** Rows a second at most; default: as fast as the broker takes them. */
   readonly rate?: number | undefined;
   /**
-   * Rows begin a new life on the master, so that they replace what replicas have, even a later state: for a master that
+   * Rows begin a new incarnation on the master, so that they replace what replicas have, even a later state: for a master that
    * was restored from a backup or has lost commits. Not with `queue`. Default false: a later state stays.
    */
   readonly newIncarnation?: boolean | undefined;
@@ -68,7 +68,7 @@ const PAGE = 1_000;
 export class RowSender {
   constructor(
     private readonly sync: MasterSync,
-    private readonly handOver: HandOver,
+    private readonly drain: Drain,
   ) {}
 
   async send(definition: MasterDefinition, options: SyncOptions): Promise<SyncResult> {
@@ -98,7 +98,7 @@ export class RowSender {
         turn,
         onFailure,
       });
-    await this.handOver.run(pages, {
+    await this.drain.run(pages, {
       signal,
       rate,
       onRelayed: (page, unroutable, refused) => {
@@ -115,7 +115,7 @@ export class RowSender {
 
   async repair(definition: MasterDefinition, options: RepairOptions): Promise<RepairResult> {
     const result = { messages: 0, bytes: 0, unroutable: 0, refused: 0 };
-    await this.handOver.run((turn) => this.#repairs(definition, options, turn), {
+    await this.drain.run((turn) => this.#repairs(definition, options, turn), {
       signal: options.signal,
       onRelayed: (page, unroutable, refused) => {
         result.messages += page.outboxIds.length;

@@ -68,7 +68,7 @@ export type SyncFailure = (key: readonly string[], error: Error) => void;
 /**
  * Repeats the present state of chosen rows. Rows are read FOR SHARE in the order of their keys and appended in the same
  * transaction, so that no later change of theirs can overtake them on its way to the outbox. With `newIncarnation` they
- * are locked FOR UPDATE in the same order and begin a new life there, which is later than any state a replica can have.
+ * are locked FOR UPDATE in the same order and begin a new incarnation there, which is later than any state a replica can have.
  *
  * Pages never wait for a row while they hold others: a transaction of the application that writes rows in another order
  * would wait for them, and PostgreSQL would take one of the two back.
@@ -258,7 +258,7 @@ export class MasterSync {
 
   /**
    * Sends one replica a DELETE for each of these rows. It is later than the state that was seen there by as little as can
-   * be, so that whatever the master says of the key since then, a new life above all, is later still.
+   * be, so that whatever the master says of the key since then, a new incarnation above all, is later still.
    */
   async withdraw(definition: MasterDefinition, withdrawals: readonly Withdrawal[], queue: string): Promise<SyncPage> {
     const { cqrsId } = definition;

@@ -35,13 +35,13 @@ export interface ApplierParts extends Omit<BatchParts, 'straight' | 'times' | 'l
 
 interface Attempt {
   readonly within: EntityManager | undefined;
-  readonly rehearse: boolean;
+  readonly dryRun: boolean;
 }
 
 interface HandleOptions {
   readonly anyAge?: boolean;
   readonly within?: EntityManager | undefined;
-  readonly rehearse?: boolean;
+  readonly dryRun?: boolean;
 }
 
 /**
@@ -95,28 +95,28 @@ export class Applier implements Handler, ReplicaRuntime {
    * @param options.anyAge also create rows from messages older than tombstones are kept, as a bulk load does.
    * @param options.within an EntityManager whose open transaction takes the batch in, in a savepoint, instead of one of
    *   its own; the batch is durable when that one is.
-   * @param options.rehearse take everything back and answer what would have become of it. Replicas without database
+   * @param options.dryRun take everything back and answer what would have become of it. Replicas without database
    *   operations are not called. What hooks do outside of the database does happen.
    * @see Handler.handle
    */
   async handle(
     batch: readonly Received[],
-    { anyAge = false, within, rehearse = false }: HandleOptions = {},
+    { anyAge = false, within, dryRun = false }: HandleOptions = {},
   ): Promise<readonly Outcome[]> {
     // Who loads rows, or tries them out, has nothing else to do meanwhile.
-    const keyWaitMs = within || rehearse || anyAge ? undefined : this.parts.settings.replica.keyWaitSeconds * 1_000;
+    const keyWaitMs = within || dryRun || anyAge ? undefined : this.parts.settings.replica.keyWaitSeconds * 1_000;
     await this.parts.tables.load(within ?? this.parts.em.fork());
     const work = new Batch(this.parts, batch, { anyAge, bySave: true, ownTransaction: !within, keyWaitMs });
     const stored = work.prepared.filter(({ definition }) => definition.path !== 'none');
     if (stored.length > 0) {
-      let straight: Straight = within || rehearse ? 'at-once' : 'with-commit';
+      let straight: Straight = within || dryRun ? 'at-once' : 'with-commit';
       let open: readonly Prepared[] = stored;
       try {
         while (open.length > 0) {
-          const attempt = this.#attempt(work, open, { within, rehearse, straight });
+          const attempt = this.#attempt(work, open, { within, dryRun, straight });
           const conclude = await attempt.catch(async (error: unknown): Promise<Conclude> => {
             if (sqlState(error) !== LOCK_NOT_AVAILABLE || keyWaitMs === undefined)
-              return this.#attemptCyclic(work, open, { within, rehearse, error });
+              return this.#attemptCyclic(work, open, { within, dryRun, error });
             const others = await this.#withoutHeld(work, { error, open, keyWaitMs });
             return () => others;
           });
@@ -139,10 +139,10 @@ export class Applier implements Handler, ReplicaRuntime {
       }
     }
     work.reportDoubts();
-    if (!rehearse) this.#reportLossy(work);
+    if (!dryRun) this.#reportLossy(work);
     // Last: they cannot be taken back when the transaction fails.
     for (const message of work.prepared.filter(({ definition }) => definition.path === 'none')) {
-      if (rehearse) work.settle(message, { kind: 'skipped', reason: 'no-database' });
+      if (dryRun) work.settle(message, { kind: 'skipped', reason: 'no-database' });
       else await this.#callBare(work, message);
     }
     return work.outcomes as Outcome[];
@@ -151,13 +151,13 @@ export class Applier implements Handler, ReplicaRuntime {
   #attempt(
     work: Batch,
     open: readonly Prepared[],
-    { within, rehearse, straight, cycles }: Attempt & { straight: Straight; cycles?: KnownCycles },
+    { within, dryRun, straight, cycles }: Attempt & { straight: Straight; cycles?: KnownCycles },
   ): Promise<Conclude> {
     return inSavepointOf(within ?? this.parts.em.fork(), async (em) => {
       const concluding = cycles
         ? await applyCyclic(em, work, open, { ...this.parts, cycles })
         : await work.apply(em, open, straight);
-      if (rehearse) await takeBack(em);
+      if (dryRun) await takeBack(em);
       await failPoint(this.parts.events, 'replica.before-commit');
       return concluding;
     });
@@ -167,12 +167,12 @@ export class Applier implements Handler, ReplicaRuntime {
   async #attemptCyclic(
     work: Batch,
     open: readonly Prepared[],
-    { error, within, rehearse }: Attempt & { error: unknown },
+    { error, within, dryRun }: Attempt & { error: unknown },
   ): Promise<Conclude> {
     const cycles = await this.parts.cycles.violated(within ?? this.parts.em.fork(), [error]);
     if (!cycles) throw error;
     try {
-      return await this.#attempt(work, open, { within, rehearse, straight: 'no', cycles });
+      return await this.#attempt(work, open, { within, dryRun, straight: 'no', cycles });
     } catch (other) {
       throw other instanceof TakenBack || endsTransaction(other) ? other : error;
     }
@@ -190,7 +190,7 @@ export class Applier implements Handler, ReplicaRuntime {
     const held = failed.filter(({ outcome }) => isViolated(cycles, outcome.error));
     const open = held.map(({ message }) => message);
     try {
-      await this.#attempt(work, open, { within, rehearse: false, straight: 'no', cycles });
+      await this.#attempt(work, open, { within, dryRun: false, straight: 'no', cycles });
     } catch (error) {
       if (!endsTransaction(error)) {
         for (const { message, outcome } of held) work.settle(message, outcome);
@@ -207,7 +207,7 @@ export class Applier implements Handler, ReplicaRuntime {
    * @param within an EntityManager whose transaction is open.
    */
   async whyNot(received: Received, within: EntityManager): Promise<string | null> {
-    const [outcome] = await this.handle([received], { within, rehearse: true });
+    const [outcome] = await this.handle([received], { within, dryRun: true });
     if (outcome === undefined || outcome.kind === 'failed') return null;
     if (outcome.kind !== 'applied') return outcome.reason;
     const options = { now: Date.now() * 1_000, retention: Infinity, bySave: false };
@@ -352,12 +352,12 @@ const PARTITIONED = 'p';
 /** What a wait for a lock ends with at `lock_timeout`. */
 const LOCK_NOT_AVAILABLE = '55P03';
 
-/** Ends a rehearsal. */
+/** Ends a dry run. */
 class TakenBack extends Error {}
 
 async function takeBack(em: EntityManager): Promise<never> {
   await new SqlSession(em).run({ text: 'set constraints all immediate', parameters: [] });
-  throw new TakenBack('rehearsal');
+  throw new TakenBack('dry run');
 }
 
 function inTransaction<T>(em: EntityManager, work: (em: EntityManager) => Promise<T>): Promise<T> {

@@ -7,7 +7,7 @@ import type { SaveContext } from './definition/replica-hooks.js';
 /** What a deletion by hand may say beside its data. */
 export interface DeletionContext {
   readonly meta?: WireValue;
-  /** The life of the key, if the master numbers them. Default null: unknown. */
+  /** The incarnation of the key, if the master numbers them. Default null: unknown. */
   readonly incarnation?: number | null;
 }
 

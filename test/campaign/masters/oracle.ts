@@ -13,7 +13,7 @@ import { announced, expected, member, microseconds, type Parsed, parse, spelled 
  *   yes, no        DELETE
  *   there but not replicated, then gone: a DELETE is allowed, and does no harm
  *
- * A key that ends and begins anew in one transaction (deleted and inserted, moved away and moved in) is a new life.
+ * A key that ends and begins anew in one transaction (deleted and inserted, moved away and moved in) is a new incarnation.
  */
 
 interface Life {
@@ -50,10 +50,10 @@ const isMissedBefore = (problem: string): boolean =>
   problem === DELETE_OF_UNKNOWN || /^previous data is .*, SAVE says null$/s.test(problem);
 
 export class Oracle {
-  /** Of keys that ended, the last life: a new one must be greater in every respect. */
+  /** Of keys that ended, the last incarnation: a new one must be greater in every respect. */
   readonly #ended = new Map<string, { incarnation: bigint; updated: bigint }>();
   readonly #lastId = new Map<string, bigint>();
-  /** When the present life of a key was committed. */
+  /** When the present incarnation of a key was committed. */
   readonly #writtenAt = new Map<string, number>();
 
   constructor(private readonly mode: CaptureMode) {}
@@ -164,10 +164,11 @@ export class Oracle {
           problems.push(`revision ${former.revision} → ${version.revision}`);
         if (version.incarnation !== former.incarnation) problems.push('another incarnation, though the row lived on');
       } else {
-        if (former && version.revision <= former.revision) problems.push('a new life whose revision is not greater');
+        if (former && version.revision <= former.revision)
+          problems.push('a new incarnation whose revision is not greater');
         const last = former ?? this.#ended.get(name);
         if (last && version.incarnation <= last.incarnation)
-          problems.push('a new life whose incarnation is not greater');
+          problems.push('a new incarnation whose incarnation is not greater');
       }
       // An INSERT that waited for the DELETE of its key has the time at which it began; its incarnation is what orders it.
       if (former && version.updated <= former.updated) problems.push('cqrs_updated did not grow');
@@ -222,7 +223,7 @@ function previousData(
     table.tracked.filter((column) => before[column]!.text !== now[column]!.text),
     before,
   );
-  // For a key that ends and begins anew both are true: of its former life, and of the new one.
+  // For a key that ends and begins anew both are true: of its former incarnation, and of the new one.
   return ended || table.cqrsIdOf(before) !== cqrsId ? [diff, born, 'null'] : [diff];
 }
 

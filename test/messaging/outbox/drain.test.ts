@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import type { Kysely } from 'kysely';
 import { masterClass, MasterEntity } from '../../../src/replication/master/definition/master-entity.js';
-import { HandOver, type HandedPage, type Turn } from '../../../src/messaging/outbox/drain.js';
+import { Drain, type HandedPage, type Turn } from '../../../src/messaging/outbox/drain.js';
 import { Pace } from '../../../src/messaging/outbox/pace.js';
 import { type MasterService, masterService } from '../../support/master-service.js';
 
@@ -43,10 +43,10 @@ const leave = (signal: string, count: number): Promise<unknown> =>
     `delete from cqrs_outbox where id in (select id from cqrs_outbox where signal = '${signal}' order by id limit ${count})`,
   );
 
-/** A hand-over that does `onLook` before each of its looks at the outbox. */
-function handOver(onLook: (look: number) => Promise<unknown> | void): HandOver {
+/** A drain that does `onLook` before each of its looks at the outbox. */
+function drain(onLook: (look: number) => Promise<unknown> | void): Drain {
   let look = 0;
-  return new HandOver({
+  return new Drain({
     tables: { outbox: 'cqrs_outbox', held: 'cqrs_held', routes: 'cqrs_routes' },
     wake: () => {},
     async client() {
@@ -67,7 +67,7 @@ describe('live messages go first', () => {
         yield { outboxIds: [] };
       }
     }
-    await handOver((look) => (look >= 8 ? leave('SAVE', 30) : undefined)).run(pages, { onRelayed: () => {} });
+    await drain((look) => (look >= 8 ? leave('SAVE', 30) : undefined)).run(pages, { onRelayed: () => {} });
     expect(atMaking[0]).toBe(0);
     expect(atMaking[1]).toBeGreaterThan(0);
     expect(atMaking[1]).toBeLessThanOrEqual(100);
@@ -84,7 +84,7 @@ describe('live messages go first', () => {
           yield { outboxIds: await put('SYNC', 10) };
         }
       }
-      await handOver((look) => (look % 4 === 0 ? leave('SYNC', 10) : undefined)).run(pages, { onRelayed: () => {} });
+      await drain((look) => (look % 4 === 0 ? leave('SYNC', 10) : undefined)).run(pages, { onRelayed: () => {} });
       return atMaking;
     };
     expect(await made(5)).toEqual([0, 0, 0]);
@@ -92,13 +92,13 @@ describe('live messages go first', () => {
   });
 });
 
-test('an aborted hand-over tells of the page in hand when it has left', async () => {
+test('an aborted drain tells of the page in hand when it has left', async () => {
   const abort = new AbortController();
   const told: number[] = [];
   async function* pages(turn: Turn): AsyncGenerator<HandedPage> {
     while (await turn()) yield { outboxIds: await put('SYNC', 3) };
   }
-  const work = handOver((look) => {
+  const work = drain((look) => {
     if (look === 2) abort.abort();
     return look === 5 ? leave('SYNC', 3) : undefined;
   });
@@ -112,7 +112,7 @@ test('what does not leave after an abort is not told of, and stays', async () =>
   async function* pages(turn: Turn): AsyncGenerator<HandedPage> {
     while (await turn()) yield { outboxIds: await put('SYNC', 3) };
   }
-  await handOver((look) => (look === 2 ? abort.abort() : undefined)).run(pages, {
+  await drain((look) => (look === 2 ? abort.abort() : undefined)).run(pages, {
     signal: abort.signal,
     onRelayed: ({ outboxIds }) => told.push(outboxIds.length),
   });

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import pg from 'pg';
 import { MessageRefusedError } from '../../../src/kernel/errors.js';
-import { Flight } from '../../../src/postgres/statement-batch.js';
+import { StatementBatch } from '../../../src/postgres/statement-batch.js';
 import { TransportPayload } from '../../../src/wire/payload.js';
 import { masterClass, MasterEntity } from '../../../src/replication/master/definition/master-entity.js';
 import { MemoryBroker, MemoryTransport } from '../../../src/messaging/transport/memory.js';
@@ -296,13 +296,13 @@ test('a process that only relays saves its round trips, too', async () => {
   const pool = (await service.orm.em.getConnection().getNativeClient()) as {
     connect(): Promise<{ query(text: unknown, ...rest: unknown[]): unknown; release(): void }>;
   };
-  const together = Promise.withResolvers<Flight>();
+  const together = Promise.withResolvers<StatementBatch>();
   const alone: unknown[] = [];
   const clients = await Promise.all([pool.connect(), pool.connect()]);
   for (const client of clients) {
     const query = client.query.bind(client);
     client.query = (text, ...rest) => {
-      if (text instanceof Flight) together.resolve(text);
+      if (text instanceof StatementBatch) together.resolve(text);
       else alone.push(text);
       return query(text, ...rest);
     };

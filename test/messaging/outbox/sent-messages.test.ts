@@ -104,7 +104,7 @@ test('the page of a row tells it, and what became of its present state', async (
     }),
   );
 
-  // another life of the key, of which nothing was sent
+  // another incarnation of the key, of which nothing was sent
   await opened.orm.em.fork().nativeDelete(Parcel, { id: 1 });
   await sent(opened);
   await opened.cqrs.withoutReplication(() => opened.orm.em.fork().insert(Parcel, { id: 1, label: 'silent' } as never));

@@ -33,7 +33,7 @@ describe('a key that an upsert changes', () => {
   test.each([
     ['bare', Bare],
     ['tracked', Tracked],
-  ])('%s: the old key ends, the new one begins a life of its own', async (table, entity) => {
+  ])('%s: the old key ends, the new one begins an incarnation of its own', async (table, entity) => {
     const fork = (): Em => service.orm.em.fork() as Em;
     const E = entity as never;
     const run = (work: (em: Em) => Promise<unknown>): Promise<string[]> =>
@@ -83,7 +83,7 @@ describe('a key that an upsert changes', () => {
       em.nativeUpdate(E, { id: { $in: [3, 12] } } as never, { id: raw('id + 1000') } as never),
     );
     expect(many.toSorted()).toEqual(['DELETE 12', 'DELETE 3', 'SAVE 1003', 'SAVE 1012']);
-    // set to what it is: no new life
+    // set to what it is: no new incarnation
     expect(await run((em) => em.nativeUpdate(E, { id: 20 } as never, { id: 20, v: 9 } as never))).toEqual(['SAVE 20']);
     // two in a flush
     expect(
@@ -100,7 +100,7 @@ describe('a key that an upsert changes', () => {
     ).toHaveLength(4);
   });
 
-  test('a key that raw SQL uses again in the transaction that deleted its row begins a later life', async () => {
+  test('a key that raw SQL uses again in the transaction that deleted its row begins a later incarnation', async () => {
     const entity = Bare as unknown as {
       class: { callPostBulkCreate(rows: object[], options: object): Promise<number> };
     };

@@ -278,7 +278,7 @@ describe('what becomes of the rows of a transaction', () => {
     expect(await told()).toEqual(['SAVE account 5 r0 p', 'SAVE account 6 r0 q']);
   });
 
-  test('a key begins a new life, later in every respect', async () => {
+  test('a key begins a new incarnation, later in every respect', async () => {
     const [before] = await service.sql<{ i: string; u: Date }>(
       'select cqrs_incarnation i, cqrs_updated u from account where id = 1',
     );

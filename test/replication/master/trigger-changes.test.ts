@@ -219,7 +219,7 @@ test('the relay carries what another program has written', async () => {
   await service.orm.schema.drop();
 });
 
-test('a row that is sent as a new life is it in the database, too, and told once', async () => {
+test('a row that is sent as a new incarnation is it in the database, too, and told once', async () => {
   await using service = await release({ a: p.integer() });
   await service.orm.schema.create();
   await other.query('insert into thing (id, a) values (1, 1)');

@@ -87,7 +87,7 @@ describe('a row', () => {
     expect(await rows()).toEqual([]);
   });
 
-  test('keeps what the master does not send, until a new life begins', async () => {
+  test('keeps what the master does not send, until a new incarnation begins', async () => {
     await handle(account('Ada'));
     await service.rows("update account_ref set local = 'changed', level = 9");
     expect(await handle(account('Bob', { revision: 1 }))).toEqual(['update']);
@@ -166,7 +166,7 @@ describe('a batch', () => {
     expect(await service.rows('select parent_id from child_ref')).toEqual([{ parent_id: 1 }, { parent_id: 1 }]);
   });
 
-  test('gives a parent a new life under its children', async () => {
+  test('gives a parent a new incarnation under its children', async () => {
     await handle(
       message({ id: 1, name: 'P' }, { cqrsId: 'parent' }),
       message({ id: 1, parent: 1 }, { cqrsId: 'child' }),

@@ -169,7 +169,7 @@ history(6, 'a primary key that changes', async () => {
 });
 
 // claims: fail-over
-history(7, 'a restore from backup issues revisions twice, each in a life of its own', async () => {
+history(7, 'a restore from backup issues revisions twice, each in an incarnation of its own', async () => {
   await create(1, 'one');
   const [backup] = await master.sql<{ cqrs_revision: number; cqrs_updated: string }>(
     'select cqrs_revision, cqrs_updated::text from account',

@@ -230,7 +230,7 @@ describe('hooks', () => {
     expect(await stored()).toEqual(['somebody 1']);
   });
 
-  test('that keep a row they should delete keep it from older states, and get it back in its next life', async () => {
+  test('that keep a row they should delete keep it from older states, and get it back in its next incarnation', async () => {
     await handle(account('a'));
     await handle(message({ id: 1 }, { signal: 'DELETE', revision: 2, meta: { keep: true } }));
     expect(await stored()).toEqual(['a 2']);

@@ -117,7 +117,7 @@ describe('history 8: SAVE(5) beside DELETE(6) in two workers', () => {
     expect([await live(), await tombs()]).toEqual([[], [6]]);
   });
 
-  test('when a new life waits for the deletion of the old one: it begins', async () => {
+  test('when a new incarnation waits for the deletion of the old one: it begins', async () => {
     await service.handle([save('old')]);
     await other.query('begin; lock table cqrs_tombstones in share row exclusive mode');
     const deleting = service.handle([remove({ revision: 1 })]);
@@ -159,7 +159,7 @@ describe('two SAVE workers on one row', () => {
   });
 
   // claims: re-creation
-  test('two new lives at once: the later one stays', async () => {
+  test('two new incarnations at once: the later one stays', async () => {
     await service.handle([save('first')]);
     await other.query('begin; select 1 from account_ref for update');
     const later = service.handle([save('third', { incarnation: 3 })]);

@@ -327,14 +327,14 @@ test('the dead letter names field, column and type, and no value', async () => {
   });
 });
 
-test('a skipped message and a rehearsal tell nothing', async () => {
+test('a skipped message and a dry run tell nothing', async () => {
   const own = await ReplicaService.start(database.url, entities());
   const { replicaRuntime } = own;
   const newer = message({ id: 20, ...EXACT }, { cqrsId: 'item', revision: 5 });
   const older = message({ id: 20, ...LOSSY }, { cqrsId: 'item', revision: 4 });
   expect(brief(await replicaRuntime.handle([newer]))).toEqual(['create']);
   expect(brief(await replicaRuntime.handle([older]))).toEqual(['stale']);
-  await replicaRuntime.handle([message({ id: 21, ...LOSSY }, { cqrsId: 'item' })], { rehearse: true });
+  await replicaRuntime.handle([message({ id: 21, ...LOSSY }, { cqrsId: 'item' })], { dryRun: true });
   expect(told(own)).toEqual([]);
   await own.stop();
 });

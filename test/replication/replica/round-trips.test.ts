@@ -60,7 +60,7 @@ test('a batch of new rows waits for the database once, whatever their entities',
   expect(took).toBeLessThan(2 * 2 * oneWayMs);
 });
 
-test('old news waits for the database once, and for no other worker', async () => {
+test('stale messages waits for the database once, and for no other worker', async () => {
   const [kind] = KINDS;
   const batch = (revision: number, id = 1) => [message({ id, name: 'a' }, { cqrsId: kind, revision })];
   const applier = service.side.createApplier();

@@ -67,7 +67,7 @@ function toMessage({ signal, key, incarnation, revision }: Step): Received {
 /** A message that makes its batch look first. */
 const looksFirst = (): Received => message({ a: 999, b: 'k', text: 'x' }, { cqrsId: 'note', signal: 'SYNC' });
 
-/** Who does not look cannot tell which of two messages was old news already: `superseded` then stands for it. */
+/** Who does not look cannot tell which of two messages was stale messages already: `superseded` then stands for it. */
 function ends(outcomes: readonly Outcome[]): string[] {
   return brief(outcomes).map((end) => (['stale', 'duplicate', 'superseded'].includes(end) ? 'skipped' : end));
 }

@@ -154,7 +154,7 @@ function DifferencesView({
             </tr>
           </thead>
           <tbody>
-            {differences.map(({ key, kind, fields, masterRevision, replicaRevision, otherLife, repaired }) => (
+            {differences.map(({ key, kind, fields, masterRevision, replicaRevision, otherIncarnation, repaired }) => (
               <tr key={key} aria-selected={mayAct ? selected.has(key) : undefined}>
                 {mayAct && (
                   <td className="check">
@@ -186,7 +186,7 @@ function DifferencesView({
                 <td className="right">{masterRevision ?? '–'}</td>
                 <td className="right">
                   {replicaRevision ?? '–'}
-                  {otherLife && <span className="soft"> of another life</span>}
+                  {otherIncarnation && <span className="soft"> of another incarnation</span>}
                 </td>
                 <td>{repaired ? <span className="badge good">repaired</span> : <span className="soft">no</span>}</td>
               </tr>

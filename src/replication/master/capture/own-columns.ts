@@ -94,7 +94,7 @@ function ofRow(field: string): string {
   return `"cqrs:row".${quoted(field)}`;
 }
 
-/** A new life of a row that is already there: later than everything that was ever told of its key. */
+/** A new incarnation of a row that is already there: later than everything that was ever told of its key. */
 export function reborn({ nextIncarnation }: Pick<MasterTable, 'nextIncarnation'>): string {
   return [
     `${INCARNATION} = greatest(${nextIncarnation}, ${INCARNATION} + 1)`,

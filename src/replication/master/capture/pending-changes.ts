@@ -93,7 +93,7 @@ export class PendingChanges {
     });
   }
 
-  /** A row whose key changed is two rows to a replica: the old key ends, and the new one begins a life of its own. */
+  /** A row whose key changed is two rows to a replica: the old key ends, and the new one begins an incarnation of its own. */
   ended(table: MasterTable, sqlName: string, former: RowImage, row: RowImage): void {
     this.deleted(table, sqlName, table.withValue(former, UPDATED, table.value(row, UPDATED)!));
   }

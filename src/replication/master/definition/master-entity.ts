@@ -49,7 +49,7 @@ export interface MasterMembers {
   cqrsRevision: Opt<Hidden<number>>;
   /** When the row last changed, by the database's clock. Milliseconds here, microseconds in the database. */
   cqrsUpdated: Opt<Date>;
-  /** Numbers the lives of this key: a row deleted and created again has a greater one. */
+  /** Numbers the incarnations of this key: a row deleted and created again has a greater one. */
   cqrsIncarnation: Opt<Hidden<number>>;
 
   /**

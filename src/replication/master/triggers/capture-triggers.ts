@@ -123,7 +123,7 @@ function beforeUpdate(target: TriggerTarget): Part[] {
   const body = [
     `new.${quoted(REVISION)} := ${next[REVISION]};`,
     `new.${quoted(UPDATED)} := ${next[UPDATED]};`,
-    // A new life that the library itself begins.
+    // A new incarnation that the library itself begins.
     `if current_setting('${REBORN}', true) = '1' then new.${quoted(INCARNATION)} := greatest(new.${quoted(INCARNATION)}, old.${quoted(INCARNATION)});`,
     `else new.${quoted(INCARNATION)} := ${newIncarnationWhen(condition, target, `old.${quoted(INCARNATION)}`)}; end if;`,
     'return new;',

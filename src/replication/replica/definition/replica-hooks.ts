@@ -46,7 +46,7 @@ export interface SaveContext {
   /** Whether the data repeats the present state; then it also repairs a row of the same version. Default false. */
   readonly sync?: boolean;
   readonly meta?: WireValue;
-  /** The life of the key, if the master numbers them. Default null: unknown. */
+  /** The incarnation of the key, if the master numbers them. Default null: unknown. */
   readonly incarnation?: number | null;
   /** PostgreSQL's texts of fields whose JSON says less, as they came. Default null. */
   readonly texts?: ExactTexts | null;

@@ -301,7 +301,7 @@ export class HookPath {
     };
   }
 
-  /** What a DELETE of the row's former life would have said; the master sent none, or it comes later. */
+  /** What a DELETE of the row's former incarnation would have said; the master sent none, or it comes later. */
   #farewell({ key, received }: Prepared): WireObject {
     const { cqrs_revision, cqrs_updated } = received.payload.instanceData as Record<string, string>;
     return {

@@ -13,7 +13,7 @@ export interface Look {
 }
 
 /**
- * A look at what is stored that takes its COMMIT along, and no lock: what is old news to a committed state stays so,
+ * A look at what is stored that takes its COMMIT along, and no lock: what is stale to a committed state stays so,
  * whoever writes meanwhile. Nothing else may be concluded from it.
  * @returns what it has seen, once the transaction is committed
  */

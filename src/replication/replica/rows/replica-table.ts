@@ -155,7 +155,7 @@ export class ReplicaTable {
 
   /**
    * The same for SAVEs of numbered incarnations, without any knowledge of what is stored: it writes only where there is neither
-   * a row of another life or an equal or higher version, nor a tombstone. Answers also whether each row is new: `k0`, `k1` …
+   * a row of another incarnation or an equal or higher version, nor a tombstone. Answers also whether each row is new: `k0`, `k1` …
    * and `created` a row, or all keys packed in one row, those of new rows in `created`, the others in `updated`.
    */
   writeStraight({ columns, rows, keys, cqrsId, tombstones }: StraightWrite): Statement {

@@ -10,8 +10,8 @@ import { unpack } from './text-columns.js';
 
 /**
  * Writes a batch without looking first at what is stored, which is what most batches need: SAVEs of rows that are new,
- * or older, in the same life. One statement carries the whole condition; what it refuses (an older state, another life,
- * a tombstone, a row whose master numbers no lives) goes the long way: in the next transaction where all of the batch
+ * or older, in the same incarnation. One statement carries the whole condition; what it refuses (an older state, another incarnation,
+ * a tombstone, a row whose master numbers no incarnations) goes the long way: in the next transaction where all of the batch
  * could be written straight, and so travelled with its COMMIT; else within the same.
  *
  *   write ─▶ written: applied
@@ -20,7 +20,7 @@ import { unpack } from './text-columns.js';
  * Of several messages of one key the lower ones are called superseded, even where the row was past them already: who
  * does not look cannot tell.
  *
- * A batch that was refused for the most part makes the next ones look first: a replay is all old news. While they look at
+ * A batch that was refused for the most part makes the next ones look first: a replay is all stale messages. While they look at
  * nothing else they hold no key, and look again, with their keys held, at what was news to them.
  */
 export class StraightPath {

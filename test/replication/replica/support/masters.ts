@@ -261,7 +261,7 @@ export interface PythonBounds {
 export class PythonMasterModel extends ModelledMaster {
   readonly #announced = new Map<number, string>();
   readonly #notBefore = new Map<number, number>();
-  /** When the present life of a key began, by the clock of its writer. */
+  /** When the present incarnation of a key began, by the clock of its writer. */
   readonly #births = new Map<number, number>();
   readonly #tied = new Set<number>();
 

@@ -80,7 +80,7 @@ beforeEach(() => service.rows('truncate owner, pet, house, toy'));
 const owner = (incarnation: number) => message({ id: 1, name: 'o' }, { cqrsId: 'owner', incarnation });
 const owned = (cqrsId: string, id: number) => message({ id, owner: 1 }, { cqrsId });
 
-test('what comes with the new life of the row that it points to keeps pointing to it', async () => {
+test('what comes with the new incarnation of the row that it points to keeps pointing to it', async () => {
   await service.handle([owner(1)]);
   expect(brief(await service.handle([owned('pet', 2), owner(2), owned('house', 3)]))).toEqual([
     'create',
@@ -101,7 +101,7 @@ test('what was there before keeps pointing to it, whatever ON DELETE says: the r
     expect(await service.rows(`select owner_id::text from ${table}`)).toEqual([{ owner_id: '1' }]);
 });
 
-test('a DELETE and the new life in one batch, too', async () => {
+test('a DELETE and the new incarnation in one batch, too', async () => {
   await service.handle([owner(1), owned('pet', 2), owned('toy', 4)]);
   const gone = message({ id: 1 }, { cqrsId: 'owner', signal: 'DELETE', incarnation: 1, revision: 1 });
   expect(brief(await service.handle([gone, owner(2)]))).toEqual(['superseded', 'create']);
