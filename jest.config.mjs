@@ -1,3 +1,16 @@
+import { readFileSync } from 'node:fs';
+
+/** The package's own name means its sources: `exports` of package.json is the one table, which tsconfig.json repeats. */
+const { name, exports } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
+const entryPoints = Object.fromEntries(
+  Object.entries(exports)
+    .filter(([, target]) => typeof target === 'object')
+    .map(([path, target]) => [
+      `^${name}${path.slice(1)}$`,
+      target.default.replace('./dist/', '<rootDir>/src/').replace(/\.js$/, '.ts'),
+    ]),
+);
+
 /** Tests come in two dialects: ES decorators, and under test/legacy what TypeScript calls `experimentalDecorators`. */
 const project = (displayName, transform, tests) => ({
   displayName,
@@ -6,12 +19,7 @@ const project = (displayName, transform, tests) => ({
   moduleNameMapper: {
     // TypeScript sources import './x.js', as Node will find it in dist
     '^(\\.{1,2}/.*)\\.js$': '$1',
-    // the package's own name means its sources, as in tsconfig.json
-    '^mikro-orm-cqrs$': '<rootDir>/src/index.ts',
-    '^mikro-orm-cqrs/rabbitmq$': '<rootDir>/src/brokers/rabbitmq/index.ts',
-    '^mikro-orm-cqrs/admin$': '<rootDir>/src/admin/index.ts',
-    '^mikro-orm-cqrs/metrics$': '<rootDir>/src/observability/metrics.ts',
-    '^mikro-orm-cqrs/testing$': '<rootDir>/src/testing/index.ts',
+    ...entryPoints,
   },
   modulePathIgnorePatterns: ['<rootDir>/\\.cache/'],
   transform: {

@@ -25,6 +25,12 @@ export function drawnTree(map: Page): Entry[] {
   return entries;
 }
 
+/** Folders and files on the first level of such a drawing. */
+export function drawnLevel(map: Page): Entry[] {
+  const drawing = map.fences.find(({ language }) => language === 'text')?.text ?? '';
+  return [...drawing.matchAll(/^ {2}(\S+)\s*(.*)$/gm)].map(([, path, says]) => ({ path: path!, says: says! }));
+}
+
 /** @param files every source file, as paths inside src */
 export function mapProblems(map: Page, files: readonly string[]): string[] {
   const entries = drawnTree(map);

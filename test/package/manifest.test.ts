@@ -11,6 +11,7 @@ interface Locked {
 const read = <T>(file: string): T => JSON.parse(readFileSync(`${root}/${file}`, 'utf8')) as T;
 const { packages } = read<{ packages: Readonly<Record<string, Locked>> }>('package-lock.json');
 const manifest = read<{
+  name: string;
   exports: Record<string, { types: string } | string>;
   peerDependencies: Record<string, string>;
   devDependencies: Record<string, string>;
@@ -46,6 +47,16 @@ test('every entry point brings its types, and nothing else can be reached', () =
   ]);
   const entries = Object.values(manifest.exports).filter((entry) => typeof entry !== 'string');
   expect(entries.map(({ types }) => types.endsWith('.d.ts'))).toEqual([true, true, true, true, true]);
+});
+
+test('the compiler finds the same entry points in the sources', () => {
+  const { compilerOptions } = read<{ compilerOptions: { paths: Record<string, string[]> } }>('tsconfig.json');
+  const expected = Object.entries(manifest.exports).flatMap(([path, entry]) =>
+    typeof entry === 'string'
+      ? []
+      : [[`${manifest.name}${path.slice(1)}`, [entry.types.replace('./dist/', './src/').replace(/\.d\.ts$/, '.ts')]]],
+  );
+  expect(compilerOptions.paths).toEqual(Object.fromEntries(expected));
 });
 
 test('nothing that runs with the package brings an install script', () => {
