@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Events } from '../kernel/events.js';
-import { backoffMilliseconds, pause, Service } from '../kernel/service.js';
+import { pause, Service } from '../kernel/service.js';
+import { backoffMilliseconds } from '../kernel/retrying.js';
 import { Exit } from './command.js';
 import { aborted } from './shutdown.js';
 import type { WorkerMessage } from './worker-process.js';

@@ -53,8 +53,17 @@ export function pause(milliseconds: number, signal: AbortSignal): Promise<void> 
   });
 }
 
-/** 2 s, 4 s, 8 s … up to 30 s, each shortened at random by up to a third so that processes do not march in step. */
-export function backoffMilliseconds(attempt: number, { base = 1_000, max = 30_000 } = {}): number {
-  const full = Math.min(max, base * 2 ** Math.min(attempt, 16));
-  return Math.round(full * (1 - Math.random() / 3));
+/** The promise's value, or undefined as soon as the signal is aborted; `discard` takes a value that comes after that. */
+export function unlessAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  discard: (late: T) => void,
+): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const stopped = (): void => resolve(undefined);
+    signal.addEventListener('abort', stopped, { once: true });
+    promise
+      .then((value) => (signal.aborted ? discard(value) : resolve(value)), reject)
+      .finally(() => signal.removeEventListener('abort', stopped));
+  });
 }

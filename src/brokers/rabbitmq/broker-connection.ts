@@ -4,7 +4,7 @@ import { AmqpConnectionManagerClass as AmqpConnectionManager } from 'amqp-connec
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { TransportError } from '../../kernel/errors.js';
 import type { Events } from '../../kernel/events.js';
-import { backoffMilliseconds } from '../../kernel/service.js';
+import { backoffMilliseconds } from '../../kernel/retrying.js';
 import { brokerError, brokerText, connectionError, replyCode, withoutUser } from './broker-error.js';
 import { Deadline } from './deadline.js';
 import { gatherWrites } from './gathered-writes.js';

@@ -1,6 +1,7 @@
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Events } from '../../kernel/events.js';
-import { backoffMilliseconds, pause } from '../../kernel/service.js';
+import { pause } from '../../kernel/service.js';
+import { retrying } from '../../kernel/retrying.js';
 import type { Subscription } from '../../messaging/transport/transport.js';
 import { closeChannel, openChannel, type BrokerConnection } from './broker-connection.js';
 import { brokerError, brokerText, replyCode } from './broker-error.js';
@@ -140,23 +141,26 @@ export class RabbitMQSubscription implements Subscription {
   async #resume(failure: Error | undefined): Promise<void> {
     const { signal } = this.#ended;
     const { connection, events } = this.parts;
-    let error = failure;
-    for (let failures = 0; !signal.aborted; failures++) {
-      if (error) {
-        const retryInMs = backoffMilliseconds(failures, { base: 200, max: 30_000 });
-        events.emit('cqrs.inbox.failed', { queue: this.plan.queue, error, retryInMs });
-        await pause(retryInMs, signal);
-      }
-      try {
-        await connection.ready({ orBlocked: true });
-        if (signal.aborted) return;
-        await this.#setUp();
-        events.emit('cqrs.inbox.recovered', { queue: this.plan.queue, failures: failures + 1 });
-        return;
-      } catch (caught) {
-        if (connection.ended) return;
-        error = caught as Error;
-      }
-    }
+    await retrying(
+      async (failures) => {
+        if (failures === 0 && failure) throw failure;
+        try {
+          await connection.ready({ orBlocked: true });
+          if (!signal.aborted) await this.#setUp();
+        } catch (error) {
+          if (connection.ended) return;
+          throw error;
+        }
+        if (!signal.aborted)
+          events.emit('cqrs.inbox.recovered', { queue: this.plan.queue, failures: Math.max(1, failures) });
+      },
+      {
+        signal,
+        base: 200,
+        onFailure: (error, retryInMs) => {
+          events.emit('cqrs.inbox.failed', { queue: this.plan.queue, error: error as Error, retryInMs });
+        },
+      },
+    );
   }
 }

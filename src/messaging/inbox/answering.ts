@@ -1,6 +1,7 @@
 import { toError } from '../../kernel/describe-error.js';
 import type { Events } from '../../kernel/events.js';
-import { backoffMilliseconds, pause, Service } from '../../kernel/service.js';
+import { retrying } from '../../kernel/retrying.js';
+import { Service } from '../../kernel/service.js';
 import type { Subscription, Transport } from '../transport/transport.js';
 
 export interface AnsweringParts {
@@ -34,16 +35,11 @@ export class Answering extends Service {
   async #subscribe(): Promise<Subscription | undefined> {
     const { transport, queue, cqrsIds, events, answers } = this.parts;
     if (!answers || !transport.answer) return undefined;
-    for (let failures = 0; !this.signal.aborted; failures++) {
-      try {
-        return await transport.answer(queue, (question) => answers(question, cqrsIds));
-      } catch (error) {
-        if (this.signal.aborted) return undefined;
-        const retryInMs = backoffMilliseconds(failures, { base: 1_000, max: 30_000 });
+    return retrying(() => transport.answer!(queue, (question) => answers(question, cqrsIds)), {
+      signal: this.signal,
+      onFailure: (error, retryInMs) => {
         events.emit('cqrs.inbox.questions-refused', { queue, error: toError(error), retryInMs });
-        await pause(retryInMs, this.signal);
-      }
-    }
-    return undefined;
+      },
+    });
   }
 }

@@ -3,7 +3,8 @@ import { ConfigurationError, MessageRefusedError } from '../../kernel/errors.js'
 import type { Events } from '../../kernel/events.js';
 import { failPoint } from '../../kernel/fail-points.js';
 import { Heartbeat } from '../../kernel/heartbeat.js';
-import { backoffMilliseconds, pause, Service } from '../../kernel/service.js';
+import { backoffMilliseconds, retrying } from '../../kernel/retrying.js';
+import { pause, Service, unlessAborted } from '../../kernel/service.js';
 import type { Settings } from '../../kernel/settings.js';
 import type { Subscription, Transport } from '../transport/transport.js';
 import { Answering, type AnsweringParts } from './answering.js';
@@ -49,6 +50,8 @@ export interface ConsumerParts extends Pick<AnsweringParts, 'answers'> {
 
 /** Each on another connection, since one that did not answer is given up. */
 const UNANSWERED_ATTEMPTS = 3;
+/** Between attempts that the database or the broker has failed. */
+const WAITS = { base: 100, max: 10_000 };
 
 /** A delivery that was read as soon as it came: while the handler waits for its database, there is time. */
 
@@ -168,16 +171,11 @@ export class Consumer extends Service {
    */
   async #tellNewBindings(told: ReadonlySet<string>): Promise<void> {
     const { newlyBound, events } = this.parts;
-    for (let failures = 0; newlyBound && !this.signal.aborted; failures++) {
-      try {
-        const cqrsIds = (await newlyBound(this.queue, this.cqrsIds)).filter((id) => !told.has(id));
-        if (cqrsIds.length > 0) events.emit('cqrs.inbox.gap', { queue: this.queue, missing: 'binding', cqrsIds });
-        return;
-      } catch {
-        // The database is away, which the messages tell; they wait, too.
-        await pause(backoffMilliseconds(failures, { base: 200, max: 30_000 }), this.signal);
-      }
-    }
+    if (!newlyBound) return;
+    // Failures are not told: the database is away, which the messages tell; they wait, too.
+    const bound = await retrying(() => newlyBound(this.queue, this.cqrsIds), { signal: this.signal, base: 200 });
+    const cqrsIds = bound?.filter((id) => !told.has(id)) ?? [];
+    if (cqrsIds.length > 0) events.emit('cqrs.inbox.gap', { queue: this.queue, missing: 'binding', cqrsIds });
   }
 
   /** Subscribes as soon as the broker lets us; undefined when stopped before. */
@@ -198,19 +196,23 @@ export class Consumer extends Service {
         this.#mailbox.put(this.#origins.noticing(open(delivery, settings.maxPayloadBytes))),
       );
     };
-    for (let failures = 0; !this.signal.aborted; failures++) {
-      try {
+    return retrying(
+      async (failures) => {
         const subscription = await this.#attempt(() =>
-          this.#unlessStopped(attempt(), (late) => void late.cancel().catch(() => {})),
+          unlessAborted(attempt(), this.signal, (late) => void late.cancel().catch(() => {})),
         );
         this.#recovered(failures);
         return subscription;
-      } catch (error) {
-        if (error instanceof ConfigurationError) throw error;
-        await this.#backOff(error, failures);
-      }
-    }
-    return undefined;
+      },
+      {
+        signal: this.signal,
+        ...WAITS,
+        onFailure: (error, retryInMs) => {
+          if (error instanceof ConfigurationError) throw error;
+          this.#failed(error, retryInMs);
+        },
+      },
+    );
   }
 
   /** Gives what cannot be handled its end at once; answers with the rest, in the order it came. */
@@ -377,20 +379,12 @@ export class Consumer extends Service {
 
   async #backOff(error: unknown, failures: number): Promise<void> {
     if (this.signal.aborted) return;
-    const retryInMs = backoffMilliseconds(failures, { base: 100, max: 10_000 });
-    this.parts.events.emit('cqrs.inbox.failed', { queue: this.queue, error: toError(error), retryInMs });
+    const retryInMs = backoffMilliseconds(failures, WAITS);
+    this.#failed(error, retryInMs);
     await pause(retryInMs, this.signal);
   }
 
-  /** The promise's value, or undefined as soon as we are stopped; `discard` takes a value that comes after that. */
-  #unlessStopped<T>(promise: Promise<T>, discard: (late: T) => void): Promise<T | undefined> {
-    const { signal } = this;
-    return new Promise((resolve, reject) => {
-      const stopped = (): void => resolve(undefined);
-      signal.addEventListener('abort', stopped, { once: true });
-      promise
-        .then((value) => (signal.aborted ? discard(value) : resolve(value)), reject)
-        .finally(() => signal.removeEventListener('abort', stopped));
-    });
+  #failed(error: unknown, retryInMs: number): void {
+    this.parts.events.emit('cqrs.inbox.failed', { queue: this.queue, error: toError(error), retryInMs });
   }
 }

@@ -1,6 +1,6 @@
 import type { MessageRefusedError } from '../../kernel/errors.js';
 import type { Events } from '../../kernel/events.js';
-import { backoffMilliseconds } from '../../kernel/service.js';
+import { backoffMilliseconds } from '../../kernel/retrying.js';
 import type { Settings } from '../../kernel/settings.js';
 import { findBehind, type HeldRow, hold, type Hold, holdAgain, isAnyHeld, promote, readDue } from './held-messages.js';
 import type { Executor, OutboxRow, Tables } from './outbox.js';

@@ -1,7 +1,7 @@
 import type { MikroORM } from '@mikro-orm/core';
 import { describeError, sqlState, toError } from '../../../kernel/describe-error.js';
 import type { Events } from '../../../kernel/events.js';
-import { backoffMilliseconds } from '../../../kernel/service.js';
+import { backoffMilliseconds } from '../../../kernel/retrying.js';
 import type { Settings } from '../../../kernel/settings.js';
 import { append, type Executor } from '../../../messaging/outbox/outbox.js';
 import { keyText } from '../../../messaging/outbox/refused.js';
