@@ -1,7 +1,4 @@
-import './styles/tokens.css';
-import './styles/layout.css';
-import './styles/parts.css';
-import './styles/pages.css';
+import './styles/index.css';
 import { QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
