@@ -1,3 +1,4 @@
+import { deadLetterQueueOf } from './kernel/queue-names.js';
 import type { EntityManager, MetadataStorage, MikroORM } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import type { Kysely } from 'kysely';
@@ -337,8 +338,7 @@ export class Cqrs implements MasterHost, ReplicaHost {
 
   /** Where the dead letters of a queue go. */
   deadLetterQueueOf(queue: string): string {
-    const { settings } = this;
-    return (queue === settings.queue ? settings.deadLetterQueue : null) ?? `dead_letter_${queue}`;
+    return deadLetterQueueOf(this.settings, queue);
   }
 
   /** Adds to what this process says of itself; for commands that run beside the service. */

@@ -1,3 +1,4 @@
+import { unreadableQueueOf } from '../kernel/queue-names.js';
 import { describeError } from '../kernel/describe-error.js';
 import type { CqrsEventName, CqrsEvents, MessageFields } from '../kernel/events.js';
 
@@ -184,7 +185,7 @@ export const WORDS: Words = {
         },
   'cqrs.inbox.unreadable': ({ queue, reason, bytes }) => ({
     level: 'error',
-    text: `a body of ${plural(bytes, 'byte')} in ${queue} cannot be read and went to unreadable_${queue}: ${reason}`,
+    text: `a body of ${plural(bytes, 'byte')} in ${queue} cannot be read and went to ${unreadableQueueOf(queue)}: ${reason}`,
     alike: queue,
   }),
   'cqrs.inbox.end-refused': ({ queue, cqrsId, error, retryInMs }) => ({

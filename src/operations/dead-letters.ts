@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { describeError } from '../kernel/describe-error.js';
 import { ConfigurationError, InvalidPayloadError } from '../kernel/errors.js';
 import { Header } from '../messaging/headers.js';
+import { deadLetterQueueOf } from '../kernel/queue-names.js';
+import { keyText } from '../wire/key-text.js';
 import { TransportPayload } from '../wire/payload.js';
-import { stringifyJson, type WireValue } from '../wire/values.js';
+import { type WireValue } from '../wire/values.js';
 import type { Cqrs } from '../cqrs.js';
 import type { Outcome } from '../messaging/inbox/handler.js';
 import { notesIn, withoutNotes } from '../messaging/inbox/own-notes.js';
@@ -137,8 +139,7 @@ export function letterQueues(
       },
     ]);
   }
-  const own = queue === settings.queue ? settings.deadLetterQueue : null;
-  return { queue, deadLetterQueue: own ?? `dead_letter_${queue}` };
+  return { queue, deadLetterQueue: deadLetterQueueOf(settings, queue) };
 }
 
 /** A body and its headers → what an operator sees. */
@@ -200,11 +201,6 @@ function revived(payload: TransportPayload, ttlSeconds: number | null, now: Date
 
 function textOf(value: WireValue | undefined): string | null {
   return typeof value === 'string' ? value : null;
-}
-
-function keyText(pk: WireValue): string | null {
-  if (pk === null) return null;
-  return typeof pk === 'object' ? stringifyJson(pk) : String(pk);
 }
 
 function toDate(value: unknown): Date | null {

@@ -1,3 +1,4 @@
+import { unreadableQueueOf } from '../kernel/queue-names.js';
 import { InputError } from '../kernel/errors.js';
 import type { Cqrs } from '../cqrs.js';
 
@@ -16,7 +17,7 @@ export interface RetireResult {
 export async function retireQueue(cqrs: Cqrs, queue: string, { force = false } = {}): Promise<RetireResult> {
   await cqrs.connect();
   const removed: { queue: string; messages: number }[] = [];
-  for (const name of [queue, cqrs.deadLetterQueueOf(queue), `unreadable_${queue}`]) {
+  for (const name of [queue, cqrs.deadLetterQueueOf(queue), unreadableQueueOf(queue)]) {
     const state = await cqrs.transport.inspect(name);
     if (!state) continue;
     if (state.consumers > 0) {

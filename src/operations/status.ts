@@ -1,3 +1,4 @@
+import { unreadableQueueOf } from '../kernel/queue-names.js';
 import { raw } from '@mikro-orm/core';
 import type { SqlEntityManager } from '@mikro-orm/sql';
 import { NO_ACTIVITY } from '../activity/read-activity.js';
@@ -51,7 +52,7 @@ async function readQueues(cqrs: Cqrs): Promise<QueueStatus[]> {
   const names = [
     ['queue', queue],
     ['dead letters', cqrs.deadLetterQueueOf(queue)],
-    ['unreadable', `unreadable_${queue}`],
+    ['unreadable', unreadableQueueOf(queue)],
   ] as const;
   const queues: QueueStatus[] = [];
   for (const [role, name] of names) queues.push({ role, name, state: (await cqrs.transport.inspect(name)) ?? null });

@@ -1,3 +1,4 @@
+import { unreadableQueueOf } from '../../kernel/queue-names.js';
 import { describeError } from '../../kernel/describe-error.js';
 import { pause } from '../../kernel/service.js';
 import type { Cqrs } from '../../cqrs.js';
@@ -56,10 +57,11 @@ export class BrokerLook {
   }
 }
 
-export function deadLettersOf({ settings: { queue, deadLetterQueue } }: Cqrs): string | null {
-  return queue === null ? null : (deadLetterQueue ?? `dead_letter_${queue}`);
+export function deadLettersOf(cqrs: Cqrs): string | null {
+  const { queue } = cqrs.settings;
+  return queue === null ? null : cqrs.deadLetterQueueOf(queue);
 }
 
 export function unreadableOf({ settings: { queue } }: Cqrs): string | null {
-  return queue === null ? null : `unreadable_${queue}`;
+  return queue === null ? null : unreadableQueueOf(queue);
 }

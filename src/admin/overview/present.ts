@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import type { Period, ProcessActivity, RecentEvent as NotedEvent } from '../../activity/read-activity.js';
 import type { Cqrs } from '../../cqrs.js';
 import { LOCK_CLASS, OutboxMessage } from '../../messaging/outbox/outbox.js';
-import { keyText } from '../../messaging/outbox/refused.js';
+import { keyTextOfJson } from '../../wire/key-text.js';
 import type { Handle } from '../http/call.js';
 import type { HistoryPoint, ProcessInfo, RecentEvent } from '../contract.js';
 import { hidesKey } from '../../operations/hidden-properties.js';
@@ -101,7 +101,7 @@ export const outbox: Handle<'outbox'> = async (parts) => {
         outboxId: row['id']!,
         cqrsId: row['cqrsId']!,
         signalType: row['signal']!,
-        key: hidesKey(cqrs, row['cqrsId']!) ? NOT_SHOWN : keyText(row['key']!),
+        key: hidesKey(cqrs, row['cqrsId']!) ? NOT_SHOWN : keyTextOfJson(row['key']!),
         queue: row['queue'] ?? null,
         since: isoTime(row['since']!),
         failure: row['failure'] ?? null,
@@ -109,7 +109,7 @@ export const outbox: Handle<'outbox'> = async (parts) => {
       held,
       refused: refused.map((message) => ({
         ...message,
-        key: hidesKey(cqrs, message.cqrsId) ? NOT_SHOWN : keyText(message.key),
+        key: hidesKey(cqrs, message.cqrsId) ? NOT_SHOWN : keyTextOfJson(message.key),
       })),
       relays: relays.map((row) => ({
         pid: Number(row['pid']),

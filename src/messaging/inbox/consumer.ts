@@ -1,3 +1,4 @@
+import { deadLetterQueueOf, unreadableQueueOf } from '../../kernel/queue-names.js';
 import { toError } from '../../kernel/describe-error.js';
 import { ConfigurationError, MessageRefusedError } from '../../kernel/errors.js';
 import type { Events } from '../../kernel/events.js';
@@ -101,10 +102,7 @@ export class Consumer extends Service {
     for (const id of this.cqrsIds) this.#handlers.set(id, known.get(id)!);
     this.#inbox = { queue: this.queue, events: parts.events };
     this.#origins = new Origins({ queue: this.queue, cqrsIds: this.cqrsIds, events: parts.events });
-    this.deadLetterQueue =
-      parts.deadLetterQueue ??
-      (this.queue === settings.queue ? settings.deadLetterQueue : null) ??
-      `dead_letter_${this.queue}`;
+    this.deadLetterQueue = parts.deadLetterQueue ?? deadLetterQueueOf(settings, this.queue);
     this.#mailbox = new Mailbox({
       batchSize: Math.min(settings.replica.batchSize, settings.replica.prefetch),
       waitMs: settings.replica.batchWaitMs,
@@ -184,7 +182,7 @@ export class Consumer extends Service {
     const options = {
       queue: this.queue,
       deadLetterQueue: this.deadLetterQueue,
-      unreadableQueue: `unreadable_${this.queue}`,
+      unreadableQueue: unreadableQueueOf(this.queue),
       cqrsIds: this.cqrsIds,
       prefetch: settings.replica.prefetch,
       deadLetterTtlMs:

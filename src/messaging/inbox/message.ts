@@ -2,8 +2,9 @@ import { describeError } from '../../kernel/describe-error.js';
 import { InvalidPayloadError } from '../../kernel/errors.js';
 import type { MessageFields } from '../../kernel/events.js';
 import { Header } from '../headers.js';
+import { keyText } from '../../wire/key-text.js';
 import { TransportPayload } from '../../wire/payload.js';
-import { stringifyJson, type WireObject, type WireValue } from '../../wire/values.js';
+import { type WireObject } from '../../wire/values.js';
 import type { Delivery, OutgoingMessage } from '../transport/transport.js';
 import type { Verdict } from './failure-policy.js';
 import type { Received } from './handler.js';
@@ -105,14 +106,12 @@ export function fieldsOf({ payload }: Message, queue: string): MessageFields {
     queue,
     cqrsId: payload.cqrsId,
     signalType: payload.signalType,
-    instancePk: keyText(payload.instancePk),
+    instancePk: shortened(keyText(payload.instancePk) ?? ''),
     retries: payload.retries,
   };
 }
 
-function keyText(pk: WireValue): string {
-  if (pk === null) return '';
-  const text = typeof pk === 'object' ? stringifyJson(pk) : String(pk);
+function shortened(text: string): string {
   return text.length > 100 ? `${text.slice(0, 99)}…` : text;
 }
 

@@ -1,6 +1,7 @@
 import type { MessageRefusedError } from '../../kernel/errors.js';
 import type { Events } from '../../kernel/events.js';
 import { backoffMilliseconds } from '../../kernel/retrying.js';
+import { keyTextOfJson } from '../../wire/key-text.js';
 import type { Settings } from '../../kernel/settings.js';
 import { findBehind, type HeldRow, hold, type Hold, holdAgain, isAnyHeld, promote, readDue } from './held-messages.js';
 import type { Executor, OutboxRow, Tables } from './outbox.js';
@@ -108,7 +109,7 @@ export class Refused {
       this.parts.events.emit('cqrs.relay.refused', {
         cqrsId: row.cqrsId,
         signalType: row.signalType,
-        instancePk: keyText(row.key),
+        instancePk: keyTextOfJson(row.key),
         queue: row.queue,
         outboxId: row.id,
         bytes: Buffer.byteLength(row.body),
@@ -118,10 +119,4 @@ export class Refused {
       });
     });
   }
-}
-
-/** The outbox names rows by a JSON array always, people only where a key has several parts. */
-export function keyText(key: string): string {
-  const parts = JSON.parse(key) as unknown[];
-  return parts.length === 1 ? String(parts[0]) : key;
 }

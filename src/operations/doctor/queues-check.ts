@@ -1,3 +1,4 @@
+import { unreadableQueueOf } from '../../kernel/queue-names.js';
 import type { Check } from './check.js';
 
 /** What the broker would drop by itself, by the arguments and policies of this service's queues. */
@@ -8,7 +9,7 @@ export const queuesCheck: Check = {
     const { queue } = cqrs.settings;
     if (queue === null) return { findings: [] };
     const deadLetterQueue = cqrs.deadLetterQueueOf(queue);
-    const queues = { queue, deadLetterQueue, unreadableQueue: `unreadable_${queue}` };
+    const queues = { queue, deadLetterQueue, unreadableQueue: unreadableQueueOf(queue) };
     const { findings, notExamined } = (await cqrs.transport.examineQueues?.(queues)) ?? NOTHING;
     return { findings, notChecked: notExamined === null ? null : `${notExamined}. ${BY_HAND}` };
   },

@@ -4,7 +4,7 @@ import type { Events } from '../../../kernel/events.js';
 import { backoffMilliseconds } from '../../../kernel/retrying.js';
 import type { Settings } from '../../../kernel/settings.js';
 import { append, type Executor } from '../../../messaging/outbox/outbox.js';
-import { keyText } from '../../../messaging/outbox/refused.js';
+import { keyTextOfJson } from '../../../wire/key-text.js';
 import type { Announcer } from '../announce/announcer.js';
 import { CapturedImages } from './captured-images.js';
 import { claimMaking, type NotedChange, readNoted, removeNoted, setAside } from './captured-changes.js';
@@ -109,7 +109,7 @@ export class MessageMaker {
     );
     events.emit('cqrs.master.set-aside', {
       entity: table.root.className,
-      instancePk: keyText(key),
+      instancePk: keyTextOfJson(key),
       reason,
       error,
       retryInMs,
