@@ -12,3 +12,24 @@ export const Header = {
   /** Why a message was put back or became a dead letter. */
   reason: 'x-cqrs-reason',
 } as const;
+
+/** Ours, and what a broker notes of the ways that a message has gone: of a message that is sent on they say nothing. */
+const NOT_OF_OTHERS = /^x-(?:cqrs-|death$|first-death-|last-death-|delivery-count$|acquired-count$|stream-|opt-)/;
+
+/**
+ * What a message carries beside ours, wherever it goes: `traceparent`, `baggage`, any header whose value is a text, a
+ * number or a truth value.
+ */
+export function headersOfOthers(
+  headers: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, string | number | boolean>> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(
+      (header): header is [string, string | number | boolean] => !NOT_OF_OTHERS.test(header[0]) && isPlain(header[1]),
+    ),
+  );
+}
+
+export function isPlain(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'boolean' || Number.isSafeInteger(value);
+}

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describeError } from '../kernel/describe-error.js';
 import { ConfigurationError, InvalidPayloadError } from '../kernel/errors.js';
-import { Header } from '../messaging/headers.js';
+import { Header, headersOfOthers } from '../messaging/headers.js';
 import { deadLetterQueueOf } from '../kernel/queue-names.js';
 import { keyText } from '../wire/key-text.js';
 import { TransportPayload } from '../wire/payload.js';
@@ -98,7 +98,10 @@ export async function putBack(
   const committedAt = hand.headers[Header.committedAt];
   const known = typeof committedAt === 'number' || typeof committedAt === 'string';
   const body = revived(letter.payload, settings.master.messageTtlSeconds, now).toMessage();
-  await hand.putBack(body, known ? { [Header.committedAt]: committedAt } : undefined);
+  await hand.putBack(body, {
+    ...(known ? { [Header.committedAt]: committedAt } : {}),
+    ...headersOfOthers(hand.headers),
+  });
 }
 
 /** What would become of a letter if it were put back now: applied and taken back again. */

@@ -72,11 +72,14 @@ async function consume(count: number): Promise<string[]> {
   return ends;
 }
 
+/** Of others, which a message keeps. */
+const THEIRS = { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' };
+
 /** Where a Python worker, or ours, puts dead letters. */
 async function bury(...bodies: string[]): Promise<void> {
   await cqrs.connect();
   const route = { cqrsId: 'failing', queue: deadLetterQueue };
-  const results = await cqrs.transport.publish(bodies.map((body) => ({ route, body })));
+  const results = await cqrs.transport.publish(bodies.map((body) => ({ route, body, headers: THEIRS })));
   expect(results).toEqual(bodies.map(() => 'confirmed'));
 }
 
@@ -128,7 +131,7 @@ describe("django-cqrs's dead letters", () => {
             deadLetterTtlMs: null,
           },
           (delivery) => {
-            expect([delivery.cqrsId, delivery.direct]).toEqual(['failing', true]);
+            expect([delivery.cqrsId, delivery.direct, delivery.headers]).toEqual(['failing', true, THEIRS]);
             resolve(new TextDecoder().decode(delivery.body));
             void delivery.ack();
           },

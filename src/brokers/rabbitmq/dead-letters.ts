@@ -10,6 +10,7 @@ import { closeChannel, openChannel, type BrokerConnection } from './broker-conne
 import { brokerError, replyCode } from './broker-error.js';
 import { Deadline } from './deadline.js';
 import type { Settler } from './settler.js';
+import { identityOf } from './message-properties.js';
 import { directKey, readAddress } from './topology.js';
 
 interface DeadLetterParts {
@@ -94,7 +95,7 @@ export class RabbitMQDeadLetters implements DeadLetters {
       dropped: droppedFrom(this.options.queue, properties.headers ?? {}),
       putBack: async (body: string, headers?: OutgoingMessage['headers']) => {
         this.#check(); // without its channel it lies there again, and a copy would be one too many
-        await this.parts.settler.retry(this.options.queue, cqrsId, body, 0, headers);
+        await this.parts.settler.retry(this.options.queue, cqrsId, body, 0, headers, identityOf(properties));
         this.#acknowledge(message);
       },
       purge: async () => this.#acknowledge(message),

@@ -1,4 +1,5 @@
-import type { Options } from 'amqplib';
+import type { MessageProperties, Options } from 'amqplib';
+import { isPlain } from '../../messaging/headers.js';
 import type { OutgoingMessage } from '../../messaging/transport/transport.js';
 import type { Dialect } from './options.js';
 
@@ -10,9 +11,14 @@ import type { Dialect } from './options.js';
  */
 export function messageProperties(
   dialect: Dialect,
-  { headers, expirationMs = null }: { headers?: OutgoingMessage['headers']; expirationMs?: number | null } = {},
+  {
+    headers,
+    expirationMs = null,
+    identity,
+  }: { headers?: OutgoingMessage['headers']; expirationMs?: number | null; identity?: Identity | undefined } = {},
 ): Options.Publish {
   return {
+    ...identity,
     contentType: 'text/plain',
     deliveryMode: 2,
     mandatory: true,
@@ -26,14 +32,26 @@ export function messageProperties(
 const MOST_HEADERS = 2_500;
 
 /**
- * Headers of a message that is passed on as it came, those that can be: the client reads more than it can write (tables
+ * Headers of a message that is passed on, those that can be, the first ones first: the client reads more than it can write (tables
  * beyond its buffer, numbers that are none, a name that becomes the prototype of the others).
  */
-export function passedOn(headers: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const plain = Object.entries(headers).filter(([name, value]) => name !== '__proto__' && isPlain(value));
-  return Buffer.byteLength(JSON.stringify(plain)) <= MOST_HEADERS ? Object.fromEntries(plain) : {};
+export function passedOn(
+  headers: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, string | number | boolean>> {
+  let left = MOST_HEADERS;
+  const plain = Object.entries(headers).filter(
+    ([name, value]): boolean =>
+      name !== '__proto__' && isPlain(value) && (left -= Buffer.byteLength(JSON.stringify([name, value]))) >= 0,
+  );
+  return Object.fromEntries(plain) as Record<string, string | number | boolean>;
 }
 
-function isPlain(value: unknown): boolean {
-  return typeof value === 'string' || typeof value === 'boolean' || Number.isSafeInteger(value);
+/** What a message is known by to others, of what AMQP has for it. */
+export type Identity = Pick<Options.Publish, (typeof IDENTITY)[number]>;
+const IDENTITY = ['messageId', 'correlationId', 'type', 'appId', 'timestamp'] as const;
+
+/** Undefined when it has nothing of it, as all messages of ours and of django-cqrs. */
+export function identityOf(properties: MessageProperties): Identity | undefined {
+  const known = IDENTITY.filter((name) => properties[name] !== undefined);
+  return known.length === 0 ? undefined : Object.fromEntries(known.map((name) => [name, properties[name] as unknown]));
 }

@@ -4,6 +4,7 @@ import { failPoint, type FailPoint } from '../../kernel/fail-points.js';
 import type { ConsumeOptions, Delivery, OutgoingMessage } from '../../messaging/transport/transport.js';
 import type { ConsumerChannel } from './consumer-channel.js';
 import type { Settler } from './settler.js';
+import { type Identity, identityOf } from './message-properties.js';
 import { readAddress } from './topology.js';
 
 /** What all deliveries of a subscription share. */
@@ -25,6 +26,7 @@ export class RabbitMQDelivery implements Delivery {
   readonly cqrsId: string | null;
   readonly direct: boolean;
   readonly redelivered: boolean;
+  readonly #identity: Identity | undefined;
   readonly #tag: number;
   readonly #channel: ConsumerChannel;
   readonly #parts: DeliveryParts;
@@ -34,6 +36,7 @@ export class RabbitMQDelivery implements Delivery {
   constructor({ fields, properties, content }: ConsumeMessage, channel: ConsumerChannel, parts: DeliveryParts) {
     this.body = content;
     this.headers = properties.headers ?? {};
+    this.#identity = identityOf(properties);
     this.redelivered = fields.redelivered;
     ({ cqrsId: this.cqrsId, direct: this.direct } = readAddress(fields, parts.directPrefix));
     this.#tag = fields.deliveryTag;
@@ -49,28 +52,30 @@ export class RabbitMQDelivery implements Delivery {
 
   retry(body: string, delayMs: number, headers?: OutgoingMessage['headers']): Promise<void> {
     return this.#moveBy(
-      ({ settler, options }) => settler.retry(options.queue, this.cqrsId, body, delayMs, headers),
+      ({ settler, options }) => settler.retry(options.queue, this.cqrsId, body, delayMs, headers, this.#identity),
       'inbox.while-requeueing',
     );
   }
 
   deadLetter(body: string, headers?: OutgoingMessage['headers']): Promise<void> {
     return this.#moveBy(
-      ({ settler, options }) => settler.deadLetter(options, this.cqrsId, body, headers),
+      ({ settler, options }) => settler.deadLetter(options, this.cqrsId, body, headers, this.#identity),
       'inbox.while-dead-lettering',
     );
   }
 
   unreadable(reason: string): Promise<void> {
     return this.#moveBy(
-      ({ settler, options }) => settler.unreadable(options.unreadableQueue, this.body, this.headers, reason),
+      ({ settler, options }) =>
+        settler.unreadable(options.unreadableQueue, this.body, this.headers, reason, this.#identity),
       'inbox.while-dead-lettering',
     );
   }
 
   putOff(delayMs: number): Promise<void> {
     return this.#moveBy(
-      ({ settler, options }) => settler.putOff(options.queue, this.cqrsId, this.body, delayMs, this.headers),
+      ({ settler, options }) =>
+        settler.putOff(options.queue, this.cqrsId, this.body, delayMs, this.headers, this.#identity),
       'inbox.while-requeueing',
     );
   }

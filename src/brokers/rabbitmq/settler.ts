@@ -7,7 +7,7 @@ import { brokerText, replyCode } from './broker-error.js';
 import { ConfirmedPublisher } from './confirmed-publisher.js';
 import type { PublishedMessage } from './published-message.js';
 import { Deadline } from './deadline.js';
-import { messageProperties, passedOn } from './message-properties.js';
+import { type Identity, messageProperties, passedOn } from './message-properties.js';
 import type { Dialect } from './options.js';
 import { directKey, MAX_DELAY_MS, type Topology } from './topology.js';
 
@@ -40,8 +40,9 @@ export class Settler {
     body: string,
     delayMs: number,
     headers: OutgoingMessage['headers'],
+    identity?: Identity,
   ): Promise<void> {
-    const properties = messageProperties(this.parts.dialect, { headers });
+    const properties = messageProperties(this.parts.dialect, { headers: headers && passedOn(headers), identity });
     return this.#putBack(queue, { cqrsId, body: Buffer.from(body), properties }, delayMs);
   }
 
@@ -52,8 +53,9 @@ export class Settler {
     body: Buffer,
     delayMs: number,
     headers: Readonly<Record<string, unknown>>,
+    identity?: Identity,
   ): Promise<void> {
-    const properties = { ...messageProperties(this.parts.dialect), headers: passedOn(headers) };
+    const properties = messageProperties(this.parts.dialect, { headers: passedOn(headers), identity });
     return this.#putBack(queue, { cqrsId, body, properties }, delayMs);
   }
 
@@ -62,6 +64,7 @@ export class Settler {
     cqrsId: string | null,
     body: string,
     headers: OutgoingMessage['headers'],
+    identity?: Identity,
   ): Promise<void> {
     const { topology, dialect } = this.parts;
     return this.#put(deadLetterQueue, async (channel, made) => {
@@ -73,17 +76,30 @@ export class Settler {
         exchange: topology.exchange,
         routingKey: directKey(deadLetterQueue, cqrsId),
         body: Buffer.from(body),
-        properties: messageProperties(dialect, { headers, expirationMs: deadLetterTtlMs }),
+        properties: messageProperties(dialect, {
+          headers: headers && passedOn(headers),
+          expirationMs: deadLetterTtlMs,
+          identity,
+        }),
       };
     });
   }
 
   /** By the default exchange: a body that cannot be read has no id to be routed by. */
-  unreadable(queue: string, body: Buffer, headers: Readonly<Record<string, unknown>>, reason: string): Promise<void> {
+  unreadable(
+    queue: string,
+    body: Buffer,
+    headers: Readonly<Record<string, unknown>>,
+    reason: string,
+    identity?: Identity,
+  ): Promise<void> {
     const { topology, dialect } = this.parts;
     return this.#put(queue, async (channel, made) => {
       await made.once(queue, () => this.#make(channel, queue, (on) => topology.declareQueue(on, queue)));
-      const properties = { ...messageProperties(dialect), headers: { ...passedOn(headers), [Header.reason]: reason } };
+      const properties = messageProperties(dialect, {
+        headers: { ...passedOn(headers), [Header.reason]: reason },
+        identity,
+      });
       return { exchange: '', routingKey: queue, body, properties };
     });
   }

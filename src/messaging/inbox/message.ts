@@ -1,7 +1,7 @@
 import { describeError } from '../../kernel/describe-error.js';
 import { InvalidPayloadError } from '../../kernel/errors.js';
 import type { MessageFields } from '../../kernel/events.js';
-import { Header } from '../headers.js';
+import { Header, headersOfOthers } from '../headers.js';
 import { keyText } from '../../wire/key-text.js';
 import { TransportPayload } from '../../wire/payload.js';
 import { type WireObject } from '../../wire/values.js';
@@ -80,6 +80,7 @@ export function reissueForRetry(message: Message, verdict: Extract<Verdict, { ki
       ...carriedHeaders(message),
       [Header.reason]: verdict.reason,
       ...(waitingSince === undefined ? {} : { [Header.waitingSince]: waitingSince }),
+      ...headersOfOthers(message.delivery.headers),
     },
   };
 }
@@ -96,7 +97,11 @@ export function reissueAsDeadLetter(
     body: payload
       .with({ meta: withNotes(payload.meta, { reason: verdict.reason, ...error, failedAt: now.toISOString() }) })
       .toMessage(),
-    headers: { ...carriedHeaders(message), [Header.reason]: verdict.reason },
+    headers: {
+      ...carriedHeaders(message),
+      [Header.reason]: verdict.reason,
+      ...headersOfOthers(message.delivery.headers),
+    },
   };
 }
 

@@ -82,7 +82,7 @@ export interface OutgoingMessage {
   readonly route: Route;
   readonly body: string;
   /** Small extra facts (commit time, attempt); a Python replica that puts a message back drops them. */
-  readonly headers?: Readonly<Record<string, string | number>>;
+  readonly headers?: Readonly<Record<string, string | number | boolean>>;
 }
 
 /** `unroutable`: the broker took it, but no queue is bound for it. */
@@ -129,7 +129,8 @@ export interface Subscription {
 }
 
 /**
- * One message in hand. Exactly one of the five ends is called; each resolves when the broker has made it durable. One that
+ * One message in hand. What else its broker knows it by (its id, its type, its time) stays with it at each of the ends that
+ * send it on. Exactly one of the five ends is called; each resolves when the broker has made it durable. One that
  * rejects was none: the message is still in hand. With a MessageRefusedError the queue that it was to go to does not take it.
  */
 export interface Delivery {

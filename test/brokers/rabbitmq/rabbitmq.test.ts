@@ -171,6 +171,38 @@ describe('on the wire', () => {
     expect(dead && dead.content.toString()).toBe('c');
   });
 
+  test('the id, the type and the time that others give a message stay with it at every end', async () => {
+    const transport = make();
+    await connect(transport);
+    const { next } = await receive(transport);
+    const known = {
+      messageId: '0198c7a5-0000-7000-8000-000000000001',
+      correlationId: 'c-1',
+      type: 'order-placed',
+      appId: 'shop',
+      timestamp: 1_700_000_000,
+    };
+    const identityIn = async (queue: string): Promise<object> => {
+      const message = await server.channel.get(queue, { noAck: true });
+      if (!message) throw new Error(`${queue} is empty`);
+      const { messageId, correlationId, type, appId, timestamp } = message.properties;
+      return { messageId, correlationId, type, appId, timestamp };
+    };
+    server.channel.sendToQueue(options.queue, Buffer.from('a'), known);
+    await (await next()).retry('b', 20);
+    await (await next()).putOff(20);
+    await (await next()).deadLetter('c');
+    const letters = (await transport.openDeadLetters(options))!;
+    const [letter] = await letters.take(1);
+    await letter!.putBack('d');
+    await letters[Symbol.asyncDispose]();
+    await (await next()).deadLetter('e');
+    expect(await identityIn(options.deadLetterQueue)).toEqual(known);
+    server.channel.sendToQueue(options.queue, Buffer.from('f'), known);
+    await (await next()).unreadable('not JSON');
+    expect(await identityIn(options.unreadableQueue)).toEqual(known);
+  });
+
   test('KombuTransport holds ten messages at most', async () => {
     const transport = new KombuTransport({ url: amqpUrl });
     transports.push(transport);

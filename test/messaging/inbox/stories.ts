@@ -135,6 +135,25 @@ export function tellInboxStories(broker: TestBroker): void {
       await worker.log.until('cqrs.inbox.applied');
     });
 
+    test('what others write into its headers stays with a message through retries and as a dead letter', async () => {
+      await using worker = await stage.work({ replica: { maxRetries: 2 } });
+      worker.handler.script = () => ({ kind: 'failed', error: boom });
+      const theirs = {
+        traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+        baggage: 'tenant=7',
+        n: 3,
+      };
+      await stage.sendWith({ ...theirs, [Header.committedAt]: 1_700_000_000_000 }, saveOf(1));
+      await worker.log.until('cqrs.inbox.dead-lettered');
+      expect(worker.log.of('cqrs.inbox.retried')).toHaveLength(2);
+      const letter = await stage.firstDeadLetter();
+      expect(letter.headers).toEqual({
+        ...theirs,
+        [Header.reason]: 'max-retries',
+        [Header.committedAt]: 1_700_000_000_000,
+      });
+    });
+
     // claims: meta-kept
     test("a sender's meta of the name that our notes have stays its own, whatever becomes of the message", async () => {
       const meta = { tenant: 7, cqrs: { reason: 'theirs' }, after: [1, null] };
